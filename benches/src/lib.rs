@@ -1,0 +1,1 @@
+//! Criterion benches, named by case strings; see `benches/`.

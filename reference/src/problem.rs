@@ -1,0 +1,257 @@
+//! A question without its numbers: which op, how large, with which options.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::error::Error;
+use crate::spec::{Attrs, Dim, Domain, OpSpec, Port, Precision, Presence, Value};
+use crate::tensor::DType;
+
+/// Extents, attributes, packing and absent inputs of one call.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    /// The op.
+    pub spec: &'static OpSpec,
+    /// Extents by name, exactly those of [`OpSpec::sizes`]. When packed, `B` is 1 and `T` the sum of the lengths.
+    pub sizes: BTreeMap<Dim, usize>,
+    /// Attributes that differ from their default.
+    pub attrs: Attrs,
+    /// Lengths of the packed sequences; `None` for an ordinary batch.
+    pub sequences: Option<Vec<usize>>,
+    /// Optional inputs that are not given.
+    pub absent: BTreeSet<&'static str>,
+}
+
+impl PartialEq for Problem {
+    fn eq(&self, other: &Self) -> bool {
+        self.spec.name == other.spec.name
+            && self.sizes == other.sizes
+            && self.attrs == other.attrs
+            && self.sequences == other.sequences
+            && self.absent == other.absent
+    }
+}
+
+impl Problem {
+    /// A problem with every optional input given, default attributes and no packing.
+    #[must_use]
+    pub fn new(spec: &'static OpSpec, sizes: &[(Dim, usize)]) -> Self {
+        Self {
+            spec,
+            sizes: sizes.iter().copied().collect(),
+            attrs: Attrs::new(),
+            sequences: None,
+            absent: BTreeSet::new(),
+        }
+    }
+
+    /// Extent of `dim`; `N` is derived, a dimension the op does not have is 1.
+    #[must_use]
+    pub fn size(&self, dim: Dim) -> usize {
+        match (dim, &self.sequences) {
+            (Dim::N, Some(lengths)) => lengths.len(),
+            (Dim::N, None) => self.size(Dim::B),
+            _ => self.sizes.get(&dim).copied().unwrap_or(1),
+        }
+    }
+
+    /// Concrete shape of a port.
+    #[must_use]
+    pub fn shape(&self, port: &Port) -> Vec<usize> {
+        port.dims.iter().map(|&d| self.size(d)).collect()
+    }
+
+    /// Value of a flag attribute.
+    #[must_use]
+    pub fn flag(&self, name: &str) -> bool {
+        matches!(self.attr(name), Value::Flag(true))
+    }
+
+    /// Value of a numeric attribute; `None` when the op is to derive it.
+    #[must_use]
+    pub fn number(&self, name: &str) -> Option<f64> {
+        match self.attr(name) {
+            Value::Number(x) => Some(x),
+            Value::Flag(_) | Value::Auto => None,
+        }
+    }
+
+    /// Value of an attribute, given or default.
+    #[must_use]
+    pub fn attr(&self, name: &str) -> Value {
+        let default = || self.spec.attr(name).map_or(Value::Auto, |a| a.default);
+        self.attrs.get(name).copied().unwrap_or_else(default)
+    }
+
+    /// Whether the attributes let this input be given at all.
+    #[must_use]
+    pub fn allows(&self, port: &Port) -> bool {
+        match port.presence {
+            Presence::Required | Presence::OrZero => true,
+            Presence::With(flag) | Presence::OrZeroWith(flag) => self.flag(flag),
+        }
+    }
+
+    /// Whether this input is given.
+    #[must_use]
+    pub fn has(&self, port: &Port) -> bool {
+        self.allows(port) && !self.absent.contains(port.name)
+    }
+
+    /// The inputs that are given, in the spec's order.
+    pub fn inputs(&self) -> impl Iterator<Item = &'static Port> + '_ {
+        self.spec.inputs.iter().filter(|p| self.has(p))
+    }
+
+    /// The given inputs that have gradients.
+    pub fn differentiable(&self) -> impl Iterator<Item = &'static Port> + '_ {
+        self.inputs().filter(|p| p.differentiable)
+    }
+
+    /// Where the values of a port come from under these attributes.
+    #[must_use]
+    pub fn domain(&self, port: &Port) -> Domain {
+        let special = port.domain_if.iter().find(|(flag, _)| self.flag(flag));
+        special.map_or(port.domain, |&(_, domain)| domain)
+    }
+
+    /// Element type of a port when the case is stored in `storage`.
+    #[must_use]
+    pub fn dtype(port: &Port, storage: DType) -> DType {
+        match (port.precision, storage) {
+            (Precision::Storage, _) | (_, DType::F64) => storage,
+            (Precision::Single, _) => DType::F32,
+        }
+    }
+
+    /// Whether time runs backwards: the op has a `reverse` attribute and it is true.
+    #[must_use]
+    pub fn reversed(&self) -> bool {
+        self.flag("reverse")
+    }
+
+    /// First row of each sequence in the `B·T` token rows, and the end: `N + 1` offsets.
+    #[must_use]
+    pub fn offsets(&self) -> Vec<usize> {
+        let (rows, tokens) = (self.size(Dim::B), self.size(Dim::T));
+        let mut offsets = vec![0];
+        match &self.sequences {
+            Some(lengths) => offsets.extend(lengths.iter().scan(0, |end, &n| {
+                *end += n;
+                Some(*end)
+            })),
+            None => offsets.extend((1..=rows).map(|b| b * tokens)),
+        }
+        offsets
+    }
+
+    /// `cu_seqlens` of a packed problem.
+    #[must_use]
+    pub fn cu_seqlens(&self) -> Option<Vec<i64>> {
+        self.sequences.as_ref()?;
+        Some(self.offsets().into_iter().map(|x| x as i64).collect())
+    }
+
+    /// Checks packing, presence and the labelled constraints.
+    ///
+    /// # Errors
+    /// The first condition that does not hold.
+    pub fn validate(&self) -> Result<(), Error> {
+        let op = self.spec.name;
+        if let Some(lengths) = &self.sequences
+            && (self.size(Dim::B) != 1 || lengths.iter().sum::<usize>() != self.size(Dim::T))
+        {
+            let got = self.offsets().into_iter().map(|x| x as i64).collect();
+            return Err(Error::Packing { op, tokens: self.size(Dim::T), got });
+        }
+        for port in self.spec.inputs {
+            let required = matches!(port.presence, Presence::Required | Presence::With(_));
+            if self.allows(port) && required && self.absent.contains(port.name) {
+                return Err(Error::Missing { op, port: port.name.into() });
+            }
+        }
+        for c in self.spec.constraints {
+            if !(c.holds)(self) {
+                let got = self.to_string();
+                return Err(Error::Constraint { op, label: c.label, text: c.text, got });
+            }
+        }
+        Ok(())
+    }
+
+    /// The problem that these input shapes pose.
+    ///
+    /// # Errors
+    /// An unknown or missing input, a shape that contradicts the spec or another input, a violated constraint.
+    pub fn infer(
+        spec: &'static OpSpec,
+        attrs: Attrs,
+        shapes: &BTreeMap<String, Vec<usize>>,
+        cu_seqlens: Option<&[i64]>,
+    ) -> Result<Self, Error> {
+        let mut problem = Self { attrs, ..Self::new(spec, &[]) };
+        if let Some(name) = shapes.keys().find(|n| spec.input(n).is_none()) {
+            let expected = spec.inputs.iter().map(|p| p.name).collect::<Vec<_>>().join(", ");
+            return Err(Error::Unknown { op: spec.name.into(), kind: "input", name: name.clone(), expected });
+        }
+        for port in spec.inputs {
+            match shapes.get(port.name) {
+                Some(shape) => problem.bind(port, shape)?,
+                None if problem.allows(port) => _ = problem.absent.insert(port.name),
+                None => {}
+            }
+        }
+        if let Some(offsets) = cu_seqlens {
+            problem.sequences = Some(lengths(spec, offsets, problem.size(Dim::T))?);
+        }
+        for port in spec.inputs.iter().filter(|p| p.dims.contains(&Dim::N)) {
+            if let Some(shape) = shapes.get(port.name) {
+                problem.expect(port, shape)?;
+            }
+        }
+        problem.validate()?;
+        Ok(problem)
+    }
+
+    fn bind(&mut self, port: &'static Port, shape: &[usize]) -> Result<(), Error> {
+        if !self.allows(port) {
+            let expected = self.spec.inputs.iter().filter(|p| self.allows(p)).map(|p| p.name).collect::<Vec<_>>();
+            let name = port.name.to_owned();
+            return Err(Error::Unknown { op: self.spec.name.into(), kind: "input", name, expected: expected.join(", ") });
+        }
+        if shape.len() == port.dims.len() {
+            for (&dim, &extent) in port.dims.iter().zip(shape) {
+                if dim != Dim::N {
+                    self.sizes.entry(dim).or_insert(extent);
+                }
+            }
+        }
+        if port.dims.contains(&Dim::N) && shape.len() == port.dims.len() {
+            return Ok(());
+        }
+        self.expect(port, shape)
+    }
+
+    /// Checks the concrete shape of a port.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] with the symbolic and the numeric shape expected.
+    pub fn expect(&self, port: &Port, shape: &[usize]) -> Result<(), Error> {
+        let want = self.shape(port);
+        if want == shape {
+            return Ok(());
+        }
+        let names = port.dims.iter().map(|d| d.name()).collect::<Vec<_>>().join(", ");
+        let expected = format!("[{names}] = {want:?}");
+        Err(Error::Shape { op: self.spec.name, port: port.name.into(), expected, got: shape.to_vec() })
+    }
+}
+
+/// The lengths that offsets describe.
+fn lengths(spec: &OpSpec, offsets: &[i64], tokens: usize) -> Result<Vec<usize>, Error> {
+    let ordered = offsets.windows(2).all(|w| w[0] <= w[1]);
+    let spans = offsets.first() == Some(&0) && offsets.last().is_some_and(|&end| usize::try_from(end) == Ok(tokens));
+    if !ordered || !spans {
+        return Err(Error::Packing { op: spec.name, tokens, got: offsets.to_vec() });
+    }
+    Ok(offsets.windows(2).map(|w| (w[1] - w[0]) as usize).collect())
+}

@@ -1,0 +1,307 @@
+//! What an op is: a value in a table, from which everything else is derived.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::problem::Problem;
+use crate::unit::Function;
+
+/// A symbolic extent. The names are the field's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Dim {
+    /// Batch rows.
+    B,
+    /// Sequences: equal to `B`, or the number of packed sequences. Never given, always derived.
+    N,
+    /// Tokens of a row.
+    T,
+    /// Key heads.
+    H,
+    /// Value heads, a multiple of the key heads: value head `j` uses key head `⌊j·H/HV⌋`.
+    HV,
+    /// Key width of a head.
+    K,
+    /// Value width of a head.
+    V,
+    /// Model width.
+    D,
+}
+
+impl Dim {
+    /// Every dimension.
+    pub const ALL: [Self; 8] = [Self::B, Self::N, Self::T, Self::H, Self::HV, Self::K, Self::V, Self::D];
+
+    /// The name in case strings.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::B => "B",
+            Self::N => "N",
+            Self::T => "T",
+            Self::H => "H",
+            Self::HV => "HV",
+            Self::K => "K",
+            Self::V => "V",
+            Self::D => "D",
+        }
+    }
+
+    /// Inverse of [`Dim::name`].
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|d| d.name() == name)
+    }
+}
+
+impl fmt::Display for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// `dims![B, T, H, K]` is `&[Dim::B, Dim::T, Dim::H, Dim::K]`.
+#[macro_export]
+macro_rules! dims {
+    ($($d:ident),* $(,)?) => { &[$($crate::spec::Dim::$d),*] };
+}
+
+/// What is judged: a single op, or something built from ops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// One recurrence.
+    Op,
+    /// A building block with weights.
+    Module,
+    /// A token mixer or channel mixer with weights.
+    Layer,
+    /// A language model.
+    Model,
+}
+
+impl Level {
+    /// Lower-case name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Op => "op",
+            Self::Module => "module",
+            Self::Layer => "layer",
+            Self::Model => "model",
+        }
+    }
+}
+
+/// Where an input's values come from: the distribution that real models produce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Domain {
+    /// Signed, standard normal.
+    Normal,
+    /// Signed, normalised to unit length along the last dimension.
+    UnitKey,
+    /// Natural logarithm of a decay: ≤ 0, the logarithm of a sigmoid.
+    LogDecay,
+    /// In (0, 1): a sigmoid.
+    Fraction,
+    /// Logarithm of a positive rate: `ln U(1, 16)`.
+    LogRate,
+}
+
+/// Element type of a port, given the storage type of the case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// The case's storage type.
+    Storage,
+    /// `f32`, or `f64` when the case is `f64`: gates, states.
+    Single,
+}
+
+/// What an absent optional input stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// Always given.
+    Required,
+    /// May be absent, which means zeros.
+    OrZero,
+    /// Given exactly when this flag attribute is true.
+    With(&'static str),
+    /// Optional (absent means zeros), and allowed only when this flag attribute is true.
+    OrZeroWith(&'static str),
+}
+
+/// An input or output.
+#[derive(Debug, Clone, Copy)]
+pub struct Port {
+    /// Name in the field's notation: `q`, `beta`, `h0`.
+    pub name: &'static str,
+    /// Symbolic shape, slowest first.
+    pub dims: &'static [Dim],
+    /// Where its values come from (inputs).
+    pub domain: Domain,
+    /// Domain to use instead when a flag attribute is true: a raw gate where a log decay was.
+    pub domain_if: &'static [(&'static str, Domain)],
+    /// Element type.
+    pub precision: Precision,
+    /// Whether upstream defines a gradient for it (inputs) or takes a cotangent (outputs).
+    pub differentiable: bool,
+    /// Whether it may be absent, and what that means (inputs).
+    pub presence: Presence,
+}
+
+impl Port {
+    /// A required, differentiable port in storage precision.
+    #[must_use]
+    pub const fn new(name: &'static str, dims: &'static [Dim], domain: Domain) -> Self {
+        Self {
+            name,
+            dims,
+            domain,
+            domain_if: &[],
+            precision: Precision::Storage,
+            differentiable: true,
+            presence: Presence::Required,
+        }
+    }
+
+    /// The same port in single precision.
+    #[must_use]
+    pub const fn single(mut self) -> Self {
+        self.precision = Precision::Single;
+        self
+    }
+
+    /// The same port, without a gradient.
+    #[must_use]
+    pub const fn constant(mut self) -> Self {
+        self.differentiable = false;
+        self
+    }
+
+    /// The same port with another presence.
+    #[must_use]
+    pub const fn presence(mut self, presence: Presence) -> Self {
+        self.presence = presence;
+        self
+    }
+
+    /// The same port with other domains under some attributes; the first true one wins.
+    #[must_use]
+    pub const fn domain_if(mut self, domains: &'static [(&'static str, Domain)]) -> Self {
+        self.domain_if = domains;
+        self
+    }
+}
+
+/// The value of an attribute.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Value {
+    /// True or false.
+    Flag(bool),
+    /// A number.
+    Number(f64),
+    /// Not given: the op derives it (its doc says how).
+    Auto,
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(x) => write!(f, "{x}"),
+            Self::Number(x) => write!(f, "{x}"),
+            Self::Auto => f.write_str("auto"),
+        }
+    }
+}
+
+/// An option of an op.
+#[derive(Debug, Clone, Copy)]
+pub struct Attr {
+    /// Name.
+    pub name: &'static str,
+    /// Value when not given; its variant fixes the type ([`Value::Auto`] is a number).
+    pub default: Value,
+    /// What it does, in a clause.
+    pub summary: &'static str,
+}
+
+/// Attribute values that were given; the others have their defaults.
+pub type Attrs = BTreeMap<&'static str, Value>;
+
+/// A condition that a problem must meet, with its label for error messages and tests.
+#[derive(Debug, Clone, Copy)]
+pub struct Constraint {
+    /// C1, C2, …
+    pub label: &'static str,
+    /// In words.
+    pub text: &'static str,
+    /// Whether a problem meets it.
+    pub holds: fn(&Problem) -> bool,
+    /// Turns a valid problem into one that violates this constraint and no earlier one: the test of the error.
+    pub break_it: fn(&mut Problem),
+}
+
+/// A pair of ports through which the recurrence can be cut along `T`.
+#[derive(Debug, Clone, Copy)]
+pub struct State {
+    /// Input that starts the recurrence.
+    pub initial: &'static str,
+    /// Output from which the next piece resumes.
+    pub last: &'static str,
+}
+
+/// The one definition of an op; see the crate documentation for how to add one.
+#[derive(Debug)]
+pub struct OpSpec {
+    /// Snake-case noun of the recurrence.
+    pub name: &'static str,
+    /// Op, module, layer or model.
+    pub level: Level,
+    /// The recurrence in one line.
+    pub summary: &'static str,
+    /// Paper and equation.
+    pub source: &'static str,
+    /// The fla 0.6.0 functions that compute it.
+    pub upstream: &'static [&'static str],
+    /// The extents that a case gives, in the order of its string.
+    pub sizes: &'static [Dim],
+    /// Inputs, in upstream's order.
+    pub inputs: &'static [Port],
+    /// Outputs, in the order in which the function returns them.
+    pub outputs: &'static [Port],
+    /// Options.
+    pub attrs: &'static [Attr],
+    /// Conditions beyond shapes.
+    pub constraints: &'static [Constraint],
+    /// Axes whose slices never influence one another: batch row (or packed sequence) and head. The oracle maps
+    /// [`OpSpec::function`] over them, and the judge holds candidates to the independence.
+    pub independent: &'static [Dim],
+    /// The state ports; empty when the op cannot be resumed.
+    pub states: &'static [State],
+    /// The mathematics of one independent slice.
+    pub function: Function,
+}
+
+impl OpSpec {
+    /// The input of that name.
+    #[must_use]
+    pub fn input(&self, name: &str) -> Option<&'static Port> {
+        self.inputs.iter().find(|p| p.name == name)
+    }
+
+    /// The output of that name.
+    #[must_use]
+    pub fn output(&self, name: &str) -> Option<&'static Port> {
+        self.outputs.iter().find(|p| p.name == name)
+    }
+
+    /// The attribute of that name.
+    #[must_use]
+    pub fn attr(&self, name: &str) -> Option<&'static Attr> {
+        self.attrs.iter().find(|a| a.name == name)
+    }
+
+    /// Whether a tensor of this port has one slice for each token.
+    #[must_use]
+    pub fn per_token(port: &Port) -> bool {
+        port.dims.contains(&Dim::T)
+    }
+}

@@ -1,0 +1,81 @@
+//! Problems as text: `gated_delta_rule(B=1,T=9,H=2,HV=4,K=16,V=8,scale=0.5,seqs=4+0+5,absent=h0)`.
+
+use std::fmt;
+
+use crate::error::Error;
+use crate::problem::Problem;
+use crate::spec::{Dim, Presence, Value};
+
+impl Problem {
+    /// The fields of the problem's text in their canonical order: sizes, attributes, packing, absent inputs.
+    #[must_use]
+    pub fn fields(&self) -> Vec<(String, String)> {
+        let mut fields = Vec::new();
+        for dim in self.spec.sizes {
+            fields.push((dim.name().to_owned(), self.size(*dim).to_string()));
+        }
+        for (name, value) in &self.attrs {
+            fields.push(((*name).to_owned(), value.to_string()));
+        }
+        if let Some(lengths) = &self.sequences {
+            let text: Vec<_> = lengths.iter().map(ToString::to_string).collect();
+            fields.push(("seqs".to_owned(), text.join("+")));
+        }
+        if !self.absent.is_empty() {
+            let names: Vec<_> = self.absent.iter().copied().collect();
+            fields.push(("absent".to_owned(), names.join("+")));
+        }
+        fields
+    }
+
+    /// Sets one field from its text; `Ok(false)` when the key is not one of a problem's.
+    ///
+    /// # Errors
+    /// A value that does not parse, an absent input that does not exist or is required.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<bool, Error> {
+        let op = self.spec.name;
+        let bad = |expected| Error::Attribute { op, attr: key.to_owned(), expected, got: value.to_owned() };
+        if let Some(dim) = Dim::from_name(key).filter(|d| self.spec.sizes.contains(d)) {
+            self.sizes.insert(dim, value.parse().map_err(|_| bad("a size"))?);
+        } else if let Some(attr) = self.spec.attr(key) {
+            let parsed = match attr.default {
+                Value::Flag(_) => Value::Flag(value.parse().map_err(|_| bad("true or false"))?),
+                _ if value == "auto" => Value::Auto,
+                _ => Value::Number(value.parse().map_err(|_| bad("a number"))?),
+            };
+            if parsed == attr.default {
+                self.attrs.remove(attr.name);
+            } else {
+                self.attrs.insert(attr.name, parsed);
+            }
+        } else if key == "seqs" {
+            let lengths: Result<Vec<_>, _> = value.split('+').map(str::parse).collect();
+            self.sequences = Some(lengths.map_err(|_| bad("lengths joined by +"))?);
+        } else if key == "absent" {
+            for name in value.split('+') {
+                self.drop_input(name)?;
+            }
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    fn drop_input(&mut self, name: &str) -> Result<(), Error> {
+        let optional = |p: &&_| matches!(p, Presence::OrZero | Presence::OrZeroWith(_));
+        let mut candidates = self.spec.inputs.iter().filter(|p| optional(&&p.presence));
+        if let Some(port) = candidates.clone().find(|p| p.name == name) {
+            self.absent.insert(port.name);
+            return Ok(());
+        }
+        let expected = candidates.by_ref().map(|p| p.name).collect::<Vec<_>>().join(", ");
+        Err(Error::Unknown { op: self.spec.name.into(), kind: "optional input", name: name.to_owned(), expected })
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields: Vec<_> = self.fields().into_iter().map(|(k, v)| format!("{k}={v}")).collect();
+        write!(f, "{}({})", self.spec.name, fields.join(","))
+    }
+}
