@@ -216,7 +216,12 @@ impl Problem {
         if !self.allows(port) {
             let expected = self.spec.inputs.iter().filter(|p| self.allows(p)).map(|p| p.name).collect::<Vec<_>>();
             let name = port.name.to_owned();
-            return Err(Error::Unknown { op: self.spec.name.into(), kind: "input", name, expected: expected.join(", ") });
+            return Err(Error::Unknown {
+                op: self.spec.name.into(),
+                kind: "input",
+                name,
+                expected: expected.join(", "),
+            });
         }
         if shape.len() == port.dims.len() {
             for (&dim, &extent) in port.dims.iter().zip(shape) {

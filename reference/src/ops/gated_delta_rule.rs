@@ -34,7 +34,8 @@ fn gated_delta_rule<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     for t in 0..x.tokens {
         let (decay, beta) = (log_decay(x, t).exp(), write_strength(x, t));
         h.mapv_inplace(|h_ij| decay * h_ij);
-        let u: Vec<F> = h.columns().into_iter().zip(v.row(t)).map(|(h_col, &v_j)| beta * (v_j - F::dot(k.row(t), h_col))).collect();
+        let u: Vec<F> =
+            h.columns().into_iter().zip(v.row(t)).map(|(h_col, &v_j)| beta * (v_j - F::dot(k.row(t), h_col))).collect();
         for (mut h_row, &k_i) in h.rows_mut().into_iter().zip(k.row(t)) {
             for (h_ij, &u_j) in h_row.iter_mut().zip(&u) {
                 *h_ij = h_ij.mac(k_i, u_j);
@@ -52,14 +53,14 @@ fn prologue<F: Real>(x: &Unit<'_, F>, name: &str) -> Array2<F> {
     let mut rows = x.matrix(name).to_owned();
     if x.problem.flag("qk_l2norm") {
         for mut row in rows.rows_mut() {
-            let norm = norm(row.view());
+            let norm = norm(&row.view());
             row.mapv_inplace(|x| x / norm);
         }
     }
     rows
 }
 
-fn norm<F: Real>(x: ArrayView1<'_, F>) -> F {
+fn norm<F: Real>(x: &ArrayView1<'_, F>) -> F {
     (x.iter().map(|&x| x * x).sum::<F>() + F::from_f64(L2_EPSILON)).sqrt()
 }
 
@@ -105,7 +106,11 @@ pub static SPEC: OpSpec = OpSpec {
     attrs: &[
         Attr { name: "scale", default: Value::Auto, summary: "factor on q; auto is K^-1/2" },
         Attr { name: "qk_l2norm", default: Value::Flag(false), summary: "normalise q and k to unit length first" },
-        Attr { name: "softplus_gate", default: Value::Flag(false), summary: "g is raw: −exp(A_log) softplus(g + dt_bias)" },
+        Attr {
+            name: "softplus_gate",
+            default: Value::Flag(false),
+            summary: "g is raw: −exp(A_log) softplus(g + dt_bias)",
+        },
         Attr { name: "beta_sigmoid", default: Value::Flag(false), summary: "β is raw: its sigmoid is used" },
         Attr { name: "allow_neg_eigval", default: Value::Flag(false), summary: "β in (0, 2): twice the sigmoid" },
     ],
@@ -113,7 +118,11 @@ pub static SPEC: OpSpec = OpSpec {
         Constraint {
             label: "C1",
             text: "HV is a positive multiple of H",
-            holds: |p| p.size(Dim::H) > 0 && p.size(Dim::HV) >= p.size(Dim::H) && p.size(Dim::HV).is_multiple_of(p.size(Dim::H)),
+            holds: |p| {
+                p.size(Dim::H) > 0
+                    && p.size(Dim::HV) >= p.size(Dim::H)
+                    && p.size(Dim::HV).is_multiple_of(p.size(Dim::H))
+            },
             break_it: |p| _ = p.sizes.insert(Dim::HV, 2 * p.size(Dim::H) + 1),
         },
         Constraint {

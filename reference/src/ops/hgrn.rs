@@ -39,10 +39,7 @@ pub static SPEC: OpSpec = OpSpec {
         Port::new("g", dims![B, T, D], Domain::LogDecay),
         Port::new("h0", dims![N, D], Domain::Normal).single().presence(Presence::OrZero),
     ],
-    outputs: &[
-        Port::new("o", dims![B, T, D], Domain::Normal),
-        Port::new("ht", dims![N, D], Domain::Normal).single(),
-    ],
+    outputs: &[Port::new("o", dims![B, T, D], Domain::Normal), Port::new("ht", dims![N, D], Domain::Normal).single()],
     attrs: &[],
     constraints: &[],
     independent: dims![B, D],

@@ -67,7 +67,11 @@ pub static SPEC: OpSpec = OpSpec {
     ],
     attrs: &[
         Attr { name: "scale", default: Value::Auto, summary: "factor on q; auto is K^-1/2" },
-        Attr { name: "reverse", default: Value::Flag(false), summary: "run each sequence from its last token to its first" },
+        Attr {
+            name: "reverse",
+            default: Value::Flag(false),
+            summary: "run each sequence from its last token to its first",
+        },
     ],
     constraints: &[Constraint {
         label: "C1",

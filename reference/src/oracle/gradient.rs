@@ -1,0 +1,298 @@
+//! Gradients in bounded memory: the tape holds one segment of one slice at a time.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use ndarray::{ArrayD, Axis, Dimension, Slice as Span, concatenate};
+use rayon::prelude::*;
+
+use super::slice::{self, Slice};
+use super::{Answer, check, port};
+use crate::error::Error;
+use crate::problem::Problem;
+use crate::real::Real;
+use crate::rounded::{self, Rounded, Rounding};
+use crate::spec::{Dim, Port};
+use crate::tape::{self, Var};
+use crate::tensor::Arrays;
+use crate::unit::Unit;
+
+/// Tape bytes that one thread may hold.
+const BUDGET: usize = 192 << 20;
+
+type Parts = BTreeMap<&'static str, ArrayD<f64>>;
+
+pub(super) fn answer(
+    problem: &Problem,
+    inputs: &Arrays,
+    cotangents: &Arrays,
+    want: &[&str],
+    rounding: Option<&Rounding>,
+) -> Result<Answer, Error> {
+    check(problem, inputs)?;
+    let want = wanted(problem, want)?;
+    check_cotangents(problem, cotangents)?;
+    let units = slice::units(problem);
+    let results: Vec<(Parts, Parts)> = units
+        .par_iter()
+        .enumerate()
+        .map(|(i, unit)| {
+            let work = Work::new(problem, unit, inputs, cotangents, &want, rounding.is_some());
+            match rounding {
+                Some(rounding) => rounded::with(rounding, i as u64, || work.run()),
+                None => work.run(),
+            }
+        })
+        .collect();
+    let mut answer = Answer::default();
+    for port in problem.spec.outputs {
+        let mut whole = ArrayD::zeros(problem.shape(port));
+        for (unit, (outputs, _)) in units.iter().zip(&results) {
+            unit.part_mut(problem, port, &mut whole).assign(&outputs[port.name]);
+        }
+        answer.outputs.insert(port.name.to_owned(), whole);
+    }
+    for port in want {
+        let mut whole = ArrayD::zeros(problem.shape(port));
+        for (unit, (_, gradients)) in units.iter().zip(&results) {
+            let mut part = unit.part_mut(problem, port, &mut whole);
+            part += &gradients[port.name];
+        }
+        answer.gradients.insert(format!("d_{}", port.name), whole);
+    }
+    Ok(answer)
+}
+
+fn wanted(problem: &Problem, want: &[&str]) -> Result<Vec<&'static Port>, Error> {
+    want.iter()
+        .map(|name| {
+            let port = port(problem, name)?;
+            if port.differentiable && problem.has(port) {
+                return Ok(port);
+            }
+            let expected = problem.differentiable().map(|p| p.name).collect::<Vec<_>>().join(", ");
+            let op = problem.spec.name.to_owned();
+            Err(Error::Unknown { op, kind: "differentiable input", name: (*name).to_owned(), expected })
+        })
+        .collect()
+}
+
+fn check_cotangents(problem: &Problem, cotangents: &Arrays) -> Result<(), Error> {
+    for (name, array) in cotangents {
+        let Some(port) = name.strip_prefix("d_").and_then(|o| problem.spec.output(o)) else {
+            let expected = problem.spec.outputs.iter().map(|p| format!("d_{}", p.name)).collect::<Vec<_>>();
+            let op = problem.spec.name.to_owned();
+            return Err(Error::Unknown { op, kind: "cotangent", name: name.clone(), expected: expected.join(", ") });
+        };
+        problem.expect(port, array.shape())?;
+    }
+    Ok(())
+}
+
+/// The gradient of one slice.
+struct Work<'a> {
+    problem: &'a Problem,
+    tokens: usize,
+    inputs: Parts,
+    cotangents: Parts,
+    want: &'a [&'static Port],
+    rounds: bool,
+}
+
+impl<'a> Work<'a> {
+    fn new(
+        problem: &'a Problem,
+        unit: &Slice,
+        inputs: &Arrays,
+        cotangents: &Arrays,
+        want: &'a [&'static Port],
+        rounds: bool,
+    ) -> Self {
+        let seed =
+            |port: &Port| cotangents.get(&format!("d_{}", port.name)).map(|c| unit.part(problem, port, c).to_owned());
+        let cotangents = problem.spec.outputs.iter().filter_map(|p| Some((p.name, seed(p)?))).collect();
+        Self { problem, tokens: unit.tokens(), inputs: unit.inputs(problem, inputs), cotangents, want, rounds }
+    }
+
+    fn run(&self) -> (Parts, Parts) {
+        let segments = self.segments();
+        let (starts, outputs) = self.forward(&segments);
+        let mut gradients: Parts =
+            self.want.iter().map(|p| (p.name, ArrayD::zeros(self.inputs[p.name].raw_dim()))).collect();
+        let states = self.problem.spec.states;
+        let mut carried: Parts =
+            states.iter().filter_map(|s| Some((s.initial, self.cotangents.get(s.last)?.clone()))).collect();
+        for (segment, start) in segments.iter().zip(&starts).rev() {
+            let found = self.backward(segment, start, &carried);
+            for (name, gradient) in found {
+                if states.iter().any(|s| s.initial == name) {
+                    carried.insert(name, gradient);
+                } else if let Some(total) = gradients.get_mut(name) {
+                    let mut part = total.view_mut();
+                    if let Some(axis) = self.token_axis(self.input(name)) {
+                        part.slice_axis_inplace(Axis(axis), span(segment));
+                    }
+                    part += &gradient;
+                }
+            }
+        }
+        for (name, gradient) in carried {
+            if let Some(total) = gradients.get_mut(name) {
+                total.assign(&gradient);
+            }
+        }
+        (outputs, gradients)
+    }
+
+    /// Cuts along time, from the tape that one token needs.
+    fn segments(&self) -> Vec<Range<usize>> {
+        if self.problem.spec.states.is_empty() || self.tokens < 2 {
+            return std::iter::once(0..self.tokens).collect();
+        }
+        let start = self.states_of(&self.inputs);
+        self.backward(&(0..1), &start, &Parts::new());
+        let length = (BUDGET / tape::bytes().max(1)).max(1);
+        (0..self.tokens).step_by(length).map(|t| t..(t + length).min(self.tokens)).collect()
+    }
+
+    fn states_of(&self, inputs: &Parts) -> Parts {
+        self.problem.spec.states.iter().map(|s| (s.initial, inputs[s.initial].clone())).collect()
+    }
+
+    /// The state at the start of each segment, and the outputs of the whole.
+    fn forward(&self, segments: &[Range<usize>]) -> (Vec<Parts>, Parts) {
+        let mut starts = vec![self.states_of(&self.inputs)];
+        let mut pieces: Vec<Parts> = Vec::new();
+        for segment in segments {
+            let state = starts.last().expect("one start more than pieces");
+            let inputs = self.piece(segment, state);
+            let values = self.values(segment.len(), inputs);
+            let next = self.problem.spec.states.iter().map(|s| (s.initial, values[s.last].clone())).collect();
+            starts.push(next);
+            pieces.push(values);
+        }
+        starts.pop();
+        let join = |port: &Port| {
+            let Some(axis) = self.token_axis(port) else {
+                return pieces.last().map(|p| p[port.name].clone()).expect("at least one segment");
+            };
+            let views: Vec<_> = pieces.iter().map(|p| p[port.name].view()).collect();
+            concatenate(Axis(axis), &views).expect("pieces differ in their tokens alone")
+        };
+        let outputs = self.problem.spec.outputs.iter().map(|p| (p.name, join(p))).collect();
+        (starts, outputs)
+    }
+
+    /// The op's outputs on one piece, as values.
+    fn values(&self, tokens: usize, inputs: Parts) -> Parts {
+        let (problem, function) = (self.problem, &self.problem.spec.function);
+        let results = if self.rounds {
+            let inputs = super::widen(inputs, Rounded::from_f64);
+            let outputs = (function.rounded)(&Unit { problem, tokens, inputs });
+            outputs.into_iter().map(|a| a.mapv(Real::value)).collect()
+        } else {
+            (function.f64)(&Unit { problem, tokens, inputs })
+        };
+        problem.spec.outputs.iter().map(|p| p.name).zip(results).collect()
+    }
+
+    /// The inputs of one segment that starts from `state`.
+    fn piece(&self, segment: &Range<usize>, state: &Parts) -> Parts {
+        let cut = |(&name, whole): (&&'static str, &ArrayD<f64>)| {
+            let part = match (state.get(name), self.token_axis(self.input(name))) {
+                (Some(state), _) => state.clone(),
+                (None, Some(axis)) => whole.slice_axis(Axis(axis), span(segment)).to_owned(),
+                (None, None) => whole.clone(),
+            };
+            (name, part)
+        };
+        self.inputs.iter().map(cut).collect()
+    }
+
+    /// Gradients of one segment by the wanted inputs and the initial states.
+    fn backward(&self, segment: &Range<usize>, state: &Parts, carried: &Parts) -> Parts {
+        let problem = self.problem;
+        let inputs = self.piece(segment, state);
+        let variable = |name: &str| state.contains_key(name) || self.want.iter().any(|p| p.name == name);
+        let names: Vec<&'static str> = inputs.keys().copied().filter(|n| variable(n)).collect();
+        let values: Vec<f64> = names.iter().flat_map(|n| inputs[n].iter().copied()).collect();
+        let shapes: Vec<_> = names.iter().map(|n| inputs[n].raw_dim()).collect();
+        let function = |variables: &[Var]| {
+            let mut rest = variables;
+            let mut parts = super::widen(inputs, Var::from_f64);
+            for (name, shape) in names.iter().zip(&shapes) {
+                let (mine, others) = rest.split_at(shape.size());
+                let array = ArrayD::from_shape_vec(shape.clone(), mine.to_vec());
+                parts.insert(name, array.expect("as many variables as elements"));
+                rest = others;
+            }
+            let unit = Unit { problem, tokens: segment.len(), inputs: parts };
+            (problem.spec.function.var)(&unit).into_iter().flatten().collect::<Vec<Var>>()
+        };
+        let recorded = tape::record(&values, function, |total| self.seeds(segment, carried, total));
+        let mut rest = recorded.as_slice();
+        let mut found = Parts::new();
+        for (name, shape) in names.into_iter().zip(shapes) {
+            let (mine, others) = rest.split_at(shape.size());
+            let array = ArrayD::from_shape_vec(shape, mine.to_vec());
+            found.insert(name, array.expect("as many gradients as elements"));
+            rest = others;
+        }
+        found
+    }
+
+    /// Cotangents of a segment's outputs, flattened in the spec's order.
+    fn seeds(&self, segment: &Range<usize>, carried: &Parts, total: usize) -> Vec<f64> {
+        let mut seeds = Vec::with_capacity(total);
+        let outputs = self.problem.spec.outputs;
+        let known: Vec<Option<ArrayD<f64>>> = outputs.iter().map(|p| self.seed(p, segment, carried)).collect();
+        for (port, seed) in outputs.iter().zip(known) {
+            match seed {
+                Some(seed) => seeds.extend(seed),
+                None => seeds.extend(std::iter::repeat_n(0.0, self.extent(port, segment))),
+            }
+        }
+        seeds
+    }
+
+    fn seed(&self, port: &Port, segment: &Range<usize>, carried: &Parts) -> Option<ArrayD<f64>> {
+        if let Some(state) = self.problem.spec.states.iter().find(|s| s.last == port.name) {
+            return carried.get(state.initial).cloned();
+        }
+        let whole = self.cotangents.get(port.name)?;
+        Some(match self.token_axis(port) {
+            Some(axis) => whole.slice_axis(Axis(axis), span(segment)).to_owned(),
+            None => whole.clone(),
+        })
+    }
+
+    /// Elements of an output of one segment.
+    fn extent(&self, port: &Port, segment: &Range<usize>) -> usize {
+        let size = |&dim: &Dim| match dim {
+            Dim::T => segment.len(),
+            _ => self.problem.size(dim),
+        };
+        self.kept(port).iter().map(size).product()
+    }
+
+    fn input(&self, name: &str) -> &'static Port {
+        self.problem.spec.input(name).expect("parts are named by the spec's inputs")
+    }
+
+    /// The dimensions of a port that a slice keeps.
+    fn kept(&self, port: &Port) -> Vec<Dim> {
+        let mapped = |d: &Dim| {
+            let independent = self.problem.spec.independent;
+            matches!(d, Dim::B | Dim::N) || independent.contains(d) || (*d == Dim::H && independent.contains(&Dim::HV))
+        };
+        port.dims.iter().copied().filter(|d| !mapped(d)).collect()
+    }
+
+    fn token_axis(&self, port: &Port) -> Option<usize> {
+        self.kept(port).iter().position(|&d| d == Dim::T)
+    }
+}
+
+fn span(segment: &Range<usize>) -> Span {
+    Span::from(segment.start as isize..segment.end as isize)
+}

@@ -1,0 +1,134 @@
+//! Independent slices of a problem: which part of every tensor belongs to one sequence of one head.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use ndarray::{ArrayD, ArrayViewD, ArrayViewMutD, Axis, Slice as Span};
+
+use crate::problem::Problem;
+use crate::spec::{Dim, Port};
+use crate::tensor::Arrays;
+
+/// One independent slice.
+#[derive(Debug, Clone)]
+pub(super) struct Slice {
+    row: usize,
+    sequence: usize,
+    span: Range<usize>,
+    /// Index along each independent axis other than the batch.
+    fixed: Vec<(Dim, usize)>,
+}
+
+/// Every slice of a problem: sequences outermost, then the other independent axes in the spec's order.
+pub(super) fn units(problem: &Problem) -> Vec<Slice> {
+    let mut fixed = vec![Vec::new()];
+    for &axis in problem.spec.independent.iter().filter(|&&d| d != Dim::B) {
+        let extend = |f: Vec<(Dim, usize)>| {
+            (0..problem.size(axis)).map(move |i| f.iter().copied().chain([(axis, i)]).collect::<Vec<_>>())
+        };
+        fixed = fixed.into_iter().flat_map(extend).collect();
+    }
+    let offsets = problem.offsets();
+    let spans = (0..problem.size(Dim::N)).map(|n| match problem.sequences {
+        Some(_) => (0, offsets[n]..offsets[n + 1]),
+        None => (n, 0..problem.size(Dim::T)),
+    });
+    spans
+        .enumerate()
+        .flat_map(|(sequence, (row, span))| {
+            fixed.iter().map(move |f| Slice { row, sequence, span: span.clone(), fixed: f.clone() })
+        })
+        .collect()
+}
+
+/// Where one dimension of a tensor goes.
+enum Place {
+    Index(usize),
+    Tokens,
+    Whole,
+}
+
+impl Slice {
+    /// Tokens of the sequence.
+    pub(super) fn tokens(&self) -> usize {
+        self.span.len()
+    }
+
+    fn place(&self, problem: &Problem, dim: Dim) -> Place {
+        match dim {
+            Dim::B => return Place::Index(self.row),
+            Dim::N => return Place::Index(self.sequence),
+            Dim::T => return Place::Tokens,
+            _ => {}
+        }
+        for &(axis, i) in &self.fixed {
+            if axis == dim {
+                return Place::Index(i);
+            }
+            if axis == Dim::HV && dim == Dim::H {
+                return Place::Index(i * problem.size(Dim::H) / problem.size(Dim::HV));
+            }
+        }
+        Place::Whole
+    }
+
+    fn span(&self, problem: &Problem) -> Span {
+        let step = if problem.reversed() { -1 } else { 1 };
+        Span { start: self.span.start as isize, end: Some(self.span.end as isize), step }
+    }
+
+    /// This slice's part of a port's tensor, time running forwards.
+    pub(super) fn part<'a>(&self, problem: &Problem, port: &Port, whole: &'a ArrayD<f64>) -> ArrayViewD<'a, f64> {
+        let mut view = whole.view();
+        for (axis, &dim) in port.dims.iter().enumerate().rev() {
+            match self.place(problem, dim) {
+                Place::Index(i) => view.index_axis_inplace(Axis(axis), i),
+                Place::Tokens => view.slice_axis_inplace(Axis(axis), self.span(problem)),
+                Place::Whole => {}
+            }
+        }
+        view
+    }
+
+    /// The same, to be written.
+    pub(super) fn part_mut<'a>(
+        &self,
+        problem: &Problem,
+        port: &Port,
+        whole: &'a mut ArrayD<f64>,
+    ) -> ArrayViewMutD<'a, f64> {
+        let mut view = whole.view_mut();
+        for (axis, &dim) in port.dims.iter().enumerate().rev() {
+            match self.place(problem, dim) {
+                Place::Index(i) => view.index_axis_inplace(Axis(axis), i),
+                Place::Tokens => view.slice_axis_inplace(Axis(axis), self.span(problem)),
+                Place::Whole => {}
+            }
+        }
+        view
+    }
+
+    /// This slice's part of the input of that name, given its tensor.
+    pub(super) fn input(&self, problem: &Problem, name: &str, whole: &ArrayD<f64>) -> ArrayD<f64> {
+        let port = problem.spec.input(name).expect("callers pass names of the spec's inputs");
+        self.part(problem, port, whole).to_owned()
+    }
+
+    /// Every input of the op for this slice; absent ones are zeros.
+    pub(super) fn inputs(&self, problem: &Problem, inputs: &Arrays) -> BTreeMap<&'static str, ArrayD<f64>> {
+        let part = |port: &Port| match inputs.get(port.name) {
+            Some(whole) => self.part(problem, port, whole).to_owned(),
+            None => ArrayD::zeros(self.shape(problem, port)),
+        };
+        problem.spec.inputs.iter().map(|p| (p.name, part(p))).collect()
+    }
+
+    fn shape(&self, problem: &Problem, port: &Port) -> Vec<usize> {
+        let extent = |&dim: &Dim| match self.place(problem, dim) {
+            Place::Index(_) => None,
+            Place::Tokens => Some(self.tokens()),
+            Place::Whole => Some(problem.size(dim)),
+        };
+        port.dims.iter().filter_map(extent).collect()
+    }
+}

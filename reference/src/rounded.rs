@@ -1,0 +1,184 @@
+//! Rounding as a declared precision would do it: what that precision may cost.
+//!
+//! Operands of matrix products are rounded to the operand type, everything else to the accumulator's, at random and
+//! without bias: up to half a unit in the last place is added before rounding to nearest, so that a number which the
+//! type holds stays as it is. Several runs sample the error of *some* correct implementation at that precision; see
+//! the judge's measure. Values are carried in `f64`.
+
+use std::cell::Cell;
+use std::iter::Sum;
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+use crate::real::Real;
+
+/// A declared precision and the seed of its random roundings.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rounding {
+    /// Unit roundoff of the operands of matrix products.
+    pub operand: f64,
+    /// Unit roundoff of all other arithmetic.
+    pub accumulate: f64,
+    /// Seed; the same seed gives the same roundings on any number of threads.
+    pub seed: u64,
+}
+
+thread_local! {
+    static CURRENT: Cell<(f64, f64, u64)> = const { Cell::new((0.0, 0.0, 0)) };
+}
+
+/// Runs `f` on this thread under `rounding`, with a stream of its own for each `unit`.
+pub(crate) fn with<R>(rounding: &Rounding, unit: u64, f: impl FnOnce() -> R) -> R {
+    let state = mix(rounding.seed ^ mix(unit.wrapping_add(1))) | 1;
+    CURRENT.set((rounding.operand, rounding.accumulate, state));
+    let result = f();
+    CURRENT.set((0.0, 0.0, 0));
+    result
+}
+
+fn mix(mut z: u64) -> u64 {
+    z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// Whether a rounding is in force on this thread.
+pub(crate) fn active() -> bool {
+    CURRENT.get().2 != 0
+}
+
+fn perturb(x: f64, pick: impl FnOnce(f64, f64) -> f64) -> f64 {
+    let (operand, accumulate, mut s) = CURRENT.get();
+    if s == 0 {
+        return x;
+    }
+    // xorshift64: the quality of these bits matters little, their cost much
+    s ^= s << 13;
+    s ^= s >> 7;
+    s ^= s << 17;
+    CURRENT.set((operand, accumulate, s));
+    let dither = (s >> 11) as f64 * (2.0 / (1u64 << 53) as f64) - 1.0;
+    round(x, pick(operand, accumulate), dither)
+}
+
+/// `x` plus up to half a unit in its last place, rounded to the grid of a type with unit roundoff `u`. A number of
+/// that type is returned as it is.
+fn round(x: f64, u: f64, dither: f64) -> f64 {
+    let exponent = f64::from_bits(x.to_bits() & 0x7ff0_0000_0000_0000);
+    if u < FINEST {
+        return x;
+    }
+    // adding and subtracting a large number rounds to its grid
+    let grid = 1.5 * (1u64 << 53) as f64 * u * exponent;
+    let rounded = (x + dither * u * exponent + grid) - grid;
+    if rounded.is_nan() { x } else { rounded }
+}
+
+/// Types finer than this are not modelled: the carrier itself is `f64`.
+const FINEST: f64 = 1e-12;
+
+/// `x` as an operand of a matrix product.
+pub(crate) fn operand(x: f64) -> f64 {
+    perturb(x, |u, _| u)
+}
+
+/// `x` as the result of elementwise arithmetic.
+pub(crate) fn accumulated(x: f64) -> f64 {
+    perturb(x, |_, u| u)
+}
+
+/// A number whose arithmetic rounds; see the module documentation.
+#[derive(Debug, Clone, Copy)]
+pub struct Rounded(f64);
+
+impl Add for Rounded {
+    type Output = Self;
+    fn add(self, o: Self) -> Self {
+        Self(accumulated(self.0 + o.0))
+    }
+}
+
+impl Sub for Rounded {
+    type Output = Self;
+    fn sub(self, o: Self) -> Self {
+        Self(accumulated(self.0 - o.0))
+    }
+}
+
+impl Mul for Rounded {
+    type Output = Self;
+    fn mul(self, o: Self) -> Self {
+        Self(accumulated(self.0 * o.0))
+    }
+}
+
+impl Div for Rounded {
+    type Output = Self;
+    fn div(self, o: Self) -> Self {
+        Self(accumulated(self.0 / o.0))
+    }
+}
+
+impl Neg for Rounded {
+    type Output = Self;
+    fn neg(self) -> Self {
+        Self(-self.0)
+    }
+}
+
+impl Sum for Rounded {
+    fn sum<I: Iterator<Item = Self>>(terms: I) -> Self {
+        terms.fold(Self(0.0), Add::add)
+    }
+}
+
+impl Real for Rounded {
+    fn from_f64(x: f64) -> Self {
+        Self(x)
+    }
+    fn value(self) -> f64 {
+        self.0
+    }
+    fn exp(self) -> Self {
+        Self(accumulated(self.0.exp()))
+    }
+    fn ln(self) -> Self {
+        Self(accumulated(self.0.ln()))
+    }
+    fn ln_1p(self) -> Self {
+        Self(accumulated(self.0.ln_1p()))
+    }
+    fn sqrt(self) -> Self {
+        Self(accumulated(self.0.sqrt()))
+    }
+    fn mac(self, a: Self, b: Self) -> Self {
+        Self(accumulated(self.0 + operand(a.0) * operand(b.0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_of_the_type_stays_and_others_go_to_a_neighbour() {
+        let u = 1.0 / 256.0;
+        for dither in [-0.99, -0.3, 0.0, 0.5, 0.99] {
+            assert_eq!(round(1.9921875, u, dither), 1.9921875);
+            assert_eq!(round(-3.0, u, dither), -3.0);
+            let neighbour = round(1.001, u, dither);
+            assert!(neighbour == 1.0 || neighbour == 1.0078125, "{neighbour}");
+        }
+        assert_eq!(round(0.0, u, 0.7), 0.0);
+        assert_eq!(round(f64::INFINITY, u, 0.7), f64::INFINITY);
+    }
+
+    #[test]
+    fn rounding_is_unbiased_and_repeatable() {
+        let rounding = Rounding { operand: 1.0 / 256.0, accumulate: 0.0, seed: 7 };
+        let mean = || with(&rounding, 3, || (0..100_000).map(|_| operand(1.001)).sum::<f64>() / 100_000.0);
+        assert!((mean() - 1.001).abs() < 1e-4, "{}", mean());
+        assert_eq!(mean().to_bits(), mean().to_bits());
+        assert_eq!(operand(1.001), 1.001, "nothing rounds outside");
+    }
+}

@@ -1,0 +1,253 @@
+//! Reverse-mode differentiation: a scalar that writes down what was done to it.
+//!
+//! One tape for each thread. A [`Var`] is a value and the number of its node; node 0 stands for every constant and
+//! records nothing. A node is a range of edges, each a parent and the partial derivative by it; a dot product is one
+//! node. [`record`] clears the tape, runs a function and propagates cotangents back once.
+
+use std::cell::RefCell;
+use std::iter::Sum;
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+use ndarray::ArrayView1;
+
+use crate::real::Real;
+use crate::rounded;
+
+/// A recorded real number.
+#[derive(Debug, Clone, Copy)]
+pub struct Var {
+    value: f64,
+    node: u32,
+}
+
+#[derive(Debug, Default)]
+struct Tape {
+    /// End of each node's edges; node `i` owns `ends[i-1]..ends[i]`.
+    ends: Vec<u32>,
+    parents: Vec<u32>,
+    /// Partial derivatives; those of matrix products are marked so that their adjoint products round like operands.
+    partials: Vec<f64>,
+    products: Vec<bool>,
+    adjoints: Vec<f64>,
+}
+
+thread_local! {
+    static TAPE: RefCell<Tape> = RefCell::new(Tape::default());
+}
+
+impl Tape {
+    fn clear(&mut self) {
+        self.ends.clear();
+        self.ends.push(0);
+        self.parents.clear();
+        self.partials.clear();
+        self.products.clear();
+    }
+
+    fn edge(&mut self, parent: Var, partial: f64) {
+        if parent.node != 0 {
+            self.parents.push(parent.node);
+            self.partials.push(partial);
+        }
+    }
+
+    /// Closes a node over the edges pushed since the last one.
+    fn close(&mut self, value: f64, product: bool) -> Var {
+        let end = self.parents.len() as u32;
+        if self.ends.last() == Some(&end) {
+            return Var { value, node: 0 };
+        }
+        self.ends.push(end);
+        self.products.push(product);
+        Var { value, node: self.ends.len() as u32 - 1 }
+    }
+
+    fn variable(&mut self, value: f64) -> Var {
+        self.ends.push(self.parents.len() as u32);
+        self.products.push(false);
+        Var { value, node: self.ends.len() as u32 - 1 }
+    }
+
+    fn propagate(&mut self) {
+        let rounding = rounded::active();
+        for node in (1..self.ends.len()).rev() {
+            let adjoint = self.adjoints[node];
+            if adjoint == 0.0 {
+                continue;
+            }
+            let edges = self.ends[node - 1] as usize..self.ends[node] as usize;
+            if !rounding {
+                for e in edges {
+                    self.adjoints[self.parents[e] as usize] += adjoint * self.partials[e];
+                }
+                continue;
+            }
+            // the adjoints of a product of matrices are such products themselves; 1 is the addend's partial
+            let product = self.products[node - 1];
+            for e in edges {
+                let partial = self.partials[e];
+                let is_factor = product && (partial < 1.0 || partial > 1.0);
+                let term =
+                    if is_factor { rounded::operand(adjoint) * rounded::operand(partial) } else { adjoint * partial };
+                let parent = &mut self.adjoints[self.parents[e] as usize];
+                *parent = rounded::accumulated(*parent + term);
+            }
+        }
+    }
+}
+
+/// Runs `f` on variables with these values and gives the derivatives of `Σ outputs·cotangents` by each of them.
+///
+/// `cotangents` are asked for after the run, when the number of outputs is known.
+pub(crate) fn record(
+    variables: &[f64],
+    f: impl FnOnce(&[Var]) -> Vec<Var>,
+    cotangents: impl FnOnce(usize) -> Vec<f64>,
+) -> Vec<f64> {
+    let inputs: Vec<Var> = TAPE.with_borrow_mut(|tape| {
+        tape.clear();
+        variables.iter().map(|&x| tape.variable(x)).collect()
+    });
+    let outputs = f(&inputs);
+    let seeds = cotangents(outputs.len());
+    TAPE.with_borrow_mut(|tape| {
+        tape.adjoints.clear();
+        tape.adjoints.resize(tape.ends.len(), 0.0);
+        for (output, seed) in outputs.iter().zip(seeds) {
+            if output.node != 0 {
+                tape.adjoints[output.node as usize] += seed;
+            }
+        }
+        tape.propagate();
+        tape.adjoints[1..=variables.len()].to_vec()
+    })
+}
+
+/// Bytes that the last recorded run holds on this thread.
+pub(crate) fn bytes() -> usize {
+    TAPE.with_borrow(|t| t.parents.len() * 12 + t.ends.len() * 13)
+}
+
+fn unary(x: Var, value: f64, partial: f64) -> Var {
+    TAPE.with_borrow_mut(|tape| {
+        tape.edge(x, partial);
+        tape.close(rounded::accumulated(value), false)
+    })
+}
+
+fn binary(a: Var, b: Var, value: f64, by_a: f64, by_b: f64) -> Var {
+    TAPE.with_borrow_mut(|tape| {
+        tape.edge(a, by_a);
+        tape.edge(b, by_b);
+        tape.close(rounded::accumulated(value), false)
+    })
+}
+
+impl Add for Var {
+    type Output = Self;
+    fn add(self, o: Self) -> Self {
+        binary(self, o, self.value + o.value, 1.0, 1.0)
+    }
+}
+
+impl Sub for Var {
+    type Output = Self;
+    fn sub(self, o: Self) -> Self {
+        binary(self, o, self.value - o.value, 1.0, -1.0)
+    }
+}
+
+impl Mul for Var {
+    type Output = Self;
+    fn mul(self, o: Self) -> Self {
+        binary(self, o, self.value * o.value, o.value, self.value)
+    }
+}
+
+impl Div for Var {
+    type Output = Self;
+    fn div(self, o: Self) -> Self {
+        let value = self.value / o.value;
+        binary(self, o, value, 1.0 / o.value, -value / o.value)
+    }
+}
+
+impl Neg for Var {
+    type Output = Self;
+    fn neg(self) -> Self {
+        TAPE.with_borrow_mut(|tape| {
+            tape.edge(self, -1.0);
+            tape.close(-self.value, false)
+        })
+    }
+}
+
+impl Sum for Var {
+    fn sum<I: Iterator<Item = Self>>(terms: I) -> Self {
+        terms.fold(Self::zero(), Add::add)
+    }
+}
+
+impl Real for Var {
+    fn from_f64(x: f64) -> Self {
+        Self { value: x, node: 0 }
+    }
+    fn value(self) -> f64 {
+        self.value
+    }
+    fn exp(self) -> Self {
+        let e = self.value.exp();
+        unary(self, e, e)
+    }
+    fn ln(self) -> Self {
+        unary(self, self.value.ln(), 1.0 / self.value)
+    }
+    fn ln_1p(self) -> Self {
+        unary(self, self.value.ln_1p(), 1.0 / (1.0 + self.value))
+    }
+    fn sqrt(self) -> Self {
+        let root = self.value.sqrt();
+        unary(self, root, 0.5 / root)
+    }
+    fn mac(self, a: Self, b: Self) -> Self {
+        let value = self.value + rounded::operand(a.value) * rounded::operand(b.value);
+        TAPE.with_borrow_mut(|tape| {
+            tape.edge(self, 1.0);
+            tape.edge(a, b.value);
+            tape.edge(b, a.value);
+            tape.close(rounded::accumulated(value), true)
+        })
+    }
+    fn dot(a: ArrayView1<'_, Self>, b: ArrayView1<'_, Self>) -> Self {
+        TAPE.with_borrow_mut(|tape| {
+            let mut sum = 0.0;
+            for (&a, &b) in a.iter().zip(b) {
+                sum += rounded::operand(a.value) * rounded::operand(b.value);
+                tape.edge(a, b.value);
+                tape.edge(b, a.value);
+            }
+            tape.close(rounded::accumulated(sum), true)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_product_differentiates_by_both_factors() {
+        assert_eq!(record(&[3.0, 5.0], |x| vec![x[0] * x[1] + x[0]], |_| vec![1.0]), [6.0, 3.0]);
+    }
+
+    #[test]
+    fn constants_record_nothing() {
+        let f = |x: &[Var]| vec![Var::one() * Var::from_f64(4.0), x[0].exp()];
+        assert_eq!(record(&[2.0], f, |_| vec![7.0, 1.0]), [2f64.exp()]);
+    }
+
+    #[test]
+    fn an_unused_variable_has_gradient_zero() {
+        assert_eq!(record(&[4.0, 9.0], |x| vec![x[0].sqrt()], |_| vec![1.0]), [0.25, 0.0]);
+    }
+}
