@@ -1,1 +1,30 @@
-//! The judge.
+//! The judge: whether an implementation of an op is right, and how fast it is.
+//!
+//! A [`case::Case`] is a point of the input space; [`suite`] derives cases from the specs. A [`check::Check`] plans
+//! calls and judges the answers; [`measure`] holds the only tolerances. [`run`] puts a [`candidate::Candidate`] through
+//! a suite and writes records.
+
+#![deny(unsafe_code)]
+
+pub mod abi;
+pub mod bench;
+pub mod candidate;
+pub mod case;
+pub mod check;
+pub mod cli;
+pub mod environment;
+pub mod examine;
+pub mod expect;
+pub mod glob;
+pub mod list;
+pub mod measure;
+pub mod nearest;
+pub mod replay;
+pub mod report;
+pub mod run;
+pub mod sample;
+pub mod serve;
+pub mod shrink;
+pub mod suite;
+pub mod truth;
+pub mod wire;

@@ -1,2 +1,36 @@
 //! The command line.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use fla_conformance::cli::{Cli, Command};
+use fla_conformance::{bench, list, replay, report, run, serve};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let default = || match Cli::parse_from(["fla-conformance", "run"]).command {
+        Some(command) => command,
+        None => unreachable!("run is a command"),
+    };
+    match dispatch(&cli.command.unwrap_or_else(default)) {
+        Ok(code) => code,
+        Err((message, code)) => {
+            eprintln!("fla-conformance: {message}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// What to say and with which code to exit when a command cannot do its work: 2 bad usage or input, 3 the environment.
+type Refusal = (String, u8);
+
+fn dispatch(command: &Command) -> Result<ExitCode, Refusal> {
+    match command {
+        Command::List(args) => list::command(args).map_err(|e| (e.to_string(), 2)),
+        Command::Run(args) => run::command(args).map_err(|e| (e.to_string(), e.exit_code())),
+        Command::Replay(args) => replay::command(args).map_err(|e| (e.to_string(), e.exit_code())),
+        Command::Bench(args) => bench::command(args).map_err(|e| (e.to_string(), e.exit_code())),
+        Command::Serve(args) => serve::command(args).map_err(|e| (e.to_string(), e.exit_code())),
+        Command::Report(args) => report::command(args).map_err(|e| (e.to_string(), 2)),
+    }
+}

@@ -17,6 +17,16 @@ pub enum Error {
         /// The shape that came.
         got: Vec<usize>,
     },
+    /// More elements than memory has addresses for.
+    #[error("{op}: {port} of shape {shape:?} is too large to be addressed")]
+    Size {
+        /// Spec name.
+        op: &'static str,
+        /// Port name.
+        port: &'static str,
+        /// The shape that the problem gives it.
+        shape: Vec<usize>,
+    },
     /// A required input was not given.
     #[error("{op}: input {port} is missing")]
     Missing {

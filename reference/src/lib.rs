@@ -13,6 +13,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod by_hand;
 pub mod dual;
 pub mod error;
 pub mod ops;

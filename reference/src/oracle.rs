@@ -15,7 +15,7 @@ use crate::dual::Dual;
 use crate::error::Error;
 use crate::problem::Problem;
 use crate::real::Real;
-use crate::rounded::{self, Rounded, Rounding};
+use crate::rounded::Rounding;
 use crate::spec::Port;
 use crate::tensor::Arrays;
 use crate::unit::{Outputs, Unit};
@@ -53,7 +53,7 @@ pub fn forward_f32(problem: &Problem, inputs: &Arrays) -> Result<Arrays, Error> 
 pub fn directional(problem: &Problem, inputs: &Arrays, tangents: &Arrays) -> Result<Arrays, Error> {
     check(problem, inputs)?;
     for (name, tangent) in tangents {
-        problem.expect(port(problem, name)?, tangent.shape())?;
+        problem.expect(given(problem, name)?, tangent.shape())?;
     }
     let units = slice::units(problem);
     let results: Vec<Outputs<Dual>> = units
@@ -97,21 +97,7 @@ pub fn rounded(
     want: &[&str],
     rounding: &Rounding,
 ) -> Result<Answer, Error> {
-    if !want.is_empty() {
-        return gradient::answer(problem, inputs, cotangents, want, Some(rounding));
-    }
-    let units = slice::units(problem);
-    check(problem, inputs)?;
-    let results: Vec<Outputs<Rounded>> = units
-        .par_iter()
-        .enumerate()
-        .map(|(i, unit)| {
-            let inputs = widen(unit.inputs(problem, inputs), Rounded::from_f64);
-            let unit = Unit { problem, tokens: unit.tokens(), inputs };
-            rounded::with(rounding, i as u64, || (problem.spec.function.rounded)(&unit))
-        })
-        .collect();
-    Ok(Answer { outputs: collect(problem, &units, &results, Real::value), gradients: Arrays::new() })
+    gradient::answer(problem, inputs, cotangents, want, Some(rounding))
 }
 
 fn run<F: Real>(
@@ -153,24 +139,20 @@ fn collect<F: Real>(problem: &Problem, units: &[Slice], results: &[Outputs<F>], 
 /// Checks the problem and that the inputs are exactly the ones it says are given.
 fn check(problem: &Problem, inputs: &Arrays) -> Result<(), Error> {
     problem.validate()?;
-    let op = problem.spec.name;
     for name in inputs.keys() {
-        let known = port(problem, name)?;
-        if !problem.has(known) {
-            let expected = problem.inputs().map(|p| p.name).collect::<Vec<_>>().join(", ");
-            return Err(Error::Unknown { op: op.into(), kind: "input", name: name.clone(), expected });
-        }
+        given(problem, name)?;
     }
     for port in problem.inputs() {
-        let array = inputs.get(port.name).ok_or_else(|| Error::Missing { op, port: port.name.into() })?;
-        problem.expect(port, array.shape())?;
+        let missing = || Error::Missing { op: problem.spec.name, port: port.name.into() };
+        problem.expect(port, inputs.get(port.name).ok_or_else(missing)?.shape())?;
     }
     Ok(())
 }
 
-fn port(problem: &Problem, name: &str) -> Result<&'static Port, Error> {
-    problem.spec.input(name).ok_or_else(|| {
-        let expected = problem.spec.inputs.iter().map(|p| p.name).collect::<Vec<_>>().join(", ");
+/// The input of that name, which the problem must say is given.
+fn given(problem: &Problem, name: &str) -> Result<&'static Port, Error> {
+    problem.inputs().find(|p| p.name == name).ok_or_else(|| {
+        let expected = problem.inputs().map(|p| p.name).collect::<Vec<_>>().join(", ");
         Error::Unknown { op: problem.spec.name.into(), kind: "input", name: name.to_owned(), expected }
     })
 }

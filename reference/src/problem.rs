@@ -135,8 +135,8 @@ impl Problem {
         let (rows, tokens) = (self.size(Dim::B), self.size(Dim::T));
         let mut offsets = vec![0];
         match &self.sequences {
-            Some(lengths) => offsets.extend(lengths.iter().scan(0, |end, &n| {
-                *end += n;
+            Some(lengths) => offsets.extend(lengths.iter().scan(0usize, |end, &n| {
+                *end = end.saturating_add(n);
                 Some(*end)
             })),
             None => offsets.extend((1..=rows).map(|b| b * tokens)),
@@ -151,17 +151,26 @@ impl Problem {
         Some(self.offsets().into_iter().map(|x| x as i64).collect())
     }
 
-    /// Checks packing, presence and the labelled constraints.
+    /// Checks extents, packing, presence and the labelled constraints.
     ///
     /// # Errors
     /// The first condition that does not hold.
     pub fn validate(&self) -> Result<(), Error> {
         let op = self.spec.name;
-        if let Some(lengths) = &self.sequences
-            && (self.size(Dim::B) != 1 || lengths.iter().sum::<usize>() != self.size(Dim::T))
-        {
-            let got = self.offsets().into_iter().map(|x| x as i64).collect();
-            return Err(Error::Packing { op, tokens: self.size(Dim::T), got });
+        for port in self.spec.inputs.iter().chain(self.spec.outputs) {
+            let shape = self.shape(port);
+            // an empty tensor must not hide the size of the others
+            let bytes = shape.iter().try_fold(DType::F64.size(), |n, &d| n.checked_mul(d.max(1)));
+            if bytes.is_none_or(|n| isize::try_from(n).is_err()) {
+                return Err(Error::Size { op, port: port.name, shape });
+            }
+        }
+        if let Some(lengths) = &self.sequences {
+            let end = lengths.iter().try_fold(0, |end: usize, &n| end.checked_add(n));
+            if self.size(Dim::B) != 1 || end != Some(self.size(Dim::T)) {
+                let got = self.offsets().into_iter().map(|x| x as i64).collect();
+                return Err(Error::Packing { op, tokens: self.size(Dim::T), got });
+            }
         }
         for port in self.spec.inputs {
             let required = matches!(port.presence, Presence::Required | Presence::With(_));

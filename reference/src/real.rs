@@ -113,3 +113,54 @@ macro_rules! float {
 
 float!(f64);
 float!(f32);
+
+#[cfg(test)]
+mod tests {
+    use approx::assert_relative_eq;
+    use ndarray::aview1;
+
+    use super::Real;
+    use crate::dual::Dual;
+    use crate::rounded::Rounded;
+    use crate::tape;
+
+    /// Everything a scalar can do, at a positive `x`.
+    fn everything<F: Real>(x: F, y: F) -> Vec<F> {
+        let elementary = [x + y, x - y, x * y, x / y, -x, x.exp(), x.ln(), x.ln_1p(), x.sqrt()];
+        let derived = [x.sigmoid(), (-x).sigmoid(), x.softplus(), (-x).softplus()];
+        let products =
+            [y.mac(x, y), x.mac(x, x), F::dot(aview1(&[x, y]), aview1(&[y, y])), [x, y, x].into_iter().sum()];
+        elementary.into_iter().chain(derived).chain(products).collect()
+    }
+
+    /// The derivatives of the above by `x`.
+    fn by_hand(x: f64, y: f64) -> Vec<f64> {
+        let (up, down) = (1.0 / (1.0 + (-x).exp()), 1.0 / (1.0 + x.exp()));
+        let elementary = [1.0, 1.0, y, 1.0 / y, -1.0, x.exp(), 1.0 / x, 1.0 / (1.0 + x), 0.5 / x.sqrt()];
+        elementary.into_iter().chain([up * down, -up * down, up, -down]).chain([y, 1.0 + 2.0 * x, y, 2.0]).collect()
+    }
+
+    #[test]
+    fn every_scalar_has_the_same_values_and_derivatives() {
+        for (x, y) in [(0.7, -1.3), (2.5, 0.4), (40.0, 3.0)] {
+            let (values, slopes) = (everything(x, y), by_hand(x, y));
+            let duals = everything(Dual { value: x, tangent: 1.0 }, Dual::from_f64(y));
+            let rounded = everything(Rounded::from_f64(x), Rounded::from_f64(y));
+            let single = everything(x as f32, y as f32);
+            for i in 0..values.len() {
+                let only = |n| (0..n).map(|j| f64::from(u8::from(i == j))).collect();
+                let mut recorded = f64::NAN;
+                let keep = |v: &[tape::Var]| {
+                    let all = everything(v[0], v[1]);
+                    recorded = all[i].value();
+                    all
+                };
+                let slope = tape::record(&[x, y], keep, only)[0];
+                assert_eq!([duals[i].value, rounded[i].value(), recorded].map(f64::to_bits), [values[i].to_bits(); 3]);
+                assert_relative_eq!(f64::from(single[i]), values[i], max_relative = 8.0 * f64::from(f32::EPSILON));
+                assert_relative_eq!(duals[i].tangent, slopes[i], max_relative = 1e-13);
+                assert_relative_eq!(slope, slopes[i], max_relative = 1e-13);
+            }
+        }
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! One tape for each thread. A [`Var`] is a value and the number of its node; node 0 stands for every constant and
 //! records nothing. A node is a range of edges, each a parent and the partial derivative by it; a dot product is one
-//! node. [`record`] clears the tape, runs a function and propagates cotangents back once.
+//! node. A run clears the tape, calls a function and propagates cotangents back once.
 
 use std::cell::RefCell;
 use std::iter::Sum;
@@ -25,9 +25,10 @@ struct Tape {
     /// End of each node's edges; node `i` owns `ends[i-1]..ends[i]`.
     ends: Vec<u32>,
     parents: Vec<u32>,
-    /// Partial derivatives; those of matrix products are marked so that their adjoint products round like operands.
     partials: Vec<f64>,
-    products: Vec<bool>,
+    /// How many of each node's first edges are elementwise arithmetic. The others lead to factors of a matrix product,
+    /// and the adjoints of such a product are such products themselves.
+    elementwise: Vec<u8>,
     adjoints: Vec<f64>,
 }
 
@@ -41,7 +42,7 @@ impl Tape {
         self.ends.push(0);
         self.parents.clear();
         self.partials.clear();
-        self.products.clear();
+        self.elementwise.clear();
     }
 
     fn edge(&mut self, parent: Var, partial: f64) {
@@ -52,19 +53,19 @@ impl Tape {
     }
 
     /// Closes a node over the edges pushed since the last one.
-    fn close(&mut self, value: f64, product: bool) -> Var {
+    fn close(&mut self, value: f64, elementwise: u8) -> Var {
         let end = self.parents.len() as u32;
         if self.ends.last() == Some(&end) {
             return Var { value, node: 0 };
         }
         self.ends.push(end);
-        self.products.push(product);
+        self.elementwise.push(elementwise);
         Var { value, node: self.ends.len() as u32 - 1 }
     }
 
     fn variable(&mut self, value: f64) -> Var {
         self.ends.push(self.parents.len() as u32);
-        self.products.push(false);
+        self.elementwise.push(0);
         Var { value, node: self.ends.len() as u32 - 1 }
     }
 
@@ -82,13 +83,11 @@ impl Tape {
                 }
                 continue;
             }
-            // the adjoints of a product of matrices are such products themselves; 1 is the addend's partial
-            let product = self.products[node - 1];
+            let factors = edges.start + usize::from(self.elementwise[node - 1]);
             for e in edges {
                 let partial = self.partials[e];
-                let is_factor = product && (partial < 1.0 || partial > 1.0);
                 let term =
-                    if is_factor { rounded::operand(adjoint) * rounded::operand(partial) } else { adjoint * partial };
+                    if e < factors { adjoint * partial } else { rounded::operand(adjoint) * rounded::operand(partial) };
                 let parent = &mut self.adjoints[self.parents[e] as usize];
                 *parent = rounded::accumulated(*parent + term);
             }
@@ -131,7 +130,7 @@ pub(crate) fn bytes() -> usize {
 fn unary(x: Var, value: f64, partial: f64) -> Var {
     TAPE.with_borrow_mut(|tape| {
         tape.edge(x, partial);
-        tape.close(rounded::accumulated(value), false)
+        tape.close(rounded::accumulated(value), 1)
     })
 }
 
@@ -139,7 +138,7 @@ fn binary(a: Var, b: Var, value: f64, by_a: f64, by_b: f64) -> Var {
     TAPE.with_borrow_mut(|tape| {
         tape.edge(a, by_a);
         tape.edge(b, by_b);
-        tape.close(rounded::accumulated(value), false)
+        tape.close(rounded::accumulated(value), 2)
     })
 }
 
@@ -177,7 +176,7 @@ impl Neg for Var {
     fn neg(self) -> Self {
         TAPE.with_borrow_mut(|tape| {
             tape.edge(self, -1.0);
-            tape.close(-self.value, false)
+            tape.close(-self.value, 1)
         })
     }
 }
@@ -215,18 +214,18 @@ impl Real for Var {
             tape.edge(self, 1.0);
             tape.edge(a, b.value);
             tape.edge(b, a.value);
-            tape.close(rounded::accumulated(value), true)
+            tape.close(rounded::accumulated(value), u8::from(self.node != 0))
         })
     }
     fn dot(a: ArrayView1<'_, Self>, b: ArrayView1<'_, Self>) -> Self {
         TAPE.with_borrow_mut(|tape| {
             let mut sum = 0.0;
             for (&a, &b) in a.iter().zip(b) {
-                sum += rounded::operand(a.value) * rounded::operand(b.value);
+                sum = rounded::accumulated(sum + rounded::operand(a.value) * rounded::operand(b.value));
                 tape.edge(a, b.value);
                 tape.edge(b, a.value);
             }
-            tape.close(rounded::accumulated(sum), true)
+            tape.close(sum, 0)
         })
     }
 }
@@ -249,5 +248,17 @@ mod tests {
     #[test]
     fn an_unused_variable_has_gradient_zero() {
         assert_eq!(record(&[4.0, 9.0], |x| vec![x[0].sqrt()], |_| vec![1.0]), [0.25, 0.0]);
+    }
+
+    #[test]
+    fn adjoints_of_factors_round_like_operands_and_others_like_the_accumulator() {
+        let derivatives = |operand, accumulate| {
+            let f = |x: &[Var]| vec![x[0].mac(x[1], x[2]), x[3] * x[4]];
+            let rounding = rounded::Rounding { operand, accumulate, seed: 1 };
+            rounded::with(&rounding, 0, || record(&[1.0; 5], f, |_| vec![1.001; 2]))
+        };
+        let is_exact = |d: Vec<f64>| d.into_iter().map(|d| d.to_bits() == 1.001f64.to_bits()).collect::<Vec<_>>();
+        assert_eq!(is_exact(derivatives(1.0 / 256.0, 0.0)), [true, false, false, true, true]);
+        assert_eq!(is_exact(derivatives(0.0, 1.0 / 256.0)), [false; 5]);
     }
 }

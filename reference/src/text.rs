@@ -49,7 +49,8 @@ impl Problem {
                 self.attrs.insert(attr.name, parsed);
             }
         } else if key == "seqs" {
-            let lengths: Result<Vec<_>, _> = value.split('+').map(str::parse).collect();
+            // no sequence at all is the empty text
+            let lengths: Result<Vec<_>, _> = value.split('+').filter(|_| !value.is_empty()).map(str::parse).collect();
             self.sequences = Some(lengths.map_err(|_| bad("lengths joined by +"))?);
         } else if key == "absent" {
             for name in value.split('+') {

@@ -3,6 +3,7 @@
 //! A candidate never sees the truth, a limit or a check: it gets named tensors and gives named tensors.
 
 pub mod local;
+pub mod open;
 pub mod remote;
 
 use std::time::Duration;

@@ -123,16 +123,56 @@ pub static SPEC: OpSpec = OpSpec {
                     && p.size(Dim::HV) >= p.size(Dim::H)
                     && p.size(Dim::HV).is_multiple_of(p.size(Dim::H))
             },
-            break_it: |p| _ = p.sizes.insert(Dim::HV, 2 * p.size(Dim::H) + 1),
+            break_it: |p| p.sizes.extend([(Dim::H, 2), (Dim::HV, 3)]),
         },
         Constraint {
             label: "C2",
             text: "allow_neg_eigval needs beta_sigmoid",
             holds: |p| !p.flag("allow_neg_eigval") || p.flag("beta_sigmoid"),
-            break_it: |p| _ = p.attrs.insert("allow_neg_eigval", Value::Flag(true)),
+            break_it: |p| {
+                p.attrs.extend([("allow_neg_eigval", Value::Flag(true)), ("beta_sigmoid", Value::Flag(false))]);
+            },
         },
     ],
     independent: dims![B, HV],
     states: &[State { initial: "h0", last: "ht" }],
     function: function!(gated_delta_rule),
 };
+
+#[cfg(test)]
+mod tests {
+    use super::SPEC;
+    use crate::by_hand::{HALF, check};
+
+    #[test]
+    fn one_row_of_the_state_is_replaced() {
+        let inputs = "q=1,1 k=1,0 v=5,6 g=0 beta=1 h0=1,2,3,4";
+        check(&SPEC, "B=1 T=1 H=1 HV=1 K=2 V=2 scale=1", inputs, "", "ht=5,6,3,4 o=8,10");
+    }
+
+    #[test]
+    fn two_tokens_and_their_gradients() {
+        // h = 1 + (3 − 1)/2, then 1 + (5 − 1): a full step onto v₂ forgets everything before
+        check(
+            &SPEC,
+            "B=1 T=2 H=1 HV=1 K=1 V=1 scale=1",
+            &format!("q=2,1 k=1,1 v=3,5 g={HALF},{HALF} beta=0.5,1 h0=2"),
+            "d_o=0,1",
+            "o=4,5 ht=5 d_q=0,5 d_k=0,3 d_v=0,1 d_g=0,0 d_beta=0,4 d_h0=0",
+        );
+    }
+
+    #[test]
+    fn prologues_at_values_that_are_known() {
+        // softplus of 0 is ln 2, so the decay is 1/2; the sigmoid of 0 is 1/2
+        let inputs = "q=3,4 k=0,2 v=6 g=1 beta=0 h0=8,8 A_log=0 dt_bias=-1";
+        let fields = "B=1 T=1 H=1 HV=1 K=2 V=1 scale=1 qk_l2norm=true softplus_gate=true beta_sigmoid=true";
+        let expected = |beta: f64| {
+            let (q, k) = ((25.0 + 1e-6f64).sqrt(), 2.0 / (4.0 + 1e-6f64).sqrt());
+            let second = 4.0 + k * beta * (6.0 - 4.0 * k);
+            format!("ht=4,{second} o={}", (3.0 * 4.0 + 4.0 * second) / q)
+        };
+        check(&SPEC, fields, inputs, "", &expected(0.5));
+        check(&SPEC, &format!("{fields} allow_neg_eigval=true"), inputs, "", &expected(1.0));
+    }
+}

@@ -46,3 +46,26 @@ pub static SPEC: OpSpec = OpSpec {
     states: &[State { initial: "h0", last: "ht" }],
     function: function!(hgrn),
 };
+
+#[cfg(test)]
+mod tests {
+    use super::SPEC;
+    use crate::by_hand::{HALF, check};
+
+    #[test]
+    fn two_tokens_and_their_gradients() {
+        // h = 4/2 + 1, then 3/2 + 3; d_h is 2 at the second token and 2/2 + 1 at the first
+        check(
+            &SPEC,
+            "B=1 T=2 D=1",
+            &format!("x=1,3 g={HALF},{HALF} h0=4"),
+            "d_o=1,0 d_ht=2",
+            "o=3,4.5 ht=4.5 d_x=2,2 d_g=4,3 d_h0=1",
+        );
+    }
+
+    #[test]
+    fn channels_and_rows_are_apart() {
+        check(&SPEC, "B=2 T=1 D=2", "x=1,2,3,4 g=0,0,0,0 h0=10,20,30,40", "", "o=11,22,33,44 ht=11,22,33,44");
+    }
+}

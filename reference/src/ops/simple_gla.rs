@@ -83,3 +83,34 @@ pub static SPEC: OpSpec = OpSpec {
     states: &[State { initial: "h0", last: "ht" }],
     function: function!(simple_gla),
 };
+
+#[cfg(test)]
+mod tests {
+    use super::SPEC;
+    use crate::by_hand::{HALF, check};
+
+    #[test]
+    fn one_token_stores_an_outer_product() {
+        let root = 2f64.sqrt();
+        let expected = format!("ht=3,4,6,8 o={},{}", (3.0 - 6.0) / root, (4.0 - 8.0) / root);
+        check(&SPEC, "B=1 T=1 H=1 K=2 V=2 absent=g+g_gamma+h0", "q=1,-1 k=1,2 v=3,4", "", &expected);
+    }
+
+    #[test]
+    fn two_tokens_and_their_gradients() {
+        // h = 4/2 + 1·2, then 4/2 + 3·1; d_h is 2 at both tokens: q₂, and 2/2 + q₁
+        check(
+            &SPEC,
+            "B=1 T=2 H=1 K=1 V=1 scale=1 absent=g_gamma",
+            &format!("q=1,2 k=1,3 v=2,1 g={HALF},{HALF} h0=4"),
+            "d_o=1,1",
+            "o=4,10 ht=5 d_q=4,5 d_k=4,2 d_v=2,6 d_g=4,4 d_h0=1",
+        );
+    }
+
+    #[test]
+    fn reverse_starts_at_the_last_token() {
+        let inputs = format!("q=1,1 k=1,1 v=1,8 g_gamma={HALF} h0=2");
+        check(&SPEC, "B=1 T=2 H=1 K=1 V=1 reverse=true absent=g", &inputs, "", "o=5.5,9 ht=5.5");
+    }
+}

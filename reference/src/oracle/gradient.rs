@@ -7,7 +7,7 @@ use ndarray::{ArrayD, Axis, Dimension, Slice as Span, concatenate};
 use rayon::prelude::*;
 
 use super::slice::{self, Slice};
-use super::{Answer, check, port};
+use super::{Answer, check};
 use crate::error::Error;
 use crate::problem::Problem;
 use crate::real::Real;
@@ -64,17 +64,12 @@ pub(super) fn answer(
 }
 
 fn wanted(problem: &Problem, want: &[&str]) -> Result<Vec<&'static Port>, Error> {
-    want.iter()
-        .map(|name| {
-            let port = port(problem, name)?;
-            if port.differentiable && problem.has(port) {
-                return Ok(port);
-            }
-            let expected = problem.differentiable().map(|p| p.name).collect::<Vec<_>>().join(", ");
-            let op = problem.spec.name.to_owned();
-            Err(Error::Unknown { op, kind: "differentiable input", name: (*name).to_owned(), expected })
-        })
-        .collect()
+    let unknown = |name: &str| {
+        let expected = problem.differentiable().map(|p| p.name).collect::<Vec<_>>().join(", ");
+        let op = problem.spec.name.to_owned();
+        Error::Unknown { op, kind: "differentiable input", name: name.to_owned(), expected }
+    };
+    want.iter().map(|&name| problem.differentiable().find(|p| p.name == name).ok_or_else(|| unknown(name))).collect()
 }
 
 fn check_cotangents(problem: &Problem, cotangents: &Arrays) -> Result<(), Error> {
@@ -97,6 +92,8 @@ struct Work<'a> {
     cotangents: Parts,
     want: &'a [&'static Port],
     rounds: bool,
+    /// Tape bytes of one segment.
+    budget: usize,
 }
 
 impl<'a> Work<'a> {
@@ -111,12 +108,16 @@ impl<'a> Work<'a> {
         let seed =
             |port: &Port| cotangents.get(&format!("d_{}", port.name)).map(|c| unit.part(problem, port, c).to_owned());
         let cotangents = problem.spec.outputs.iter().filter_map(|p| Some((p.name, seed(p)?))).collect();
-        Self { problem, tokens: unit.tokens(), inputs: unit.inputs(problem, inputs), cotangents, want, rounds }
+        let (tokens, inputs) = (unit.tokens(), unit.inputs(problem, inputs));
+        Self { problem, tokens, inputs, cotangents, want, rounds, budget: BUDGET }
     }
 
     fn run(&self) -> (Parts, Parts) {
         let segments = self.segments();
         let (starts, outputs) = self.forward(&segments);
+        if self.want.is_empty() {
+            return (outputs, Parts::new());
+        }
         let mut gradients: Parts =
             self.want.iter().map(|p| (p.name, ArrayD::zeros(self.inputs[p.name].raw_dim()))).collect();
         let states = self.problem.spec.states;
@@ -132,7 +133,7 @@ impl<'a> Work<'a> {
                     if let Some(axis) = self.token_axis(self.input(name)) {
                         part.slice_axis_inplace(Axis(axis), span(segment));
                     }
-                    part += &gradient;
+                    part.assign(&gradient);
                 }
             }
         }
@@ -146,12 +147,12 @@ impl<'a> Work<'a> {
 
     /// Cuts along time, from the tape that one token needs.
     fn segments(&self) -> Vec<Range<usize>> {
-        if self.problem.spec.states.is_empty() || self.tokens < 2 {
+        if self.want.is_empty() || self.problem.spec.states.is_empty() || self.tokens < 2 {
             return std::iter::once(0..self.tokens).collect();
         }
         let start = self.states_of(&self.inputs);
         self.backward(&(0..1), &start, &Parts::new());
-        let length = (BUDGET / tape::bytes().max(1)).max(1);
+        let length = (self.budget / tape::bytes().max(1)).max(1);
         (0..self.tokens).step_by(length).map(|t| t..(t + length).min(self.tokens)).collect()
     }
 
@@ -295,4 +296,58 @@ impl<'a> Work<'a> {
 
 fn span(segment: &Range<usize>) -> Span {
     Span::from(segment.start as isize..segment.end as isize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::OPS;
+    use crate::spec::{OpSpec, Presence, Value};
+
+    fn waves(shape: &[usize], phase: usize) -> ArrayD<f64> {
+        let mut i = 7 * phase;
+        ArrayD::from_shape_simple_fn(shape, || {
+            i += 1;
+            0.6 * (i as f64).sin() - 0.1
+        })
+    }
+
+    fn question(spec: &'static OpSpec, flags: bool) -> (Problem, Arrays, Arrays) {
+        let mut problem = Problem::new(spec, &[]);
+        let switches = spec.attrs.iter().filter(|a| flags && matches!(a.default, Value::Flag(_)));
+        problem.attrs = switches.map(|a| (a.name, Value::Flag(true))).collect();
+        problem.sizes = spec.sizes.iter().map(|&d| (d, if d == Dim::T { 9 } else { 2 })).collect();
+        if problem.validate().is_err() {
+            // of inputs that exclude one another, the constant ones go
+            let optional = spec.inputs.iter().filter(|p| p.presence == Presence::OrZero && !p.differentiable);
+            problem.absent = optional.map(|p| p.name).collect();
+        }
+        let named = |ports: Vec<&Port>, prefix: &str| -> Arrays {
+            let array = |(i, p): (usize, &Port)| (format!("{prefix}{}", p.name), waves(&problem.shape(p), i));
+            ports.into_iter().enumerate().map(array).collect()
+        };
+        let inputs = named(problem.inputs().collect(), "");
+        let cotangents = named(spec.outputs.iter().collect(), "d_");
+        (problem, inputs, cotangents)
+    }
+
+    #[test]
+    fn segments_of_any_length_give_the_same_gradients() {
+        let resumable = OPS.iter().filter(|s| !s.states.is_empty());
+        for (spec, flags) in resumable.flat_map(|s| [(s, false), (s, true)]) {
+            let (problem, inputs, cotangents) = question(spec, flags);
+            let want: Vec<_> = problem.differentiable().collect();
+            for unit in slice::units(&problem) {
+                let work = Work::new(&problem, &unit, &inputs, &cotangents, &want, false);
+                let pieces = Work { budget: 1, ..Work::new(&problem, &unit, &inputs, &cotangents, &want, false) };
+                assert_eq!((work.segments().len(), pieces.segments().len()), (1, 9), "{problem}");
+                let ((outputs, whole), (joined, summed)) = (work.run(), pieces.run());
+                assert_eq!(outputs, joined, "{problem}");
+                for (name, gradient) in whole {
+                    let error = (&gradient - &summed[name]).mapv(f64::abs).sum();
+                    assert!(error <= 1e-12 * gradient.mapv(f64::abs).sum(), "{problem}: d_{name} differs by {error}");
+                }
+            }
+        }
+    }
 }

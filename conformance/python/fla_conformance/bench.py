@@ -1,0 +1,73 @@
+"""The `bench` verb: inputs drawn here, device times, memory."""
+
+import json
+import math
+
+from .ports import SPECS
+from .shim import Declined
+from .wire import Message
+
+_FLOATS = ("BF16", "F16", "F32", "F64")
+# values of each result that go back to be checked again
+_SAMPLE = 4096
+# what a profile does to a log decay
+_PROFILES = {"typical": 1.0, "slow_decay": 1e-3}
+
+
+def bench(request, fields):
+    """Times one problem: forward, or forward and backward when a gradient is wanted."""
+    spec = SPECS.get(request.op.name)
+    if spec is None:
+        raise Declined(f"bench draws no inputs for {request.op.name}")
+    profile = fields.get("profile", "typical")
+    if profile not in _PROFILES:
+        raise Declined(f"profile {profile} is not offered by bench")
+    side = request.side
+    draw = Draw(side, fields, _PROFILES[profile])
+    given = fields["inputs"].split(",") if "inputs" in fields else [p.name for p in spec.given(request.attrs)]
+    inputs = {p.name: draw.input(p, request.attrs) for p in spec.inputs if p.name in given}
+    outputs = [p for p in spec.outputs if p.name in request.want] or spec.outputs
+    cotangents = {f"d_{p.name}": draw.port(p, "normal") for p in outputs} if request.gradients else {}
+    with side.poison(""):
+        times, peak, (results, ran) = side.timed(lambda: request.run(inputs, cotangents), int(fields["iterations"]))
+    reply = {"ran": ran, "times_ns": json.dumps(times)}
+    if peak is not None:
+        answered = sum(side.bytes_of(results[name]) for name in request.want)
+        reply |= {"peak_bytes": peak, "workspace_bytes": max(peak - answered, 0)}
+    return Message("done", reply, {name: _sample(side, name, results[name]) for name in request.want})
+
+
+class Draw:
+    """Inputs from a seed, by the spec's domains."""
+
+    def __init__(self, side, fields, decay):
+        self.side, self.decay = side, decay
+        self.dims = {k: int(v) for k, v in json.loads(fields["dims"]).items()}
+        self.dims.setdefault("N", self.dims["B"])
+        self.dtype = fields["dtype"].upper()
+        if self.dtype not in _FLOATS:
+            raise ValueError(f"dtype: expected {', '.join(_FLOATS)}, got {fields['dtype']}")
+        self.generator = side.generator(int(fields.get("seed", "0")))
+
+    def input(self, port, attrs):
+        """An input by its domain under these attributes."""
+        return self.port(port, next((d for flag, d in port.raw.items() if attrs.get(flag)), port.domain))
+
+    def port(self, port, domain):
+        """Values for a port."""
+        storage = "F64" if self.dtype == "F64" else "F32" if port.single else self.dtype
+        x = self.side.normal(self.generator, [self.dims[d] for d in port.dims], storage)
+        f = self.side.functions()
+        if domain == "unit_key":
+            x = x / f.sqrt((x * x).sum(-1)[..., None])
+        elif domain == "log_decay":
+            x = -f.log1p(f.exp(-x)) * self.decay
+        elif domain == "fraction":
+            x = 1 / (1 + f.exp(-x))
+        elif domain == "log_rate":
+            x = f.log(1 + 15 * 0.5 * (1 + f.tanh(x / math.sqrt(math.pi / 2))))
+        return self.side.cast(x, storage)
+
+
+def _sample(side, name, result):
+    return side.store(name, result.reshape(-1)[:_SAMPLE], "F32")

@@ -1,0 +1,1 @@
+"""Candidates that wrap published libraries."""

@@ -1,0 +1,164 @@
+"""flash-linear-attention 0.6.0, every public form of the ops.
+
+    fla-conformance run --candidate 'python3 -m fla_conformance.shims.fla --form chunk'
+    python3 -m fla_conformance.shims.fla --list
+
+The op keeps the spec's name; `--form` says which of fla's functions computes it. What the function has no argument
+for, or refuses as unsupported, is declined.
+"""
+
+import argparse
+import importlib
+import importlib.metadata
+import inspect
+from dataclasses import dataclass
+
+from fla_conformance import Declined, op, serve
+
+# the spec's name -> fla's
+NAMES = {
+    "h0": "initial_state",
+    "qk_l2norm": "use_qk_l2norm_in_kernel",
+    "softplus_gate": "use_gate_in_kernel",
+    "beta_sigmoid": "use_beta_sigmoid_in_kernel",
+}
+
+
+@dataclass(frozen=True)
+class Form:
+    """One of fla's functions, and the arguments that it takes through `**kwargs`."""
+
+    module: str
+    function: str
+    keywords: tuple = ()
+
+    def load(self):
+        return getattr(importlib.import_module(self.module), self.function)
+
+
+FORMS = {
+    "simple_gla": {
+        "chunk": Form("fla.ops.simple_gla", "chunk_simple_gla"),
+        "fused_chunk": Form("fla.ops.simple_gla", "fused_chunk_simple_gla"),
+        "fused_recurrent": Form("fla.ops.simple_gla", "fused_recurrent_simple_gla"),
+        "parallel": Form("fla.ops.simple_gla", "parallel_simple_gla"),
+        "naive_recurrent": Form("fla.ops.simple_gla.naive", "naive_recurrent_simple_gla"),
+        "naive_chunk": Form("fla.ops.simple_gla.naive", "naive_chunk_simple_gla"),
+        "naive_parallel": Form("fla.ops.simple_gla.naive", "naive_parallel_simple_gla"),
+    },
+    "gated_delta_rule": {
+        "chunk": Form("fla.ops.gated_delta_rule", "chunk_gated_delta_rule", ("use_gate_in_kernel", "A_log", "dt_bias")),
+        "fused_recurrent": Form("fla.ops.gated_delta_rule", "fused_recurrent_gated_delta_rule"),
+        "naive_recurrent": Form("fla.ops.gated_delta_rule.naive", "naive_recurrent_gated_delta_rule"),
+        "naive_chunk": Form("fla.ops.gated_delta_rule.naive", "naive_chunk_gated_delta_rule"),
+    },
+    "hgrn": {
+        "chunk": Form("fla.ops.hgrn", "chunk_hgrn"),
+        "fused_recurrent": Form("fla.ops.hgrn", "fused_recurrent_hgrn"),
+        "naive_recurrent": Form("fla.ops.hgrn.naive", "naive_recurrent_hgrn"),
+        "naive_chunk": Form("fla.ops.hgrn.naive", "naive_chunk_hgrn"),
+    },
+}
+
+
+def call(form, inputs, want):
+    """The outputs of one of fla's functions, by the spec's names."""
+    function = form.load()
+    parameters = inspect.signature(function).parameters
+    takes = {*parameters, *form.keywords}
+    arguments = {NAMES.get(name, name): x for name, x in inputs.items() if x is not None and x is not False}
+    if "ht" in want:
+        arguments["output_final_state"] = True
+    for name in arguments:
+        if name not in takes:
+            raise Declined(f"{form.function} has no argument {name}")
+    needs = (p.name for p in parameters.values() if p.default is p.empty and p.kind is not p.VAR_KEYWORD)
+    for name in needs:
+        if name not in arguments:
+            raise Declined(f"{form.function} needs {name}")
+    _heads(form, inputs)
+    BACKENDS.clear()
+    try:
+        o, ht = function(**arguments)
+    except (AssertionError, ValueError) as error:
+        if "support" in str(error):
+            raise Declined(f"{form.function}: {error}") from error
+        raise
+    ran = f"fla {form.function}: {', '.join(sorted(BACKENDS)) or ('torch' if 'naive' in form.function else 'triton')}"
+    return {"o": o, "ht": ht if "ht" in want else None, "ran": ran}
+
+
+def _heads(form, inputs):
+    q, v = inputs.get("q"), inputs.get("v")
+    if "naive" in form.function and v is not None and q.shape[2] != v.shape[2]:
+        raise Declined(f"{form.function} takes as many value heads as key heads")
+
+
+def register(form):
+    """Registers every op that has the form."""
+    for name, forms in FORMS.items():
+        if form in forms:
+            op(name, arrays="torch")(_implementation(forms[form]))
+
+
+def _implementation(form):
+    def run(want, **inputs):
+        return call(form, inputs, want)
+
+    return run
+
+
+# back ends that took over since the last clear
+BACKENDS = set()
+
+
+def watch():
+    """Records which of fla's back ends replace its own kernels."""
+    from fla.backends import BaseBackend
+
+    original = BaseBackend.get_implementation
+
+    def get_implementation(self, function_name):
+        found = original(self, function_name)
+        if found is not None:
+            BACKENDS.add(f"{self.backend_type} {function_name}")
+        return found
+
+    BaseBackend.get_implementation = get_implementation
+
+
+def version():
+    """Versions of what computes, and the back ends that fla may choose; from here on `watch` is on."""
+    watch()
+    import fla.ops.gated_delta_rule
+    import fla.ops.simple_gla  # noqa: F401 (registers back ends)
+    from fla.backends import BaseBackend
+
+    packages = ("flash-linear-attention", "torch", "triton", "tilelang", "flash-qla")
+    found = {d.metadata["Name"].lower().replace("_", "-"): d.version for d in importlib.metadata.distributions()}
+    usable = sorted({b.backend_type for b in _descendants(BaseBackend) if b.package_name and b.can_use()})
+    parts = [f"{name} {found[name]}" for name in packages if name in found]
+    return ", ".join(parts) + f", back ends: {', '.join(usable) or 'triton only'}"
+
+
+def _descendants(kind):
+    return [d for child in kind.__subclasses__() for d in (child, *_descendants(child))]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--form", default="chunk", choices=sorted({f for forms in FORMS.values() for f in forms}))
+    parser.add_argument("--list", action="store_true", help="print the forms of each op")
+    parser.add_argument("--device", help="torch device; cuda where there is one")
+    options = parser.parse_args()
+    if options.list:
+        for name, forms in FORMS.items():
+            for form, where in forms.items():
+                print(f"{name:18} {form:16} {where.module}.{where.function}")
+        return
+    register(options.form)
+    serve(name=f"fla-{options.form}", version=version, device=options.device)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+//! Which candidates have been right at which small case.
+
+use std::sync::Arc;
+
+use reference::tensor::Tensors;
+use reports::verdict::Fault;
+
+use super::standard;
+use crate::candidate::{BenchRequest, Candidate, Fill, Reply, Request};
+use crate::case::Case;
+use crate::truth::{Standards, Truth};
+
+/// What is known so far, by candidate and small case.
+#[derive(Default)]
+pub(super) struct Trust {
+    verdicts: Vec<(usize, String, Result<(), Reply>)>,
+    truths: Vec<(String, Arc<Truth>)>,
+}
+
+impl Trust {
+    /// Asks the candidate with this number the small case that stands for `case`, unless it was asked before.
+    pub(super) fn check(
+        &mut self,
+        number: usize,
+        candidate: &mut dyn Candidate,
+        case: &Case,
+        backward: bool,
+    ) -> Result<(), Reply> {
+        let op = case.problem.spec.name;
+        if !candidate.ops().iter().any(|known| known == op) {
+            return Err(Reply::Declined(format!("{op} is not one of {}", candidate.ops().join(", "))));
+        }
+        let small = standard::small(case);
+        let key = format!("{small} {backward}");
+        if let Some((.., known)) = self.verdicts.iter().find(|(n, k, _)| *n == number && *k == key) {
+            return known.clone();
+        }
+        let verdict = right(candidate, &small, &self.truth(&small), backward);
+        self.verdicts.push((number, key, verdict.clone()));
+        verdict
+    }
+
+    fn truth(&mut self, case: &Case) -> Arc<Truth> {
+        let key = case.to_string();
+        if let Some((_, truth)) = self.truths.iter().find(|(k, _)| *k == key) {
+            return Arc::clone(truth);
+        }
+        let truth = Arc::new(Truth::of(case));
+        self.truths.push((key, Arc::clone(&truth)));
+        truth
+    }
+}
+
+/// Whether the candidate answers this case rightly, by the judge's own measure.
+fn right(candidate: &mut dyn Candidate, case: &Case, truth: &Truth, backward: bool) -> Result<(), Reply> {
+    let want = standard::want(&case.problem, backward);
+    let cotangents = if backward { truth.cotangents.clone() } else { Default::default() };
+    let cotangents = cotangents.into_iter().filter(|(name, _)| want.iter().any(|w| name.strip_prefix("d_") == Some(w)));
+    let request = Request {
+        problem: case.problem.clone(),
+        dtype: case.dtype,
+        inputs: truth.inputs.clone(),
+        cotangents: cotangents.collect(),
+        want,
+        fill: Fill::Any,
+    };
+    let tensors = match candidate.call(&request) {
+        Reply::Done { tensors, .. } => tensors,
+        refused => return Err(refused),
+    };
+    let unanswered = |e: reference::error::Error| Reply::Failed(format!("the oracle cannot answer {case}: {e}"));
+    let mut standards: Standards = (*truth.outputs().map_err(unanswered)?).clone();
+    if backward {
+        standards.extend((*truth.gradients(&request.cotangents).map_err(unanswered)?).clone());
+    }
+    judge(case, &request.want, &standards, &tensors)?;
+    if candidate.identity().kernels.is_none() {
+        return Ok(());
+    }
+    // our own kernels draw these very inputs when they are timed, so what was timed can be judged too
+    let again = BenchRequest {
+        problem: request.problem,
+        dtype: request.dtype,
+        want: request.want,
+        iterations: 1,
+        profile: case.profile.name().to_owned(),
+        seed: case.seed,
+    };
+    let timing = candidate.bench(&again)?;
+    judge(case, &again.want, &standards, &timing.sample)
+}
+
+fn judge(case: &Case, want: &[String], standards: &Standards, tensors: &Tensors) -> Result<(), Reply> {
+    for name in want {
+        let wrong = |what: String| Reply::Failed(format!("wrong at {case}: {what}"));
+        let standard = standards.get(name).ok_or_else(|| wrong(format!("nothing is known of {name}")))?;
+        if let Some(doubt) = &standard.doubt {
+            return Err(wrong(format!("it could not have been wrong, because {doubt}")));
+        }
+        let got = tensors.get(name).ok_or_else(|| wrong(format!("{name} is missing")))?;
+        standard.judge(got).map_err(|fault| wrong(sentence(&fault)))?;
+    }
+    Ok(())
+}
+
+fn sentence(fault: &Fault) -> String {
+    match fault {
+        Fault::Inaccurate { worst, .. } => {
+            let (port, statistic, error, bound) = (&worst.port, &worst.statistic, worst.error, worst.bound);
+            format!("{statistic} of {port} is {error:.3e} rounding errors at {:?}, allowed are {bound:.3e}", worst.at)
+        }
+        Fault::NonFinite { port, at, count } => {
+            format!("{count} elements of {port} are not finite, the first at {at:?}")
+        }
+        other => format!("{other:?}"),
+    }
+}

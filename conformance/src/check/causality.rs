@@ -1,0 +1,75 @@
+//! Later tokens do not matter: other finite values there leave earlier outputs as they are, to the bit.
+
+use std::ops::Range;
+
+use reference::error::Error;
+use reference::spec::{Dim, OpSpec};
+use reference::tensor::{Tensor, Tensors};
+use reports::verdict::Verdict;
+
+use super::{Call, Check, Trial, anyone, cut, verdicts};
+use crate::case::Case;
+use crate::sample;
+use crate::truth::Truth;
+
+const PROMISE: &str = "outputs do not depend on later tokens";
+
+pub(super) static CHECK: Check = Check {
+    name: "causality",
+    summary: "other finite values at later tokens leave earlier outputs as they are, to the bit",
+    applies: |case| earlier(case).iter().any(|r| !r.is_empty()),
+    needs: anyone,
+    plan: |case, truth| {
+        let replaced = truth.inputs.iter().map(|(name, t)| (name.clone(), replaced(case, truth, name, t))).collect();
+        vec![Call::forward(&case.problem, &truth.inputs), Call::forward(&case.problem, &replaced)]
+    },
+    judge,
+};
+
+/// For each sequence the tokens, as they lie, whose outputs must stay.
+fn earlier(case: &Case) -> Vec<Range<usize>> {
+    let tokens = case.problem.size(Dim::T);
+    let spans: Vec<Range<usize>> = match &case.problem.sequences {
+        Some(_) => case.problem.offsets().windows(2).map(|w| w[0]..w[1]).collect(),
+        None => std::iter::once(0..tokens).collect(),
+    };
+    // a different place within the chunk for every seed
+    let kept = |length: usize| if length < 2 { 0 } else { 1 + (length / 2 + case.seed as usize) % (length - 1) };
+    let part = |span: Range<usize>| {
+        let kept = kept(span.len());
+        if case.problem.reversed() { span.end - kept..span.end } else { span.start..span.start + kept }
+    };
+    spans.into_iter().map(part).collect()
+}
+
+/// The tensor with other numbers at every token that is not an earlier one.
+fn replaced(case: &Case, truth: &Truth, name: &str, tensor: &Tensor) -> Tensor {
+    let port = case.problem.spec.input(name).filter(|p| OpSpec::per_token(p));
+    let Some(axis) = port.and_then(|p| cut::axis(p, Dim::T)) else { return tensor.clone() };
+    let other = sample::others(case, name, &truth.inputs[name]);
+    let (mut parts, mut at) = (Vec::new(), 0);
+    for range in earlier(case).iter().filter(|r| !r.is_empty()) {
+        parts.push(other.narrow(axis, at..range.start));
+        parts.push(tensor.narrow(axis, range.clone()));
+        at = range.end;
+    }
+    parts.push(other.narrow(axis, at..case.problem.size(Dim::T)));
+    Tensor::concat(axis, &parts.iter().collect::<Vec<_>>()).unwrap_or(other)
+}
+
+fn judge(trial: &Trial<'_>) -> Result<Verdict, Error> {
+    let [a, b] = trial.answers else { return Ok(verdicts::malformed("two answers".into(), 0)) };
+    for port in trial.case.problem.spec.outputs.iter().filter(|p| OpSpec::per_token(p)) {
+        let Some(axis) = cut::axis(port, Dim::T) else { continue };
+        let pick = |tensors: &Tensors, r: &Range<usize>| Some(tensors.get(port.name)?.narrow(axis, r.clone()));
+        for range in earlier(trial.case) {
+            let (Some(before), Some(after)) = (pick(a, &range), pick(b, &range)) else {
+                return Ok(verdicts::malformed(format!("{} is missing", port.name), 1));
+            };
+            if let Some(failure) = verdicts::same(port.name, &before, &after, PROMISE, 1) {
+                return Ok(failure);
+            }
+        }
+    }
+    Ok(verdicts::pass())
+}

@@ -1,0 +1,138 @@
+//! Slices that the spec declares independent do not influence one another: with other finite values, and with NaN, in
+//! every other row, sequence or head, outputs and gradients of one slice keep their bits.
+
+use reference::error::Error;
+use reference::problem::Problem;
+use reference::spec::{Dim, Port};
+use reference::tensor::{Tensor, Tensors};
+use reports::verdict::Verdict;
+
+use super::{Call, Check, Trial, anyone, cut, verdicts};
+use crate::case::Case;
+use crate::sample;
+use crate::truth::{Truth, port};
+
+const PROMISE: &str = "other rows, sequences and heads do not matter";
+
+pub(super) static CHECK: Check = Check {
+    name: "isolation",
+    summary: "other values, and NaN, in other rows, sequences and heads leave a slice as it is, to the bit",
+    applies: |case| super::has_tokens(case) && !kept(case).is_empty(),
+    needs: anyone,
+    plan: |case, truth| {
+        let mut calls = both(case, &truth.inputs, &truth.cotangents);
+        for keep in kept(case) {
+            for fill in [Other::Finite, Other::NaN] {
+                let inputs = replaced(case, &truth.inputs, keep, fill, truth);
+                let cotangents = replaced(case, &truth.cotangents, keep, fill, truth);
+                calls.extend(both(case, &inputs, &cotangents));
+            }
+        }
+        calls
+    },
+    judge,
+};
+
+/// What to put into the other slices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Other {
+    Finite,
+    NaN,
+}
+
+/// One slice along one independent axis.
+#[derive(Debug, Clone, Copy)]
+struct Keep {
+    axis: Dim,
+    index: usize,
+}
+
+fn both(case: &Case, inputs: &Tensors, cotangents: &Tensors) -> Vec<Call> {
+    vec![Call::forward(&case.problem, inputs), Call::backward(&case.problem, inputs, cotangents)]
+}
+
+/// One slice for each independent axis that has several; the seed says which. Value heads are kept by whole groups,
+/// because they share a key head.
+fn kept(case: &Case) -> Vec<Keep> {
+    let p = &case.problem;
+    let slices = |&axis: &Dim| {
+        let counted = match axis {
+            Dim::B => Dim::N,
+            Dim::HV => Dim::H,
+            other => other,
+        };
+        let count = p.size(counted);
+        (count > 1).then(|| Keep { axis: counted, index: case.seed as usize % count })
+    };
+    let with_tokens = |k: &Keep| k.axis != Dim::N || span(p, k.index).1 > 0;
+    p.spec.independent.iter().filter_map(slices).filter(with_tokens).collect()
+}
+
+/// First token row and number of tokens of a packed sequence; of a row, itself.
+fn span(problem: &Problem, n: usize) -> (usize, usize) {
+    let offsets = problem.offsets();
+    (offsets[n], offsets[n + 1] - offsets[n])
+}
+
+/// Where along which axis of a port the slice lies; `None` when the port is shared.
+fn place(problem: &Problem, port: &Port, keep: Keep) -> Option<(usize, std::ops::Range<usize>)> {
+    let one = keep.index..keep.index + 1;
+    if keep.axis == Dim::N {
+        if let Some(axis) = cut::axis(port, Dim::N) {
+            return Some((axis, one));
+        }
+        return match &problem.sequences {
+            None => cut::axis(port, Dim::B).map(|axis| (axis, one)),
+            Some(_) => {
+                let (start, length) = span(problem, keep.index);
+                cut::axis(port, Dim::T).map(|axis| (axis, start..start + length))
+            }
+        };
+    }
+    if let Some(axis) = cut::axis(port, keep.axis) {
+        return Some((axis, one));
+    }
+    let group = problem.size(Dim::HV) / problem.size(Dim::H).max(1);
+    let axis = cut::axis(port, Dim::HV).filter(|_| keep.axis == Dim::H)?;
+    Some((axis, keep.index * group..(keep.index + 1) * group))
+}
+
+fn replaced(case: &Case, tensors: &Tensors, keep: Keep, fill: Other, truth: &Truth) -> Tensors {
+    let swap = |(name, tensor): (&String, &Tensor)| {
+        let output = || name.strip_prefix("d_").and_then(|o| case.problem.spec.output(o));
+        let port = case.problem.spec.input(name).or_else(output);
+        let place = port.and_then(|p| place(&case.problem, p, keep));
+        let Some((axis, range)) = place else { return (name.clone(), tensor.clone()) };
+        let other = match fill {
+            Other::Finite => sample::others(case, name, truth.inputs.get(name).unwrap_or(tensor)),
+            Other::NaN => Tensor::filled(tensor.dtype(), tensor.shape(), f64::NAN),
+        };
+        let parts = [
+            other.narrow(axis, 0..range.start),
+            tensor.narrow(axis, range.clone()),
+            other.narrow(axis, range.end..tensor.shape()[axis]),
+        ];
+        let joined = Tensor::concat(axis, &parts.iter().collect::<Vec<_>>());
+        (name.clone(), joined.unwrap_or(other))
+    };
+    tensors.iter().map(swap).collect()
+}
+
+fn judge(trial: &Trial<'_>) -> Result<Verdict, Error> {
+    let problem = &trial.case.problem;
+    let (base, others) = trial.answers.split_at(2);
+    for (i, answers) in others.iter().enumerate() {
+        let keep = kept(trial.case)[i / 4];
+        for (name, before) in &base[i % 2] {
+            let Some((axis, range)) = port(problem, name).and_then(|p| place(problem, p, keep)) else { continue };
+            let Some(after) = answers.get(name).filter(|t| t.shape() == before.shape()) else {
+                return Ok(verdicts::malformed(format!("{name} is missing or has another shape"), i + 2));
+            };
+            let (before, after) = (before.narrow(axis, range.clone()), after.narrow(axis, range));
+            if let Some(failure) = verdicts::same(name, &before, &after, PROMISE, i + 2) {
+                return Ok(failure);
+            }
+        }
+    }
+    Ok(verdicts::pass())
+}

@@ -1,0 +1,197 @@
+//! What is checked: one file per check, one row each in [`CHECKS`].
+//!
+//! A check is two pure functions: [`Check::plan`] says which calls to make, [`Check::judge`] what their answers mean.
+//! A call's input is a value or an earlier call's output, so resuming from a state and decoding are data. A check never
+//! holds a candidate.
+
+mod backward;
+mod causality;
+mod cut;
+mod decode;
+mod forward;
+mod isolation;
+mod poison;
+mod repeat;
+mod resume;
+mod varlen;
+mod verdicts;
+
+use std::collections::BTreeMap;
+
+use reference::error::Error;
+use reference::problem::Problem;
+use reference::tensor::{DType, Tensor, Tensors};
+use reports::verdict::Verdict;
+
+use crate::candidate::{Abilities, Fill, Request};
+use crate::case::Case;
+use crate::truth::Truth;
+
+/// Every check, cheapest to explain first.
+pub static CHECKS: &[&Check] = &[
+    &forward::CHECK,
+    &backward::CHECK,
+    &resume::CHECK,
+    &decode::CHECK,
+    &varlen::CHECK,
+    &isolation::CHECK,
+    &causality::CHECK,
+    &repeat::CHECK,
+    &poison::CHECK,
+];
+
+/// A property that a right implementation has.
+#[derive(Debug)]
+pub struct Check {
+    /// Name in records and on the command line.
+    pub name: &'static str,
+    /// The property, in a line.
+    pub summary: &'static str,
+    /// Whether there is anything to check in this case. Where not, there is no record.
+    pub applies: fn(&Case) -> bool,
+    /// What the candidate must be able to do for it, or why it cannot be checked.
+    pub needs: fn(&Abilities) -> Result<(), &'static str>,
+    /// The calls to make. The truth is passed for its inputs and cotangents.
+    pub plan: fn(&Case, &Truth) -> Vec<Call>,
+    /// What the answers mean, in the order of the calls.
+    pub judge: fn(&Trial<'_>) -> Result<Verdict, Error>,
+}
+
+/// The check of that name.
+#[must_use]
+pub fn check(name: &str) -> Option<&'static Check> {
+    CHECKS.iter().copied().find(|c| c.name == name)
+}
+
+/// The checks that have something to check in this case.
+pub fn applicable(case: &Case) -> impl Iterator<Item = &'static Check> {
+    CHECKS.iter().copied().filter(|c| (c.applies)(case))
+}
+
+/// What a judge sees.
+#[derive(Debug)]
+pub struct Trial<'a> {
+    /// The case.
+    pub case: &'a Case,
+    /// What is right.
+    pub truth: &'a Truth,
+    /// The calls that were made.
+    pub calls: &'a [Call],
+    /// Their answers.
+    pub answers: &'a [Tensors],
+}
+
+/// An input of a planned call.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// These numbers.
+    Value(Tensor),
+    /// What an earlier call answers.
+    Answer {
+        /// Which call, from 0.
+        call: usize,
+        /// Output or gradient.
+        name: String,
+        /// Element type in which it is passed on.
+        dtype: DType,
+    },
+}
+
+/// A planned call.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Op, extents, attributes, packing.
+    pub problem: Problem,
+    /// Inputs by port.
+    pub inputs: BTreeMap<String, Source>,
+    /// Cotangents by `d_<output>`.
+    pub cotangents: BTreeMap<String, Source>,
+    /// Outputs and gradients that are wanted.
+    pub want: Vec<String>,
+    /// Poison for fresh memory.
+    pub fill: Fill,
+}
+
+impl Call {
+    /// The outputs of `problem` for these inputs.
+    #[must_use]
+    pub fn forward(problem: &Problem, inputs: &Tensors) -> Self {
+        Self {
+            problem: problem.clone(),
+            inputs: values(inputs),
+            cotangents: BTreeMap::new(),
+            want: outputs(problem),
+            fill: Fill::Any,
+        }
+    }
+
+    /// Every gradient of `problem` for these inputs and cotangents.
+    #[must_use]
+    pub fn backward(problem: &Problem, inputs: &Tensors, cotangents: &Tensors) -> Self {
+        Self { cotangents: values(cotangents), want: gradients(problem), ..Self::forward(problem, inputs) }
+    }
+
+    /// The call with the answers that it needs filled in; `None` when an earlier call has not given them.
+    #[must_use]
+    pub fn request(&self, dtype: DType, answers: &[Tensors]) -> Option<Request> {
+        let tensors = |sources: &BTreeMap<String, Source>| {
+            let resolved = sources.iter().map(|(name, source)| Some((name.clone(), source.resolve(answers)?)));
+            resolved.collect::<Option<Tensors>>()
+        };
+        Some(Request {
+            problem: self.problem.clone(),
+            dtype,
+            inputs: tensors(&self.inputs)?,
+            cotangents: tensors(&self.cotangents)?,
+            want: self.want.clone(),
+            fill: self.fill,
+        })
+    }
+}
+
+impl Source {
+    fn resolve(&self, answers: &[Tensors]) -> Option<Tensor> {
+        match self {
+            Self::Value(tensor) => Some(tensor.clone()),
+            Self::Answer { call, name, dtype } => {
+                let tensor = answers.get(*call)?.get(name)?;
+                let same = tensor.dtype() == *dtype;
+                Some(if same { tensor.clone() } else { Tensor::from_array(&tensor.to_array(), *dtype) })
+            }
+        }
+    }
+}
+
+fn values(tensors: &Tensors) -> BTreeMap<String, Source> {
+    tensors.iter().map(|(name, t)| (name.clone(), Source::Value(t.clone()))).collect()
+}
+
+/// The names of every output.
+fn outputs(problem: &Problem) -> Vec<String> {
+    problem.spec.outputs.iter().map(|p| p.name.to_owned()).collect()
+}
+
+/// The names of every gradient.
+fn gradients(problem: &Problem) -> Vec<String> {
+    problem.differentiable().map(|p| format!("d_{}", p.name)).collect()
+}
+
+/// Checks that need nothing but answers.
+fn anyone(_: &Abilities) -> Result<(), &'static str> {
+    Ok(())
+}
+
+/// Checks that are for every case.
+fn always(_: &Case) -> bool {
+    true
+}
+
+fn has_tokens(case: &Case) -> bool {
+    case.problem.size(reference::spec::Dim::T) > 0
+}
+
+/// The verdict on one call's answers, each measured against its standard.
+#[must_use]
+pub fn accurate(standards: &crate::truth::Standards, answers: &Tensors) -> Verdict {
+    verdicts::accurate(standards, answers, 0)
+}

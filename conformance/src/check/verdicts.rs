@@ -1,0 +1,74 @@
+//! From tensors to verdicts.
+
+use reference::tensor::{Tensor, Tensors};
+use reports::verdict::{Fault, Verdict};
+
+use crate::measure::index;
+use crate::truth::Standards;
+
+/// The verdict on `answers`, each measured against its standard. `call` is the call that gave them.
+pub(super) fn accurate(standards: &Standards, answers: &Tensors, call: usize) -> Verdict {
+    if let Some(reason) = standards.values().find_map(|s| s.doubt.clone()) {
+        return Verdict::Mistrusted { reason };
+    }
+    if standards.values().all(|s| s.is_trivial()) {
+        return Verdict::Mistrusted {
+            reason: "the truth is zero everywhere: a candidate that does nothing is right".into(),
+        };
+    }
+    let mut measures = Vec::new();
+    for (name, standard) in standards {
+        let Some(answer) = answers.get(name) else {
+            return malformed(format!("{name} is missing"), call);
+        };
+        match standard.judge(answer) {
+            Ok(mut found) => measures.append(&mut found),
+            Err(fault) => return Verdict::Fail { fault, call },
+        }
+    }
+    Verdict::Pass { measures }
+}
+
+/// A failure unless the two tensors have the same bits.
+pub(super) fn same(name: &str, a: &Tensor, b: &Tensor, promise: &str, call: usize) -> Option<Verdict> {
+    if a.shape() != b.shape() || a.dtype() != b.dtype() {
+        let message = format!("{name} is {}{:?} and then {}{:?}", a.dtype(), a.shape(), b.dtype(), b.shape());
+        return Some(malformed(message, call));
+    }
+    if a == b {
+        return None;
+    }
+    let size = a.dtype().size();
+    let first = a.bytes().chunks(size).zip(b.bytes().chunks(size)).position(|(x, y)| x != y).unwrap_or(0);
+    let at = index(a.shape(), first);
+    Some(Verdict::Fail { fault: Fault::Different { port: name.to_owned(), at, promise: promise.to_owned() }, call })
+}
+
+/// A failure unless every tensor of the two answers has the same bits.
+pub(super) fn all_same(a: &Tensors, b: &Tensors, promise: &str, call: usize) -> Option<Verdict> {
+    a.iter().find_map(|(name, x)| match b.get(name) {
+        Some(y) => same(name, x, y, promise, call),
+        None => Some(malformed(format!("{name} is missing"), call)),
+    })
+}
+
+pub(super) fn malformed(message: String, call: usize) -> Verdict {
+    Verdict::Fail { fault: Fault::Malformed { message }, call }
+}
+
+/// The verdict of checks that compare bits.
+pub(super) fn pass() -> Verdict {
+    Verdict::Pass { measures: Vec::new() }
+}
+
+/// The first that is no pass; else a pass with all their measures.
+pub(super) fn worst(verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
+    let mut all = Vec::new();
+    for verdict in verdicts {
+        match verdict {
+            Verdict::Pass { mut measures } => all.append(&mut measures),
+            other => return other,
+        }
+    }
+    Verdict::Pass { measures: all }
+}

@@ -1,0 +1,274 @@
+//! The command line, as data.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::suite::Size;
+
+/// Is this linear-attention kernel right, how fast is it, and how much memory does it use?
+///
+/// Without a command: run --candidate cpu --suite smoke --out out.
+#[derive(Debug, Parser)]
+#[command(name = "fla-conformance", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 all as expected; 1 something failed; 2 bad usage or input; 3 the environment \
+lacks what was asked for.";
+
+/// Every command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// What can be judged, and by which names
+    List(ListArgs),
+    /// Judge a candidate
+    Run(RunArgs),
+    /// One case again, with the full account of what is wrong and where
+    Replay(ReplayArgs),
+    /// Speed and memory, side by side
+    Bench(BenchArgs),
+    /// Speak the wire on stdin and stdout
+    Serve(ServeArgs),
+    /// HTML, Markdown and JUnit from records
+    Report(ReportArgs),
+}
+
+/// `list`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  fla-conformance list
+  fla-conformance list --json | jq '.specs[].name'
+  fla-conformance list --support --check README.md")]
+pub struct ListArgs {
+    /// Only this level: op, module, layer or model
+    #[arg(long, value_enum)]
+    pub level: Option<LevelName>,
+    /// For machines
+    #[arg(long)]
+    pub json: bool,
+    /// The cases of a suite instead, one a line
+    #[arg(long, value_name = "SUITE", value_enum, conflicts_with = "support")]
+    pub cases: Option<Size>,
+    /// The support table instead, from committed records
+    #[arg(long)]
+    pub support: bool,
+    /// Fail when the support table in this file is not the current one
+    #[arg(long, value_name = "FILE", requires = "support", conflicts_with = "write")]
+    pub check: Option<PathBuf>,
+    /// Put the support table into this file
+    #[arg(long, value_name = "FILE", requires = "support")]
+    pub write: Option<PathBuf>,
+    /// Where the committed records are
+    #[arg(long, value_name = "DIR", default_value = "reports/records", requires = "support")]
+    pub records: PathBuf,
+}
+
+/// A level by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LevelName {
+    /// One recurrence.
+    Op,
+    /// A building block with weights.
+    Module,
+    /// A token mixer or channel mixer with weights.
+    Layer,
+    /// A language model.
+    Model,
+}
+
+/// `run`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  fla-conformance run
+  fla-conformance run --candidate 'python3 mine.py' --suite smoke hgrn
+  fla-conformance run --candidate cuda --suite full --shard 2/8 --out out-2
+  fla-conformance run --candidate ./libmine.so --expect mine.toml --check forward,backward 'gated_delta_rule(*dtype=bf16*)'
+
+A FILTER is a part of a case string, or a pattern with * for the whole of it; a case is run when any filter fits.")]
+pub struct RunArgs {
+    /// cpu, cuda, hip, reference, a PATH.so, or a command that speaks the wire
+    #[arg(long, default_value = "cpu", value_name = "NAME")]
+    pub candidate: String,
+    /// How much to ask
+    #[arg(long, value_enum, default_value_t = Size::Smoke)]
+    pub suite: Size,
+    /// Only the i-th of n parts, counted from 1
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
+    /// Where records and reports go
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub out: PathBuf,
+    /// Only these checks
+    #[arg(long = "check", value_name = "NAME", value_delimiter = ',')]
+    pub checks: Vec<String>,
+    /// What is known to fail or to be missing, in addition to what is known of built-in candidates
+    #[arg(long, value_name = "FILE")]
+    pub expect: Vec<PathBuf>,
+    /// Longest wait for one answer, seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: u64,
+    /// Cases at a time; all cores when not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
+    /// Records on stdout too, one JSON line each; everything else goes to stderr
+    #[arg(long)]
+    pub json: bool,
+    /// Parts of case strings, or patterns with *
+    #[arg(value_name = "FILTER")]
+    pub filters: Vec<String>,
+}
+
+/// `replay`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  fla-conformance replay 'hgrn(B=1,T=65,D=60,dtype=bf16,seed=3)'
+  fla-conformance replay 'gated_delta_rule(T=63,K=16)' --candidate 'python3 mine.py' --check backward --shrink
+  fla-conformance replay out/failures/3f2a.safetensors --candidate ./libmine.so")]
+pub struct ReplayArgs {
+    /// A case string, or the file of a dumped call
+    #[arg(value_name = "CASE|FILE")]
+    pub case: String,
+    /// cpu, cuda, hip, reference, a PATH.so, or a command that speaks the wire
+    #[arg(long, default_value = "cpu", value_name = "NAME")]
+    pub candidate: String,
+    /// Only these checks; every one that applies when not given
+    #[arg(long = "check", value_name = "NAME", value_delimiter = ',')]
+    pub checks: Vec<String>,
+    /// Find the smallest case that still fails
+    #[arg(long)]
+    pub shrink: bool,
+    /// Write every call of the checks as FILE.safetensors here
+    #[arg(long, value_name = "DIR")]
+    pub dump: Option<PathBuf>,
+    /// Longest wait for one answer, seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: u64,
+    /// For machines: the verdicts as JSON lines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `bench`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  fla-conformance bench --candidate cuda
+  fla-conformance bench --candidate cuda --against 'python3 -m fla_conformance.shims.fla' --pass both hgrn
+  fla-conformance bench --candidate cuda --bandwidth 3350 --tflops 990 --json")]
+pub struct BenchArgs {
+    /// cpu, cuda, hip, reference, a PATH.so, or a command that speaks the wire
+    #[arg(long, default_value = "cpu", value_name = "NAME")]
+    pub candidate: String,
+    /// Others to time in the same run, in turn with the first
+    #[arg(long, value_name = "NAME")]
+    pub against: Vec<String>,
+    /// Timed iterations of each case, after warm-up
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub iterations: u32,
+    /// What to time
+    #[arg(long, value_enum, default_value_t = Pass::Both)]
+    pub pass: Pass,
+    /// Memory bandwidth of the device, GB/s, for the floor
+    #[arg(long, value_name = "GB/S")]
+    pub bandwidth: Option<f64>,
+    /// Arithmetic of the device in the case's type, TFLOP/s, for the floor
+    #[arg(long, value_name = "TFLOP/S")]
+    pub tflops: Option<f64>,
+    /// Where records and reports go
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub out: PathBuf,
+    /// Longest wait for one answer, seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: u64,
+    /// Records on stdout, one JSON line each; everything else goes to stderr
+    #[arg(long)]
+    pub json: bool,
+    /// Cases to time instead of the standard ones, or parts of the standard ones' strings
+    #[arg(value_name = "CASE|FILTER")]
+    pub filters: Vec<String>,
+}
+
+/// What a bench times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Pass {
+    /// Outputs only.
+    Forward,
+    /// Outputs and every gradient.
+    #[value(name = "forward+backward")]
+    ForwardBackward,
+    /// One after the other.
+    Both,
+}
+
+/// `serve`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  fla-conformance serve --candidate reference
+  fla-conformance serve --candidate cuda < out/failures/3f2a.safetensors
+  fla-conformance serve --abi ./libmine.so")]
+pub struct ServeArgs {
+    /// cpu, cuda, hip or reference
+    #[arg(long, value_name = "NAME", conflicts_with = "abi")]
+    pub candidate: Option<String>,
+    /// A shared object that implements conformance/abi/candidate.h
+    #[arg(long, value_name = "PATH.so")]
+    pub abi: Option<PathBuf>,
+}
+
+/// `report`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Example:
+  fla-conformance report out-1/records.jsonl out-2/records.jsonl --out report")]
+pub struct ReportArgs {
+    /// Records files; runs in several files are shown side by side
+    #[arg(required = true, value_name = "RECORDS")]
+    pub records: Vec<PathBuf>,
+    /// Where the report goes
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub out: PathBuf,
+}
+
+/// One part of a suite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    /// From 0.
+    pub index: u64,
+    /// How many there are.
+    pub count: u64,
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = text.split_once('/').and_then(|(i, n)| Some((i.parse::<u64>().ok()?, n.parse::<u64>().ok()?)));
+        match parsed {
+            Some((i, n)) if 1 <= i && i <= n => Ok(Self { index: i - 1, count: n }),
+            _ => Err(format!("{text:?} is not I/N with 1 ≤ I ≤ N, for example 2/8")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn shards_count_from_one() {
+        assert_eq!("1/3".parse(), Ok(Shard { index: 0, count: 3 }));
+        for wrong in ["0/3", "4/3", "1", "a/b", "1/0"] {
+            assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Where and how a run is made.
+
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use reports::record::Environment;
+
+use crate::sample;
+
+/// This machine, this program, this command line, now.
+#[must_use]
+pub fn here() -> Environment {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    Environment {
+        suite: format!("{} (numbers {})", env!("CARGO_PKG_VERSION"), sample::VERSION),
+        date: date(seconds / 86_400),
+        command: std::env::args().map(|a| quoted(&a)).collect::<Vec<_>>().join(" "),
+        machine: machine(),
+    }
+}
+
+fn machine() -> BTreeMap<String, String> {
+    let mut facts = BTreeMap::new();
+    let mut note = |name: &str, fact: Option<String>| {
+        if let Some(fact) = fact {
+            facts.insert(name.to_owned(), fact);
+        }
+    };
+    note("system", Some(format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)));
+    note("kernel", std::fs::read_to_string("/proc/sys/kernel/osrelease").ok().map(|s| s.trim().to_owned()));
+    note("processor", field("/proc/cpuinfo", "model name"));
+    note("memory", field("/proc/meminfo", "MemTotal"));
+    note("cores", std::thread::available_parallelism().ok().map(|n| n.to_string()));
+    note("nvidia driver", std::fs::read_to_string("/sys/module/nvidia/version").ok().map(|s| s.trim().to_owned()));
+    facts
+}
+
+/// The value of the first `name : value` line of a file.
+fn field(path: &str, name: &str) -> Option<String> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let line = text.lines().find(|l| l.starts_with(name))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+/// A word as a shell reads it back.
+#[must_use]
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// The date of a day counted from 1970-01-01 (Hinnant's algorithm on years that start in March).
+fn date(days: u64) -> String {
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_gregorian() {
+        assert_eq!(date(0), "1970-01-01");
+        assert_eq!(date(11_016), "2000-02-29");
+        assert_eq!(date(20_781), "2026-11-24");
+    }
+
+    #[test]
+    fn words_survive_a_shell() {
+        assert_eq!(quoted("a b'c"), r"'a b'\''c'");
+        assert_eq!(quoted("--out"), "--out");
+        assert_eq!(quoted(""), "''");
+    }
+}

@@ -1,0 +1,93 @@
+//! What can be judged.
+
+mod catalogue;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use reports::record::Run;
+
+use crate::cli::{LevelName, ListArgs};
+use crate::{report, suite};
+
+/// A list that cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The golden vectors cannot be listed.
+    #[error(transparent)]
+    Golden(&'static golden::Error),
+    /// A records file that cannot be used.
+    #[error(transparent)]
+    Records(#[from] report::Error),
+    /// A file that cannot be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The list is not JSON, which cannot be.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+}
+
+/// `fla-conformance list`.
+///
+/// # Errors
+/// See [`enum@Error`].
+pub fn command(args: &ListArgs) -> Result<ExitCode, Error> {
+    if args.support {
+        return support(args);
+    }
+    if let Some(size) = args.cases {
+        let cases: Vec<String> = suite::cases(size).iter().map(ToString::to_string).collect();
+        match args.json {
+            true => println!("{}", serde_json::to_string_pretty(&cases)?),
+            false => cases.iter().for_each(|c| println!("{c}")),
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let catalogue = catalogue::Catalogue::new(args.level.map(LevelName::name))?;
+    match args.json {
+        true => println!("{}", serde_json::to_string_pretty(&catalogue)?),
+        false => print!("{catalogue}"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl LevelName {
+    /// As specs name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Op => "op",
+            Self::Module => "module",
+            Self::Layer => "layer",
+            Self::Model => "model",
+        }
+    }
+}
+
+/// The runs of every committed records file, by file name.
+fn committed(args: &ListArgs) -> Result<Vec<Run>, Error> {
+    let failed = |source| Error::File { path: args.records.clone(), source };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(&args.records).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|e| e == "jsonl") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    let mut runs = Vec::new();
+    for path in files {
+        runs.extend(report::read(&path)?);
+    }
+    Ok(runs)
+}
+
+fn support(args: &ListArgs) -> Result<ExitCode, Error> {
+    let _ = committed(args)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,335 @@
+//! How far from the truth is too far. The only tolerances of the suite are here.
+//!
+//! # Model
+//! Let `y*` be the `f64` truth on the inputs as stored. Each element has a scale σ, the error that the *declared
+//! precision* causes there:
+//!
+//! σ² = (ν₀ σ₀² + Σₖ sₖ²) / (ν₀ + K) + (half a unit in the last place of y* in the answer's type)² / 3
+//!
+//! where `sₖ` is the error of the k-th of [`SAMPLES`] runs of the oracle at [`Rounding`] (operands of matrix products
+//! rounded at random to the storage type, other arithmetic to `f32`, log decays shifted as a cumulative sum of 64 terms
+//! in `f32` would shift them), σ₀² is the mean of s² in the element's neighbourhood (its row or sequence, its head, 16
+//! tokens), ν₀ = [`PRIOR`], and the last term is the variance of rounding the answer. With z = (ŷ − y*) / σ the
+//! statistics are the root mean square and the largest |z| of each output and each gradient.
+//!
+//! # Limits
+//! If the errors were independent and normal, `n` of them had a root mean square of at most √(1 + 2√(x/n) + 2x/n) with
+//! x = ln 1/α (Laurent & Massart 2000, lemma 1) and a maximum of at most √(2 ln(2n/α)), with probability 1 − α,
+//! α = [`ALPHA`]. They are neither quite: errors spread through the state. So each sample is also judged against the
+//! others, and the worst held-out value replaces the quantile when it is larger, up to [`HELD_OUT_CAP`] times it. The
+//! limit is [`FREEDOM`] times that: an implementation may order its sums as it likes and round at places of its own.
+//!
+//! An element whose truth and whose floor are zero must be zero. A case whose floor exceeds [`cap`] relative to the
+//! truth, or a gradient's [`GRADIENT_CAP`], is not judged: it could not fail.
+
+use ndarray::{ArrayD, Dimension, Zip};
+use reference::rounded::Rounding;
+use reference::spec::Dim;
+use reference::tensor::{DType, Tensor};
+use reports::verdict::Fault;
+pub use reports::verdict::Measure;
+
+/// Rounded runs behind a floor.
+pub const SAMPLES: u64 = 4;
+
+/// Weight of the neighbourhood, in samples.
+pub const PRIOR: f64 = 4.0;
+
+/// Chance that a right answer fails one statistic.
+pub const ALPHA: f64 = 1e-6;
+
+/// What an implementation's own choice of order and of rounding places may cost.
+pub const FREEDOM: f64 = 1.5;
+
+/// How much more than the quantile a held-out sample may grant.
+pub const HELD_OUT_CAP: f64 = 2.0;
+
+/// Largest floor, relative to the truth, of a gradient that is judged.
+pub const GRADIENT_CAP: f64 = 1.0 / 8.0;
+
+/// Tokens that share a neighbourhood.
+const NEIGHBOURS: usize = 16;
+
+/// Tokens over which kernels sum log decays.
+pub const CUMULATED: usize = 64;
+
+/// Largest floor, relative to the truth, of an output that is judged.
+#[must_use]
+pub fn cap(storage: DType) -> f64 {
+    match storage {
+        DType::Bf16 => 1.0 / 32.0,
+        DType::F16 => 1.0 / 128.0,
+        DType::F32 => 1.0 / 16384.0,
+        DType::F64 | DType::I64 => 1e-10,
+    }
+}
+
+/// The rounding that a storage type declares; `f64` is sampled as `f32` and scaled by [`scale`], as errors are linear
+/// in the unit roundoff.
+#[must_use]
+pub fn rounding(storage: DType, sample: u64) -> Rounding {
+    let accumulate = DType::F32.unit_roundoff();
+    let operand = if storage == DType::F64 { accumulate } else { storage.unit_roundoff() };
+    Rounding { operand, accumulate, seed: sample + 1 }
+}
+
+/// Factor on the deviations of the samples.
+#[must_use]
+pub fn scale(storage: DType) -> f64 {
+    match storage {
+        DType::F64 => DType::F64.unit_roundoff() / DType::F32.unit_roundoff(),
+        _ => 1.0,
+    }
+}
+
+/// What a right answer is, element by element, and how far from it one may be.
+#[derive(Debug, Clone)]
+pub struct Standard {
+    /// Output (`o`) or gradient (`d_q`).
+    pub port: String,
+    /// Symbolic shape.
+    pub dims: &'static [Dim],
+    /// The exact answer.
+    pub truth: ArrayD<f64>,
+    /// The scale of each element's error.
+    pub sigma: ArrayD<f64>,
+    /// Largest root mean square of z.
+    pub rms_bound: f64,
+    /// Largest |z|.
+    pub max_bound: f64,
+    /// Why nothing can be judged by it.
+    pub doubt: Option<String>,
+}
+
+/// What a [`Standard`] is made for.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Output (`o`) or gradient (`d_q`).
+    pub port: &'a str,
+    /// Symbolic shape.
+    pub dims: &'static [Dim],
+    /// Element type of a right answer.
+    pub dtype: DType,
+    /// Storage type of the case.
+    pub storage: DType,
+}
+
+impl Standard {
+    /// The standard from the truth and from rounded runs.
+    #[must_use]
+    pub fn new(subject: Subject<'_>, truth: ArrayD<f64>, samples: &[ArrayD<f64>]) -> Self {
+        let errors: Vec<ArrayD<f64>> = samples.iter().map(|s| (s - &truth) * scale(subject.storage)).collect();
+        let rounding = truth.mapv(|y| half_ulp(subject.dtype, y).powi(2) / 3.0);
+        let all: Vec<&ArrayD<f64>> = errors.iter().collect();
+        let sigma = floor(&all, subject.dims, &rounding);
+        let n = truth.len().max(1) as f64;
+        let (mut rms, mut max) = quantiles(n);
+        let (rms_cap, max_cap) = (HELD_OUT_CAP * rms, HELD_OUT_CAP * max);
+        for (k, error) in errors.iter().enumerate() {
+            let others: Vec<_> = errors.iter().enumerate().filter(|(j, _)| *j != k).map(|(_, e)| e).collect();
+            let stored = Zip::from(error).and(&truth).map_collect(|e, y| subject.dtype.round(y + e) - y);
+            let z = scores(&stored, &floor(&others, subject.dims, &rounding));
+            // a held-out infinity means that the others saw no error at all: it grants nothing
+            rms = rms.max(root_mean_square(z.iter().copied().filter(|z| z.is_finite()))).min(rms_cap);
+            max = max.max(z.iter().copied().filter(|z| z.is_finite()).fold(0.0, f64::max)).min(max_cap);
+        }
+        let doubt = doubt(subject, &truth, &sigma);
+        let (rms_bound, max_bound) = (FREEDOM * rms, FREEDOM * max);
+        Self { port: subject.port.to_owned(), dims: subject.dims, truth, sigma, rms_bound, max_bound, doubt }
+    }
+
+    /// Whether a candidate that answers zeros would be right: there is nothing, or nothing but zeros.
+    #[must_use]
+    pub fn is_trivial(&self) -> bool {
+        self.truth.iter().all(|&y| y == 0.0)
+    }
+
+    /// Measures an answer.
+    ///
+    /// # Errors
+    /// The fault, when its shape is wrong, an element is not finite, or a statistic is not within its bound.
+    pub fn judge(&self, got: &Tensor) -> Result<Vec<Measure>, Fault> {
+        if got.shape() != self.truth.shape() || got.dtype() == DType::I64 {
+            let (shape, dtype) = (got.shape(), got.dtype());
+            let message = format!("{} is {dtype}{shape:?}, expected floats {:?}", self.port, self.truth.shape());
+            return Err(Fault::Malformed { message });
+        }
+        if self.truth.is_empty() {
+            return Ok(Vec::new());
+        }
+        let got = got.to_array();
+        let wrong: Vec<usize> = got.iter().enumerate().filter(|(_, y)| !y.is_finite()).map(|(i, _)| i).collect();
+        if let Some(&first) = wrong.first() {
+            return Err(Fault::NonFinite { port: self.port.clone(), at: self.index(first), count: wrong.len() });
+        }
+        let error = &got - &self.truth;
+        let measures = self.measures(&error);
+        match measures.iter().filter(|m| !m.within()).max_by(|a, b| excess(a).total_cmp(&excess(b))) {
+            Some(worst) => Err(Fault::Inaccurate { worst: worst.clone(), heat: self.heat(&error) }),
+            None => Ok(measures),
+        }
+    }
+
+    /// The statistics of an error of the right shape.
+    #[must_use]
+    pub fn measures(&self, error: &ArrayD<f64>) -> Vec<Measure> {
+        let z = scores(error, &self.sigma);
+        let largest = z.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(i, _)| i);
+        let signal = root_mean_square(self.truth.iter().copied());
+        let relative = match root_mean_square(error.iter().copied()) {
+            noise if noise > 0.0 => noise / signal,
+            noise => noise,
+        };
+        let measure = |statistic: &str, error, bound| Measure {
+            port: self.port.clone(),
+            statistic: statistic.to_owned(),
+            error,
+            bound,
+            relative,
+            at: self.index(largest),
+        };
+        let max = z.iter().nth(largest).copied().unwrap_or(0.0);
+        vec![measure("rms", root_mean_square(z.iter().copied()), self.rms_bound), measure("max", max, self.max_bound)]
+    }
+
+    /// Largest absolute error per token and head, thinned out to at most 128 × 64.
+    #[must_use]
+    pub fn heat(&self, error: &ArrayD<f64>) -> Vec<Vec<f32>> {
+        let rows = [Dim::T, Dim::N].into_iter().find_map(|d| self.dims.iter().position(|&x| x == d));
+        let columns: Vec<usize> = (0..self.dims.len())
+            .filter(|&i| Some(i) != rows && matches!(self.dims[i], Dim::B | Dim::H | Dim::HV | Dim::D))
+            .collect();
+        let extent = |axes: &[usize]| axes.iter().map(|&a| error.shape()[a]).product::<usize>().max(1);
+        let (height, width) = (rows.map_or(1, |r| error.shape()[r]).max(1), extent(&columns));
+        let mut heat = vec![vec![0.0f32; width.min(64)]; height.min(128)];
+        let (tall, wide) = (heat.len(), width.min(64));
+        for (at, e) in error.indexed_iter() {
+            let row = rows.map_or(0, |r| at[r]);
+            let column = columns.iter().fold(0, |c, &a| c * error.shape()[a] + at[a]);
+            let cell = &mut heat[row * tall / height][column * wide / width];
+            *cell = cell.max(e.abs() as f32);
+        }
+        heat
+    }
+
+    fn index(&self, flat: usize) -> Vec<usize> {
+        index(self.truth.shape(), flat)
+    }
+}
+
+/// The index of the `flat`-th element in row-major order.
+#[must_use]
+pub fn index(shape: &[usize], mut flat: usize) -> Vec<usize> {
+    let mut at = vec![0; shape.len()];
+    for (i, &extent) in shape.iter().enumerate().rev() {
+        at[i] = flat % extent.max(1);
+        flat /= extent.max(1);
+    }
+    at
+}
+
+fn excess(m: &Measure) -> f64 {
+    if m.error.is_nan() { f64::INFINITY } else { m.error / m.bound }
+}
+
+/// Limits for `n` independent normal errors, root mean square and maximum.
+fn quantiles(n: f64) -> (f64, f64) {
+    let x = (1.0 / ALPHA).ln();
+    ((1.0 + 2.0 * (x / n).sqrt() + 2.0 * x / n).sqrt(), (2.0 * (2.0 * n / ALPHA).ln()).sqrt())
+}
+
+/// |error| in units of σ; where σ is zero any error is infinite.
+fn scores(error: &ArrayD<f64>, sigma: &ArrayD<f64>) -> ArrayD<f64> {
+    Zip::from(error).and(sigma).map_collect(|e, s| match (e.abs(), *s) {
+        (e, s) if s > 0.0 => e / s,
+        (e, _) if e > 0.0 => f64::INFINITY,
+        (e, _) => e,
+    })
+}
+
+fn root_mean_square(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) = values.fold((0.0, 0u64), |(sum, n), x| (sum + x * x, n + 1));
+    if count == 0 { 0.0 } else { (sum / count as f64).sqrt() }
+}
+
+/// Half a unit in the last place of `y`. Below the normal range kernels may flush to zero.
+fn half_ulp(dtype: DType, y: f64) -> f64 {
+    if y == 0.0 {
+        return 0.0;
+    }
+    let power = f64::from_bits(y.abs().to_bits() & 0x7ff0_0000_0000_0000);
+    let smallest = match dtype {
+        DType::F16 => f64::from(2.0f32.powi(-25)),
+        DType::F64 | DType::I64 => f64::MIN_POSITIVE,
+        DType::F32 | DType::Bf16 => f64::from(f32::MIN_POSITIVE),
+    };
+    (dtype.unit_roundoff() * power).max(smallest)
+}
+
+/// σ of every element.
+fn floor(errors: &[&ArrayD<f64>], dims: &[Dim], rounding: &ArrayD<f64>) -> ArrayD<f64> {
+    let mut squares = ArrayD::<f64>::zeros(rounding.raw_dim());
+    for error in errors {
+        squares.zip_mut_with(error, |s, e| *s += e * e);
+    }
+    let samples = errors.len().max(1) as f64;
+    let group = Groups::new(dims, rounding.shape());
+    let mut sums = vec![(0.0, 0u64); group.count()];
+    for (at, s) in squares.indexed_iter() {
+        let (sum, count) = &mut sums[group.of(at.slice())];
+        *sum += s / samples;
+        *count += 1;
+    }
+    let mut sigma = squares;
+    for ((at, s), r) in sigma.indexed_iter_mut().zip(rounding) {
+        let (sum, count) = sums[group.of(at.slice())];
+        *s = ((PRIOR * sum / count as f64 + *s) / (PRIOR + samples) + r).sqrt();
+    }
+    sigma
+}
+
+/// Neighbourhoods: one for each row or sequence, head, and [`NEIGHBOURS`] tokens; a tensor that would fall into single
+/// elements is one neighbourhood.
+struct Groups {
+    /// For each axis: elements that share a group, and the number of groups.
+    axes: Vec<(usize, usize)>,
+}
+
+impl Groups {
+    fn new(dims: &[Dim], shape: &[usize]) -> Self {
+        let pooled = dims.iter().any(|d| matches!(d, Dim::T | Dim::K | Dim::V | Dim::D));
+        let axis = |(dim, &extent): (&Dim, &usize)| match dim {
+            Dim::T => (NEIGHBOURS, extent.div_ceil(NEIGHBOURS)),
+            Dim::B | Dim::N | Dim::H | Dim::HV if pooled => (1, extent),
+            _ => (extent.max(1), 1),
+        };
+        Self { axes: dims.iter().zip(shape).map(axis).collect() }
+    }
+
+    fn count(&self) -> usize {
+        self.axes.iter().map(|a| a.1).product()
+    }
+
+    fn of(&self, at: &[usize]) -> usize {
+        self.axes.iter().zip(at).fold(0, |g, (&(size, count), i)| g * count + i / size)
+    }
+}
+
+/// Why an answer could not fail, or nothing.
+fn doubt(subject: Subject<'_>, truth: &ArrayD<f64>, sigma: &ArrayD<f64>) -> Option<String> {
+    let Subject { port, dtype, storage, .. } = subject;
+    let largest = truth.iter().fold(0.0, |m: f64, y| m.max(y.abs()));
+    if !truth.iter().all(|y| y.abs() <= dtype.max()) {
+        return Some(format!("the truth of {port} reaches {largest:.3e}, which {dtype} cannot hold"));
+    }
+    let signal = root_mean_square(truth.iter().copied());
+    let noise = root_mean_square(sigma.iter().copied());
+    let cap = if port.starts_with("d_") { GRADIENT_CAP } else { cap(storage) };
+    if noise <= cap * signal {
+        return None;
+    }
+    Some(format!("the rounding floor of {port} is {:.2e} of its truth, the cap is {cap:.2e}", noise / signal))
+}
+
+#[cfg(test)]
+mod tests;

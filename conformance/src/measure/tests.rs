@@ -1,0 +1,93 @@
+use ndarray::{ArrayD, IxDyn};
+use reference::dims;
+use reference::tensor::{DType, Tensor};
+use reports::verdict::Fault;
+
+use super::{Standard, Subject};
+use crate::sample::Key;
+
+const SUBJECT: Subject<'_> = Subject { port: "o", dims: dims![B, T, H, V], dtype: DType::F32, storage: DType::F32 };
+
+/// Noise of relative size 1e-6 around numbers of size 1.
+fn standard(shape: &[usize]) -> Standard {
+    let (truth, samples) = (noise(0, shape, 1.0), (1..=super::SAMPLES).map(|k| noise(k, shape, 1e-6)));
+    let samples: Vec<ArrayD<f64>> = samples.map(|s| &truth + &s).collect();
+    Standard::new(SUBJECT, truth, &samples)
+}
+
+fn noise(stream: u64, shape: &[usize], size: f64) -> ArrayD<f64> {
+    let key = Key::new(&format!("noise {stream}"));
+    let count: usize = shape.iter().product();
+    let values = (0..count as u64).map(|i| size * (key.signed(i) + key.signed(i + 1) + key.signed(i + 2))).collect();
+    ArrayD::from_shape_vec(IxDyn(shape), values).expect("as many values as elements")
+}
+
+fn with(standard: &Standard, change: impl Fn(usize, f64) -> f64) -> Result<Vec<super::Measure>, Fault> {
+    let mut values = standard.truth.clone();
+    values.iter_mut().enumerate().for_each(|(i, y)| *y = change(i, *y));
+    standard.judge(&Tensor::from_array(&values, DType::F64))
+}
+
+#[test]
+fn noise_like_the_floor_passes_and_three_times_it_fails() {
+    let s = standard(&[1, 40, 2, 16]);
+    assert!(s.judge(&Tensor::from_array(&(&s.truth + &noise(9, &[1, 40, 2, 16], 1e-6)), DType::F64)).is_ok());
+    let loud = s.judge(&Tensor::from_array(&(&s.truth + &noise(9, &[1, 40, 2, 16], 3e-6)), DType::F64));
+    assert!(matches!(loud, Err(Fault::Inaccurate { worst, .. }) if worst.statistic == "rms"));
+}
+
+#[test]
+fn one_wrong_element_fails_on_the_maximum() {
+    let s = standard(&[1, 40, 2, 16]);
+    let found = with(&s, |i, y| if i == 333 { y + 1e-4 } else { y });
+    let Err(Fault::Inaccurate { worst, heat }) = found else { panic!("{found:?}") };
+    assert_eq!((worst.statistic.as_str(), worst.at), ("max", vec![0, 10, 0, 13]));
+    assert!(heat[10][0] > 9e-5 && heat[11][1] == 0.0);
+}
+
+#[test]
+fn nan_and_infinity_never_pass() {
+    let s = standard(&[1, 40, 2, 16]);
+    for wrong in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let found = with(&s, |i, y| if i == 7 { wrong } else { y });
+        assert!(matches!(found, Err(Fault::NonFinite { count: 1, .. })), "{found:?}");
+    }
+    let mut measure = with(&s, |_, y| y).expect("the truth itself").remove(0);
+    measure.error = f64::NAN;
+    assert!(!measure.within());
+    (measure.error, measure.bound) = (0.0, f64::NAN);
+    assert!(!measure.within());
+}
+
+#[test]
+fn shapes_are_looked_at_first_and_nothing_is_right_about_nothing() {
+    let s = standard(&[1, 4, 2, 16]);
+    let wrong = Tensor::filled(DType::F32, &[1, 4, 16, 2], f64::NAN);
+    assert!(matches!(s.judge(&wrong), Err(Fault::Malformed { .. })));
+    let none = standard(&[1, 0, 2, 16]);
+    assert_eq!(none.judge(&Tensor::filled(DType::F32, &[1, 0, 2, 16], 0.0)), Ok(Vec::new()));
+}
+
+#[test]
+fn exact_zeros_must_be_exact() {
+    let shape = [1, 4, 1, 4];
+    let zero = ArrayD::zeros(IxDyn(&shape));
+    let s = Standard::new(SUBJECT, zero.clone(), &[zero.clone(), zero]);
+    assert!(s.is_trivial() && s.doubt.is_none());
+    assert!(with(&s, |_, y| y).is_ok());
+    assert!(with(&s, |i, y| if i == 3 { 1e-30 } else { y }).is_err());
+}
+
+#[test]
+fn what_cannot_fail_is_doubted() {
+    let shape = [1, 40, 2, 16];
+    let truth = noise(0, &shape, 1.0);
+    let loud: Vec<ArrayD<f64>> = (1..=4).map(|k| &truth + &noise(k, &shape, 0.3)).collect();
+    assert!(Standard::new(SUBJECT, truth.clone(), &loud).doubt.is_some());
+    let gradient = Subject { port: "d_q", ..SUBJECT };
+    assert!(Standard::new(gradient, truth.clone(), &loud).doubt.is_some());
+    let huge = truth.mapv(|y| y * 1e300);
+    assert!(Standard::new(SUBJECT, huge.clone(), &[huge]).doubt.is_some());
+    let broken: Vec<ArrayD<f64>> = vec![truth.mapv(|_| f64::NAN)];
+    assert!(Standard::new(SUBJECT, truth, &broken).doubt.is_some());
+}

@@ -1,0 +1,97 @@
+//! From records to what people read.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use reports::record::{self, ReadError, Run};
+use reports::render;
+use reports::verdict::{Fault, Verdict};
+
+use crate::cli::ReportArgs;
+
+/// A report that cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A records file that cannot be used.
+    #[error("{path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ReadError,
+    },
+    /// The pages cannot be written.
+    #[error("cannot write the report into {path}: {source}")]
+    Render {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: render::Error,
+    },
+}
+
+/// `fla-conformance report`.
+///
+/// # Errors
+/// See [`enum@Error`].
+pub fn command(args: &ReportArgs) -> Result<ExitCode, Error> {
+    let mut runs = Vec::new();
+    for path in &args.records {
+        runs.extend(read(path)?);
+    }
+    println!("report: {}", write(&runs, &args.out)?.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The runs of a records file.
+///
+/// # Errors
+/// A file that cannot be read, or that holds something else.
+pub fn read(path: &Path) -> Result<Vec<Run>, Error> {
+    let failed = |source| Error::Read { path: path.to_owned(), source };
+    let file = File::open(path).map_err(|e| failed(ReadError::Io(e)))?;
+    record::read(BufReader::new(file)).map_err(failed)
+}
+
+/// Writes HTML, Markdown and JUnit; gives the page to open.
+///
+/// # Errors
+/// [`Error::Render`].
+pub fn write(runs: &[Run], out: &Path) -> Result<PathBuf, Error> {
+    let failed = |source| Error::Render { path: out.to_owned(), source };
+    let written = render::write_all(runs, out).map_err(failed)?;
+    Ok(written.html)
+}
+
+/// A verdict in a sentence.
+#[must_use]
+pub fn sentence(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Pass { .. } => "passed".to_owned(),
+        Verdict::Declined { reason } | Verdict::Mistrusted { reason } | Verdict::NotApplicable { reason } => {
+            reason.clone()
+        }
+        Verdict::Fail { fault, call } => format!("{} (call {call})", fault_sentence(fault)),
+    }
+}
+
+fn fault_sentence(fault: &Fault) -> String {
+    match fault {
+        Fault::Inaccurate { worst, .. } => format!(
+            "{} of {} is {:.3} floors, at most {:.3} is right; worst at {:?}; relative error {:.2e}",
+            worst.statistic, worst.port, worst.error, worst.bound, worst.at, worst.relative
+        ),
+        Fault::Different { port, at, promise } => format!("{port} differs first at {at:?}, but {promise}"),
+        Fault::NonFinite { port, at, count } => {
+            format!("{count} elements of {port} are not finite, the first at {at:?}; the truth is")
+        }
+        Fault::Malformed { message } => format!("malformed answer: {message}"),
+        Fault::Trespass { message } => format!("trespass: {message}"),
+        Fault::Error { message } => format!("error: {message}"),
+        Fault::Crash { message } => format!("crash: {message}"),
+        Fault::Hang { seconds } => format!("no answer within {seconds} s"),
+        Fault::OutOfMemory { message } => format!("out of memory: {message}"),
+    }
+}

@@ -1,0 +1,179 @@
+//! What a run leaves behind: records, dumps, lines on the terminal, reports.
+
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use reports::record::{self, Expected, FORMAT, Identity, Judged, Line, Run};
+use reports::verdict::Verdict;
+
+use super::{Error, Outcome, RECORDS, Task, named, reproducer};
+use crate::cli::RunArgs;
+use crate::expect::Expectations;
+use crate::{environment, report, sample, wire};
+
+/// Takes outcomes as they come.
+pub(super) struct Announcer<'a> {
+    args: &'a RunArgs,
+    records: File,
+    expectations: &'a Expectations,
+    run: Run,
+    bar: ProgressBar,
+    colour: bool,
+}
+
+impl<'a> Announcer<'a> {
+    pub(super) fn new(
+        args: &'a RunArgs,
+        records: File,
+        expectations: &'a Expectations,
+        tasks: &[Task],
+        identity: Identity,
+    ) -> Result<Self, Error> {
+        let run =
+            Run { candidate: named(&args.candidate, identity), environment: environment::here(), ..Run::default() };
+        let total = tasks.iter().map(|t| t.checks.len() as u64).sum();
+        let stderr = std::io::stderr().is_terminal();
+        let target = if stderr { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {msg} {eta}");
+        let bar = ProgressBar::with_draw_target(Some(total), target)
+            .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let colour = if args.json { stderr } else { std::io::stdout().is_terminal() };
+        let mut announcer = Self { args, records, expectations, run, bar, colour };
+        let (candidate, environment) = (announcer.run.candidate.clone(), announcer.run.environment.clone());
+        announcer.write(&Line::Run { format: FORMAT, candidate, environment })?;
+        Ok(announcer)
+    }
+
+    pub(super) fn take(&mut self, outcome: Outcome) -> Result<(), Error> {
+        let Outcome { case, check, verdict, call, ran, seconds } = outcome;
+        let (op, text) = (case.problem.spec.name, case.to_string());
+        let expected = self.expectations.meaning(&text, check.name, &verdict);
+        let suite = self.args.suite.name().to_owned();
+        let judged = Judged {
+            op: op.to_owned(),
+            case: text,
+            check: check.name.to_owned(),
+            suite,
+            verdict,
+            expected,
+            seconds,
+            ran,
+        };
+        self.write(&Line::Judged(judged.clone()))?;
+        if !is_fine(&judged) {
+            self.tell(&failure(&self.args.candidate, &judged, self.colour));
+            if let Some(call) = call {
+                self.dump(&judged, &wire::encode_call(&call))?;
+            }
+        }
+        self.run.judged.push(judged);
+        self.bar.inc(1);
+        Ok(())
+    }
+
+    /// Reports and the last lines.
+    pub(super) fn finish(self) -> Result<ExitCode, Error> {
+        self.bar.finish_and_clear();
+        let page = report::write(std::slice::from_ref(&self.run), &self.args.out)?;
+        self.tell(&format!("report: {}", page.display()));
+        for line in skipped(&self.run) {
+            self.tell(&line);
+        }
+        let Counts { passed, failed, skipped, unexpected } = count(&self.run);
+        self.tell(&format!("conformance: {passed} passed, {failed} failed, {skipped} skipped"));
+        Ok(if failed + unexpected == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn write(&mut self, line: &Line) -> Result<(), Error> {
+        let path = self.args.out.join(RECORDS);
+        record::write(&mut self.records, line).map_err(|source| Error::Write { path, source })?;
+        if self.args.json {
+            record::write(&mut std::io::stdout(), line)
+                .map_err(|source| Error::Write { path: PathBuf::from("stdout"), source })?;
+        }
+        Ok(())
+    }
+
+    fn tell(&self, text: &str) {
+        self.bar.suspend(|| {
+            // a closed pipe must not stop the run: the records are in a file
+            let _ = if self.args.json {
+                writeln!(std::io::stderr(), "{text}")
+            } else {
+                writeln!(std::io::stdout(), "{text}")
+            };
+        });
+    }
+
+    fn dump(&self, judged: &Judged, bytes: &[u8]) -> Result<(), Error> {
+        let folder = self.args.out.join("failures");
+        let name = sample::Key::new(&judged.case).word();
+        let path = folder.join(format!("{}-{}-{name:016x}.safetensors", judged.op, judged.check));
+        std::fs::create_dir_all(&folder)
+            .and_then(|()| std::fs::write(&path, bytes))
+            .map_err(|source| Error::Write { path, source })
+    }
+}
+
+/// Whether a record lets the run succeed.
+fn is_fine(judged: &Judged) -> bool {
+    let quiet = matches!(judged.verdict, Verdict::Pass { .. } | Verdict::NotApplicable { .. });
+    match judged.expected {
+        Expected::Pass => quiet,
+        Expected::Waived => true,
+        Expected::Surprise => false,
+    }
+}
+
+struct Counts {
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+    /// Declined or mistrusted although nothing says so: skipped, but the run fails.
+    unexpected: usize,
+}
+
+fn count(run: &Run) -> Counts {
+    let mut counts = Counts { passed: 0, failed: 0, skipped: 0, unexpected: 0 };
+    for judged in &run.judged {
+        match (&judged.verdict, judged.expected) {
+            (_, Expected::Surprise) | (Verdict::Fail { .. }, Expected::Pass) => counts.failed += 1,
+            (Verdict::Pass { .. }, _) => counts.passed += 1,
+            _ => {
+                counts.skipped += 1;
+                counts.unexpected += usize::from(!is_fine(judged));
+            }
+        }
+    }
+    counts
+}
+
+/// Why checks were skipped, and how often.
+fn skipped(run: &Run) -> Vec<String> {
+    let mut reasons: std::collections::BTreeMap<(String, String), usize> = std::collections::BTreeMap::new();
+    for judged in run.judged.iter().filter(|j| j.expected != Expected::Surprise) {
+        let (kind, reason) = match &judged.verdict {
+            Verdict::Fail { .. } if judged.expected == Expected::Waived => ("waived", "expected to fail".to_owned()),
+            Verdict::Declined { reason } => ("declined", reason.clone()),
+            Verdict::Mistrusted { reason } => ("mistrusted", reason.clone()),
+            Verdict::NotApplicable { reason } => ("not applicable", reason.clone()),
+            Verdict::Pass { .. } | Verdict::Fail { .. } => continue,
+        };
+        *reasons.entry((kind.to_owned(), reason)).or_default() += 1;
+    }
+    reasons.into_iter().map(|((kind, reason), n)| format!("skipped: {n} {kind}: {reason}")).collect()
+}
+
+fn failure(candidate: &str, judged: &Judged, colour: bool) -> String {
+    let (red, off) = if colour { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
+    let kind = match judged.expected {
+        Expected::Surprise => "unexpected ",
+        Expected::Pass | Expected::Waived => "",
+    };
+    let what = report::sentence(&judged.verdict);
+    let again = reproducer(candidate, &judged.case, &judged.check);
+    format!("{red}{kind}{}{off} {}: {what}\n  {again}", judged.verdict.kind(), judged.check)
+}

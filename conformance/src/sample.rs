@@ -1,0 +1,356 @@
+//! Inputs and cotangents of a case: the same bytes on every machine.
+//!
+//! A counter-based generator: element `i` of a tensor is a function of a 128-bit key and `i` alone, so tensors are made
+//! in any order and on any number of cores. The key hashes the suite's version, what the numbers depend on (op, extents,
+//! packing, profile, seed) and the port; the storage type is left out, so that the same case at another precision holds
+//! the same numbers, rounded otherwise. Only IEEE additions, products, quotients and roots are used, with an exponential
+//! and a logarithm of our own: no result depends on a machine's mathematical library.
+
+use ndarray::{ArrayD, IxDyn};
+use rayon::prelude::*;
+use reference::problem::Problem;
+use reference::spec::{Dim, Domain, OpSpec, Port};
+use reference::tensor::{DType, Tensor, Tensors};
+
+use crate::case::Case;
+
+/// Changes whenever the numbers of some case change: records of different versions do not compare.
+pub const VERSION: &str = "1";
+
+/// Elements that one core makes at a time.
+const BLOCK: usize = 1 << 16;
+
+/// Where the numbers of a case come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Profile {
+    /// The domains of the spec as they are.
+    Typical,
+    /// Decays that hardly decay: the state remembers everything.
+    SlowDecay,
+    /// Some gates shut at once: e⁻²⁰.
+    HardGates,
+    /// Small values, as inside a trained model.
+    ModelScale,
+    /// Large values: products come near the range of `f16`.
+    Large,
+    /// The same few keys again and again: writes collide.
+    RepeatedKeys,
+}
+
+impl Profile {
+    /// Every profile.
+    pub const ALL: [Self; 6] =
+        [Self::Typical, Self::SlowDecay, Self::HardGates, Self::ModelScale, Self::Large, Self::RepeatedKeys];
+
+    /// Name in case strings.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Typical => "typical",
+            Self::SlowDecay => "slow_decay",
+            Self::HardGates => "hard_gates",
+            Self::ModelScale => "model_scale",
+            Self::Large => "large",
+            Self::RepeatedKeys => "repeated_keys",
+        }
+    }
+
+    /// What is particular about it.
+    #[must_use]
+    pub const fn summary(self) -> &'static str {
+        match self {
+            Self::Typical => "the domains of the spec",
+            Self::SlowDecay => "log decays from -1e-3 to -1e-5",
+            Self::HardGates => "one gate in fifty at -20",
+            Self::ModelScale => "values around 0.05",
+            Self::Large => "values around 8",
+            Self::RepeatedKeys => "three keys in turn",
+        }
+    }
+
+    /// Inverse of [`Profile::name`].
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|p| p.name() == name)
+    }
+
+    /// Whether it changes anything about the op's inputs.
+    #[must_use]
+    pub fn concerns(self, spec: &OpSpec) -> bool {
+        match self {
+            Self::Typical => true,
+            Self::SlowDecay | Self::HardGates => spec.inputs.iter().any(|p| p.domain == Domain::LogDecay),
+            Self::ModelScale | Self::Large => spec.inputs.iter().any(is_value),
+            Self::RepeatedKeys => spec.inputs.iter().any(is_key),
+        }
+    }
+}
+
+/// Values, as opposed to keys, gates and weights: what the op is linear in.
+fn is_value(port: &Port) -> bool {
+    port.domain == Domain::Normal && OpSpec::per_token(port) && !is_key(port)
+}
+
+fn is_key(port: &Port) -> bool {
+    OpSpec::per_token(port) && port.dims.last() == Some(&Dim::K)
+}
+
+/// The inputs of a case, rounded to their element types.
+#[must_use]
+pub fn inputs(case: &Case) -> Tensors {
+    case.problem.inputs().map(|port| (port.name.to_owned(), input(case, port))).collect()
+}
+
+/// Random cotangents `d_<output>` of both signs for every output that takes one.
+#[must_use]
+pub fn cotangents(case: &Case) -> Tensors {
+    let draw = |port: &Port| {
+        let name = format!("d_{}", port.name);
+        let key = Key::new(&format!("{} {name}", seeded(case)));
+        (name, normals(key, &case.problem.shape(port), Problem::dtype(port, case.dtype)))
+    };
+    case.problem.spec.outputs.iter().filter(|p| p.differentiable).map(draw).collect()
+}
+
+/// Finite numbers of another seed in the shape of `like`, to put where they must not matter.
+#[must_use]
+pub fn others(case: &Case, name: &str, like: &Tensor) -> Tensor {
+    let other = Case { seed: case.seed ^ (1 << 63), ..case.clone() };
+    match case.problem.spec.input(name) {
+        Some(port) => input(&other, port),
+        None => {
+            let key = Key::new(&format!("{} {name}", seeded(&other)));
+            normals(key, like.shape(), like.dtype())
+        }
+    }
+}
+
+/// What the numbers depend on, the port excepted.
+fn seeded(case: &Case) -> String {
+    let sizes = case.problem.spec.sizes.iter().map(|&d| format!("{d}={}", case.problem.size(d)));
+    let sizes = sizes.collect::<Vec<_>>().join(",");
+    let (op, seqs, profile, seed) = (case.problem.spec.name, &case.problem.sequences, case.profile.name(), case.seed);
+    format!("fla-conformance {VERSION} {op} {sizes} {seqs:?} {profile} {seed}")
+}
+
+fn input(case: &Case, port: &Port) -> Tensor {
+    let problem = &case.problem;
+    let key = Key::new(&format!("{} {}", seeded(case), port.name));
+    let shape = problem.shape(port);
+    let width = shape.last().copied().unwrap_or(1).max(1);
+    // elements of one token, and tokens of one row, when the port has tokens
+    let axis = port.dims.iter().position(|&d| d == Dim::T);
+    let (inner, tokens) = axis.map_or((1, 1), |t| (shape[t + 1..].iter().product::<usize>().max(1), shape[t].max(1)));
+    let repeats = case.profile == Profile::RepeatedKeys && is_key(port);
+    let place = move |i: usize| match repeats {
+        false => i as u64,
+        true => {
+            let (row, token, rest) = (i / (inner * tokens), i / inner % tokens, i % inner);
+            ((row * tokens + token % 3) * inner + rest) as u64
+        }
+    };
+    let domain = problem.domain(port);
+    let dtype = Problem::dtype(port, case.dtype);
+    let profile = case.profile;
+    tensor(&shape, dtype, width, |first, row| {
+        for (j, x) in row.iter_mut().enumerate() {
+            let i = place(first + j);
+            *x = match port.domain {
+                Domain::LogDecay => gate(&key, i, domain, profile),
+                _ => plain(&key, i, port, profile, domain),
+            };
+        }
+        if domain == Domain::UnitKey {
+            let norm = row.iter().map(|x| x * x).sum::<f64>().sqrt();
+            row.iter_mut().for_each(|x| *x /= norm);
+        }
+    })
+}
+
+fn plain(key: &Key, i: u64, port: &Port, profile: Profile, domain: Domain) -> f64 {
+    let x = key.normal(i);
+    match domain {
+        Domain::Fraction => 1.0 / (1.0 + exp(-x)),
+        Domain::LogRate => ln(1.0 + 15.0 * key.uniform(i)),
+        Domain::Normal | Domain::UnitKey | Domain::LogDecay => match profile {
+            Profile::ModelScale if is_value(port) => 0.05 * x,
+            Profile::Large if is_value(port) || is_key(port) => 8.0 * x,
+            _ => x,
+        },
+    }
+}
+
+/// A log decay, or the raw gate that an attribute asks for instead.
+fn gate(key: &Key, i: u64, domain: Domain, profile: Profile) -> f64 {
+    let (x, raw) = (key.normal(i), domain != Domain::LogDecay);
+    match profile {
+        Profile::SlowDecay if raw => x - 9.0,
+        Profile::SlowDecay => -exp(-ln(10.0) * (3.0 + 2.0 * key.uniform(i))),
+        Profile::HardGates if key.word_at(i, 7).is_multiple_of(50) => {
+            if raw {
+                20.0
+            } else {
+                -20.0
+            }
+        }
+        _ if raw => x,
+        // half of the tokens keep at least 95 % of the state, some forget half
+        _ => -ln(1.0 + exp(-(2.0 * x + 3.0))),
+    }
+}
+
+/// Makes a tensor row by row, in parallel: `fill` gets the index of a row's first element and the row.
+fn tensor(shape: &[usize], dtype: DType, width: usize, fill: impl Fn(usize, &mut [f64]) + Sync) -> Tensor {
+    let count: usize = shape.iter().product();
+    let size = width * (BLOCK / width).max(1);
+    let blocks: Vec<Vec<u8>> = (0..count.div_ceil(size))
+        .into_par_iter()
+        .map(|b| {
+            let mut block = ArrayD::zeros(IxDyn(&[size.min(count - b * size)]));
+            let values = block.as_slice_mut().expect("a fresh array is contiguous");
+            for (r, row) in values.chunks_mut(width).enumerate() {
+                fill(b * size + r * width, row);
+            }
+            Tensor::from_array(&block, dtype).into_bytes()
+        })
+        .collect();
+    Tensor::from_bytes(dtype, shape, blocks.concat()).expect("as many elements as the shape has")
+}
+
+/// Standard normal numbers.
+fn normals(key: Key, shape: &[usize], dtype: DType) -> Tensor {
+    tensor(shape, dtype, 1, |i, x| x[0] = key.normal(i as u64))
+}
+
+/// The key of one stream of numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key(u64, u64);
+
+impl Key {
+    /// The key of a text.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        let absorb = |start: u64| text.bytes().fold(start, |h, b| mix(h ^ u64::from(b)));
+        Self(absorb(0x243f_6a88_85a3_08d3), absorb(0x1319_8a2e_0370_7344))
+    }
+
+    /// The first word of the stream.
+    #[must_use]
+    pub fn word(&self) -> u64 {
+        self.word_at(0, 0)
+    }
+
+    /// 64 random bits for element `i`; `lane` tells apart several words of one element.
+    fn word_at(&self, i: u64, lane: u64) -> u64 {
+        mix(self.0 ^ mix(self.1.wrapping_add(i.wrapping_mul(8).wrapping_add(lane))))
+    }
+
+    /// Uniform in [0, 1).
+    fn uniform(&self, i: u64) -> f64 {
+        (self.word_at(i, 6) >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Uniform in [-1, 1).
+    #[must_use]
+    pub fn signed(&self, i: u64) -> f64 {
+        2.0 * self.uniform(i) - 1.0
+    }
+
+    /// Standard normal up to six deviations: the sum of twelve uniform numbers of 16 bits (Irwin and Hall), and a
+    /// thirteenth in its last place, so that the numbers fill the mantissa of `f32`.
+    fn normal(&self, i: u64) -> f64 {
+        let quarters = |w: u64| (0..4).map(move |j| (w >> (16 * j)) & 0xffff);
+        let sum: u64 = (0..3).flat_map(|lane| quarters(self.word_at(i, lane))).sum();
+        let rest = (self.word_at(i, 3) >> 32) as f64 / (1u64 << 32) as f64 - 0.5;
+        // twelve means of 65535 / 2; the deviation of the sum is 2¹⁶ up to a relative 1e-10
+        (sum as f64 - 6.0 * 65535.0 + rest) / 65536.0
+    }
+}
+
+/// SplitMix64's finaliser (Steele, Lea & Flood 2014).
+fn mix(mut z: u64) -> u64 {
+    z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// `eˣ` for |x| < 700, by halving the argument until a short series is exact enough, and squaring.
+fn exp(x: f64) -> f64 {
+    let reduced = x / 1024.0;
+    let series = (1..=10).rev().fold(1.0, |sum, n| 1.0 + sum * reduced / f64::from(n));
+    (0..10).fold(series, |y, _| y * y)
+}
+
+/// Natural logarithm of a positive, normal number: exponent and the series of the inverse hyperbolic tangent.
+fn ln(x: f64) -> f64 {
+    let exponent = ((x.to_bits() >> 52) & 0x7ff) as i64 - 1023;
+    let mantissa = f64::from_bits((x.to_bits() & 0x000f_ffff_ffff_ffff) | 0x3ff0_0000_0000_0000);
+    let y = (mantissa - 1.0) / (mantissa + 1.0);
+    let series = (0..=24).rev().fold(0.0, |sum, n| sum * y * y + 1.0 / f64::from(2 * n + 1));
+    exponent as f64 * std::f64::consts::LN_2 + 2.0 * y * series
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_functions_agree_with_the_library() {
+        for i in -80..=80 {
+            let x = f64::from(i) * 0.37;
+            assert!((exp(x) / x.exp() - 1.0).abs() < 1e-11, "exp({x})");
+            let positive = x.exp();
+            assert!((ln(positive) - x).abs() < 1e-11 * (1.0 + x.abs()), "ln({positive})");
+        }
+    }
+
+    #[test]
+    fn normals_have_the_moments_of_a_normal() {
+        let key = Key::new("moments");
+        let n = 200_000;
+        let moment = |p: i32| (0..n).map(|i| key.normal(i).powi(p)).sum::<f64>() / n as f64;
+        assert!(moment(1).abs() < 0.01 && (moment(2) - 1.0).abs() < 0.02 && moment(3).abs() < 0.03);
+        // Irwin and Hall's sum of twelve has kurtosis 2.9
+        assert!((moment(4) - 2.9).abs() < 0.06, "{}", moment(4));
+    }
+
+    #[test]
+    fn these_are_the_numbers_on_every_machine() {
+        let case: Case = "hgrn(B=1,T=2,D=2,seed=5)".parse().expect("valid");
+        let drawn = inputs(&case);
+        let words: Vec<u32> = drawn["x"].values().chain(drawn["g"].values()).map(|x| (x as f32).to_bits()).collect();
+        assert_eq!(words, EXPECTED);
+    }
+
+    const EXPECTED: [u32; 8] =
+        [3218028071, 3183553358, 1056255790, 986373350, 3172490582, 3186075535, 3149952307, 3195024657];
+
+    #[test]
+    fn a_case_at_another_precision_holds_the_same_numbers() {
+        let at = |dtype: &str| -> Case {
+            format!("gated_delta_rule(T=9,dtype={dtype},profile=repeated_keys)").parse().expect("valid")
+        };
+        let (wide, narrow) = (inputs(&at("f64")), inputs(&at("bf16")));
+        for (name, tensor) in &wide {
+            let rounded = Tensor::from_array(&tensor.to_array(), narrow[name].dtype());
+            assert_eq!(rounded, narrow[name], "{name}");
+        }
+        assert_eq!(wide["k"].narrow(1, 0..3), wide["k"].narrow(1, 3..6), "keys repeat");
+    }
+
+    #[test]
+    fn every_profile_gives_finite_numbers_and_gates_that_decay() {
+        for spec in reference::ops::OPS {
+            for profile in Profile::ALL {
+                let text = format!("{}(T=200,dtype=f16,profile={},seed=1)", spec.name, profile.name());
+                let case: Case = text.parse().expect("valid");
+                for (name, tensor) in inputs(&case).iter().chain(&cotangents(&case)) {
+                    assert!(tensor.values().all(f64::is_finite), "{text}: {name}");
+                    let domain = spec.input(name).map(|p| case.problem.domain(p));
+                    assert!(domain != Some(Domain::LogDecay) || tensor.values().all(|g| g <= 0.0), "{text}: {name}");
+                }
+            }
+        }
+    }
+}

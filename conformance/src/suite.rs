@@ -1,0 +1,287 @@
+//! Suites: cases derived from the specs. Nothing here names an op.
+//!
+//! A suite walks lists of lengths, widths, heads, types, profiles and presences at strides that share no factor, so that
+//! few cases meet many combinations; then it adds each attribute, each absent input and each packing by itself.
+//! Smoke is contained in full, and full in soak.
+
+use clap::ValueEnum;
+use reference::problem::Problem;
+use reference::spec::{Dim, OpSpec, Presence, Value};
+use reference::tensor::DType;
+
+use crate::case::{Case, make_valid};
+use crate::sample::Profile;
+
+/// How much to ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Size {
+    /// A minute on a laptop.
+    Smoke,
+    /// Minutes on a GPU machine.
+    Full,
+    /// An hour.
+    Soak,
+}
+
+impl Size {
+    /// Lower-case name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Smoke => "smoke",
+            Self::Full => "full",
+            Self::Soak => "soak",
+        }
+    }
+}
+
+/// Storage types that kernels have.
+const DTYPES: [DType; 3] = [DType::Bf16, DType::F32, DType::F16];
+
+/// What a suite is made of.
+struct Recipe {
+    /// Lengths on both sides of every tile border.
+    lengths: &'static [usize],
+    /// Widths of keys and values; powers of two, others, and unequal ones.
+    widths: &'static [(usize, usize)],
+    /// Key heads, and value heads for each of them.
+    heads: &'static [(usize, usize)],
+    /// Batch rows.
+    rows: &'static [usize],
+    /// Lengths of packed sequences.
+    packings: &'static [&'static [usize]],
+    /// Cases of the walk.
+    walk: usize,
+    /// Seeds of the single variations.
+    seeds: u64,
+}
+
+const SMOKE: Recipe = Recipe {
+    lengths: &[65, 17, 1, 64, 31, 129, 2, 63, 16, 33, 15, 127],
+    widths: &[(16, 8), (32, 32), (15, 60), (64, 16), (8, 100)],
+    heads: &[(2, 1), (1, 2), (3, 1)],
+    rows: &[1, 2],
+    packings: &[&[0, 1, 40, 0], &[65, 3]],
+    walk: 8,
+    seeds: 1,
+};
+
+const FULL: Recipe = Recipe {
+    lengths: &[100, 65, 17, 1, 64, 257, 31, 129, 2, 63, 16, 128, 33, 15, 127, 500, 3, 200, 32],
+    widths: &[(64, 64), (128, 128), (60, 100), (16, 8), (256, 64), (100, 60), (32, 128), (15, 33), (128, 256)],
+    heads: &[(2, 1), (1, 4), (4, 1), (2, 2), (3, 1), (1, 1)],
+    rows: &[1, 2, 3],
+    packings: &[&[0, 1, 150, 0], &[64, 64, 1], &[17, 0, 0, 130, 2], &[1, 1, 1], &[200]],
+    walk: 40,
+    seeds: 2,
+};
+
+const SOAK: Recipe = Recipe {
+    lengths: &[1000, 65, 4, 255, 64, 511, 31, 129, 7, 63, 2048, 128, 33, 8, 127, 700, 3, 320, 48, 96, 1025],
+    walk: 160,
+    seeds: 8,
+    ..FULL
+};
+
+/// The cases of a suite, in a fixed order, without repetition.
+#[must_use]
+pub fn cases(size: Size) -> Vec<Case> {
+    let recipes: &[&Recipe] = match size {
+        Size::Smoke => &[&SMOKE],
+        Size::Full => &[&SMOKE, &FULL],
+        Size::Soak => &[&SMOKE, &FULL, &SOAK],
+    };
+    let mut cases: Vec<Case> = Vec::new();
+    for recipe in recipes {
+        for spec in reference::ops::OPS {
+            for case in walk(spec, recipe).chain(single(spec, recipe)) {
+                if case.problem.validate().is_ok() && !cases.contains(&case) {
+                    cases.push(case);
+                }
+            }
+        }
+    }
+    cases
+}
+
+/// The smallest suite that a case belongs to, if any does.
+#[must_use]
+pub fn of(case: &Case) -> Option<Size> {
+    [Size::Smoke, Size::Full, Size::Soak].into_iter().find(|&size| cases(size).contains(case))
+}
+
+/// Every list at a stride of its own.
+fn walk<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item = Case> + 'a {
+    let profiles: Vec<Profile> = Profile::ALL.into_iter().filter(|p| p.concerns(spec)).collect();
+    let presences = presences(spec);
+    (0..recipe.walk).map(move |i| {
+        let mut case = plain(spec, recipe, i);
+        case.profile = profiles[(i / 2) % profiles.len()];
+        case.problem.absent = presences[i % presences.len()].absent.clone();
+        case
+    })
+}
+
+/// A case with every optional input that may be given.
+fn plain(spec: &'static OpSpec, recipe: &Recipe, i: usize) -> Case {
+    let (k, v) = recipe.widths[i % recipe.widths.len()];
+    let (h, group) = recipe.heads[(i / 3) % recipe.heads.len()];
+    let size = |&dim: &Dim| {
+        let extent = match dim {
+            Dim::B | Dim::N => recipe.rows[(i / 2) % recipe.rows.len()],
+            Dim::T => recipe.lengths[i % recipe.lengths.len()],
+            Dim::H => h,
+            Dim::HV => h * group,
+            Dim::K => k,
+            Dim::V => v,
+            // as many channels as the heads of another op have together
+            Dim::D => h * group * v,
+        };
+        (dim, extent)
+    };
+    let sizes: Vec<_> = spec.sizes.iter().map(size).collect();
+    let mut problem = Problem::new(spec, &sizes);
+    make_valid(&mut problem);
+    Case { problem, dtype: DTYPES[i % DTYPES.len()], profile: Profile::Typical, seed: i as u64 }
+}
+
+/// One variation of a case.
+type Change<'a> = Box<dyn Fn(&mut Case) + 'a>;
+
+/// One thing at a time: each attribute, each absent input, each packing, each profile.
+fn single<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item = Case> + 'a {
+    let profiles = Profile::ALL.into_iter().filter(|p| p.concerns(spec));
+    let mut changes: Vec<Change<'a>> = Vec::new();
+    for profile in profiles {
+        changes.push(Box::new(move |case| case.profile = profile));
+    }
+    for presence in presences(spec) {
+        changes.push(Box::new(move |case| case.problem.absent = presence.absent.clone()));
+    }
+    for attrs in attributes(spec) {
+        let packed = attrs.clone();
+        changes.push(Box::new(move |case| set(case, &attrs)));
+        if let Some(&packing) = recipe.packings.first() {
+            changes.push(Box::new(move |case| {
+                set(case, &packed);
+                pack(case, packing);
+            }));
+        }
+    }
+    for packing in recipe.packings {
+        changes.push(Box::new(move |case| pack(case, packing)));
+    }
+    let count = changes.len();
+    (0..recipe.seeds as usize).flat_map(move |seed| {
+        let offset = recipe.walk + seed * count;
+        let cases: Vec<Case> = changes
+            .iter()
+            .enumerate()
+            .map(|(i, change)| {
+                let mut case = plain(spec, recipe, offset + i);
+                if case.problem.size(Dim::T) < 2 {
+                    case.problem.sizes.insert(Dim::T, recipe.lengths[0]);
+                }
+                change(&mut case);
+                case
+            })
+            .collect();
+        cases
+    })
+}
+
+fn set(case: &mut Case, attrs: &[(&'static str, Value)]) {
+    case.problem.attrs.extend(attrs.iter().copied());
+    make_valid(&mut case.problem);
+}
+
+fn pack(case: &mut Case, lengths: &[usize]) {
+    case.problem.sequences = Some(lengths.to_vec());
+    case.problem.sizes.insert(Dim::B, 1);
+    case.problem.sizes.insert(Dim::T, lengths.iter().sum());
+}
+
+/// The valid problems that differ in which optional inputs are given.
+fn presences(spec: &'static OpSpec) -> Vec<Problem> {
+    let optional: Vec<_> = spec.inputs.iter().filter(|p| p.presence == Presence::OrZero).map(|p| p.name).collect();
+    let some = |mask: usize| {
+        let sizes: Vec<_> = spec.sizes.iter().map(|&d| (d, 1)).collect();
+        let mut problem = Problem::new(spec, &sizes);
+        problem.absent = optional.iter().enumerate().filter(|(i, _)| mask >> i & 1 == 1).map(|(_, &n)| n).collect();
+        problem
+    };
+    (0..1 << optional.len()).map(some).filter(|p| p.validate().is_ok()).collect()
+}
+
+/// Each flag by itself, with the others that it needs; all flags together; a number that is no default.
+fn attributes(spec: &'static OpSpec) -> Vec<Vec<(&'static str, Value)>> {
+    let flags: Vec<_> = spec.attrs.iter().filter(|a| matches!(a.default, Value::Flag(_))).collect();
+    let turned = |a: &&reference::spec::Attr| (a.name, Value::Flag(a.default == Value::Flag(false)));
+    let valid = |attrs: &[(&'static str, Value)]| {
+        let sizes: Vec<_> = spec.sizes.iter().map(|&d| (d, 1)).collect();
+        let mut problem = Problem::new(spec, &sizes);
+        problem.attrs.extend(attrs.iter().copied());
+        make_valid(&mut problem);
+        problem.validate().is_ok()
+    };
+    let mut sets: Vec<Vec<_>> = Vec::new();
+    for flag in &flags {
+        let alone = vec![turned(flag)];
+        if valid(&alone) {
+            sets.push(alone);
+            continue;
+        }
+        let with = flags.iter().filter(|f| f.name != flag.name).map(|f| vec![turned(f), turned(flag)]);
+        sets.extend(with.into_iter().find(|pair| valid(pair)));
+    }
+    if flags.len() > 1 {
+        sets.push(flags.iter().map(turned).collect());
+    }
+    let numbers = spec.attrs.iter().filter(|a| !matches!(a.default, Value::Flag(_)));
+    sets.extend(numbers.map(|a| vec![(a.name, Value::Number(0.375))]));
+    sets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suites_are_nested_and_valid() {
+        let (smoke, full, soak) = (cases(Size::Smoke), cases(Size::Full), cases(Size::Soak));
+        assert!(smoke.iter().all(|c| full.contains(c)) && full.iter().all(|c| soak.contains(c)));
+        assert!(smoke.len() < full.len() && full.len() < soak.len());
+        for case in &soak {
+            assert_eq!(case.to_string().parse().as_ref(), Ok(case));
+        }
+    }
+
+    #[test]
+    fn even_smoke_meets_every_attribute_input_type_and_profile() {
+        let smoke = cases(Size::Smoke);
+        for spec in reference::ops::OPS {
+            let own: Vec<&Case> = smoke.iter().filter(|c| c.problem.spec.name == spec.name).collect();
+            let meets = |what: &str, test: &dyn Fn(&Case) -> bool| {
+                assert!(own.iter().any(|c| test(c)), "{}: {what}", spec.name);
+            };
+            for attr in spec.attrs {
+                meets(attr.name, &|c| c.problem.attrs.contains_key(attr.name));
+            }
+            for port in spec.inputs {
+                meets(port.name, &|c| c.problem.has(port));
+                if port.presence == Presence::OrZero {
+                    meets(port.name, &|c| !c.problem.has(port));
+                }
+            }
+            for dtype in DTYPES {
+                meets(dtype.name(), &|c| c.dtype == dtype);
+            }
+            for profile in Profile::ALL.into_iter().filter(|p| p.concerns(spec)) {
+                meets(profile.name(), &|c| c.profile == profile);
+            }
+            meets("an empty sequence", &|c| c.problem.sequences.as_ref().is_some_and(|s| s.contains(&0)));
+            meets("several rows", &|c| c.problem.size(Dim::B) > 1);
+            meets("a ragged length", &|c| c.problem.size(Dim::T) > 64 && !c.problem.size(Dim::T).is_multiple_of(16));
+        }
+    }
+}

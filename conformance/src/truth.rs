@@ -1,0 +1,154 @@
+//! The truth about one question, and its floor: computed once, shared by the checks of a case.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ndarray::{ArrayD, Axis};
+use reference::error::Error;
+use reference::oracle;
+use reference::problem::Problem;
+use reference::spec::{Dim, Domain, Port};
+use reference::tensor::{Arrays, DType, Tensor, Tensors};
+
+use crate::case::Case;
+use crate::measure::{CUMULATED, SAMPLES, Standard, Subject, rounding};
+use crate::sample::{self, Key};
+
+/// Standards by port.
+pub type Standards = BTreeMap<String, Standard>;
+
+/// Inputs, cotangents, and what is right about them.
+#[derive(Debug)]
+pub struct Truth {
+    problem: Problem,
+    dtype: DType,
+    /// Inputs by port.
+    pub inputs: Tensors,
+    /// Cotangents by `d_<output>`.
+    pub cotangents: Tensors,
+    known: Mutex<BTreeMap<Vec<String>, Arc<Standards>>>,
+}
+
+impl Truth {
+    /// The truth about a case.
+    #[must_use]
+    pub fn of(case: &Case) -> Self {
+        Self::new(case.problem.clone(), case.dtype, sample::inputs(case), sample::cotangents(case))
+    }
+
+    /// The truth about given numbers.
+    #[must_use]
+    pub fn new(problem: Problem, dtype: DType, inputs: Tensors, cotangents: Tensors) -> Self {
+        Self { problem, dtype, inputs, cotangents, known: Mutex::default() }
+    }
+
+    /// Standards of the outputs.
+    ///
+    /// # Errors
+    /// Inputs that do not fit the problem.
+    pub fn outputs(&self) -> Result<Arc<Standards>, Error> {
+        self.cached(Vec::new(), || {
+            let inputs = widen(&self.inputs);
+            let truth = oracle::forward(&self.problem, &inputs)?;
+            let sample = |k| {
+                let inputs = self.shifted(&inputs, k);
+                Ok(oracle::rounded(&self.problem, &inputs, &Arrays::new(), &[], &rounding(self.dtype, k))?.outputs)
+            };
+            self.standards(truth, &(0..SAMPLES).map(sample).collect::<Result<Vec<_>, Error>>()?)
+        })
+    }
+
+    /// Standards of the gradient by every differentiable input, with these cotangents and zeros for the others.
+    ///
+    /// # Errors
+    /// Inputs or cotangents that do not fit the problem.
+    pub fn gradients(&self, cotangents: &Tensors) -> Result<Arc<Standards>, Error> {
+        self.cached(cotangents.keys().cloned().collect(), || {
+            let (inputs, seeds) = (widen(&self.inputs), widen(cotangents));
+            let want: Vec<&str> = self.problem.differentiable().map(|p| p.name).collect();
+            let truth = oracle::gradients(&self.problem, &inputs, &seeds, &want)?.gradients;
+            let sample = |k| {
+                let inputs = self.shifted(&inputs, k);
+                let rounding = rounding(self.dtype, k);
+                Ok(oracle::rounded(&self.problem, &inputs, &seeds, &want, &rounding)?.gradients)
+            };
+            self.standards(truth, &(0..SAMPLES).map(sample).collect::<Result<Vec<_>, Error>>()?)
+        })
+    }
+
+    fn cached(
+        &self,
+        key: Vec<String>,
+        make: impl FnOnce() -> Result<Standards, Error>,
+    ) -> Result<Arc<Standards>, Error> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = known.get(&key) {
+            return Ok(Arc::clone(found));
+        }
+        let made = Arc::new(make()?);
+        known.insert(key, Arc::clone(&made));
+        Ok(made)
+    }
+
+    fn standards(&self, truth: Arrays, samples: &[Arrays]) -> Result<Standards, Error> {
+        let make = |(name, truth): (String, ArrayD<f64>)| {
+            let port = port(&self.problem, &name)?;
+            let dtype = Problem::dtype(port, self.dtype);
+            let subject = Subject { port: &name, dims: port.dims, dtype, storage: self.dtype };
+            let samples: Vec<ArrayD<f64>> = samples.iter().map(|s| s[&name].clone()).collect();
+            let standard = Standard::new(subject, truth, &samples);
+            Some((name, standard))
+        };
+        Ok(truth.into_iter().filter_map(make).collect())
+    }
+
+    /// The inputs with log decays as a cumulative sum in `f32` would leave them: the sum's error at one token minus
+    /// that at the token before. A decay that all tokens share is rounded once, in the same direction for all of them.
+    fn shifted(&self, inputs: &Arrays, sample: u64) -> Arrays {
+        let mut shifted = inputs.clone();
+        for port in self.problem.inputs().filter(|p| self.problem.domain(p) == Domain::LogDecay) {
+            let Some(g) = shifted.get_mut(port.name) else { continue };
+            let key = Key::new(&format!("cumulative sum {sample} {}", port.name));
+            let Some(axis) = port.dims.iter().position(|&d| d == Dim::T) else {
+                let u = DType::F32.unit_roundoff();
+                g.iter_mut().enumerate().for_each(|(i, g)| *g += u * (1.0 + g.abs()) * key.signed(i as u64));
+                continue;
+            };
+            for (i, mut lane) in g.lanes_mut(Axis(axis)).into_iter().enumerate() {
+                self.shift(&mut lane, &key, i as u64);
+            }
+        }
+        shifted
+    }
+
+    fn shift(&self, lane: &mut ndarray::ArrayViewMut1<'_, f64>, key: &Key, stream: u64) {
+        let tokens = lane.len();
+        let lengths = self.problem.sequences.clone().unwrap_or_else(|| vec![tokens]);
+        let mut start = 0;
+        for length in lengths {
+            let (mut sum, mut before) = (0.0f64, 0.0);
+            for step in 0..length {
+                let t = if self.problem.reversed() { start + length - 1 - step } else { start + step };
+                if step % CUMULATED == 0 {
+                    (sum, before) = (0.0, 0.0);
+                }
+                sum += lane[t];
+                let error = DType::F32.unit_roundoff() * sum * key.signed(stream * tokens as u64 + t as u64);
+                lane[t] += error - before;
+                before = error;
+            }
+            start += length;
+        }
+    }
+}
+
+/// The port that an output or a gradient belongs to.
+#[must_use]
+pub fn port(problem: &Problem, name: &str) -> Option<&'static Port> {
+    let input = || name.strip_prefix("d_").and_then(|input| problem.spec.input(input));
+    problem.spec.output(name).or_else(input)
+}
+
+fn widen(tensors: &Tensors) -> Arrays {
+    tensors.iter().map(|(name, t): (&String, &Tensor)| (name.clone(), t.to_array())).collect()
+}

@@ -1,0 +1,120 @@
+"""Makes golden vectors with fla 0.6.0, and the manifest of those that there are.
+
+    python3 golden/generate/all.py --producer naive                  fla's PyTorch code on the CPU
+    python3 golden/generate/all.py --producer triton --out DIR       fla's kernels, on a machine with a GPU; compiling
+                                                                     them takes minutes: --shard i/n, n processes
+    python3 golden/generate/all.py --manifest                        golden/manifest.toml from the files
+
+Needs flash-linear-attention 0.6.0, torch, triton, einops, numpy. The naive code converts to f32 whatever it gets, so
+its vectors are f32; f32 kernels run with TRITON_F32_DEFAULT=ieee, so that their products are f32 too.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+
+GOLDEN = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(GOLDEN.parent / "conformance" / "python"))
+
+VECTORS, MANIFEST = GOLDEN / "vectors", GOLDEN / "manifest.toml"
+HEADER = "# Written by golden/generate/all.py --manifest from the metadata of the files; see there how each was made.\n"
+PRECISIONS = {"BF16": "bf16", "F16": "f16", "F32": "f32"}
+
+
+def modules():
+    import gated_delta_rule
+    import hgrn
+    import simple_gla
+
+    return (simple_gla, gated_delta_rule, hgrn)
+
+
+def naive(out):
+    """Every case, by fla's PyTorch code."""
+    from fla_conformance import op
+    from vector import Provenance, make
+
+    command = "python3 golden/generate/all.py --producer naive"
+    for module in modules():
+        op(module.CASES[0].op, arrays="torch")(module.naive)
+        for case in module.CASES:
+            provenance = Provenance("naive", "naive_recurrent", "f32", command, module.NAIVE_NOTE)
+            write(out, case, "naive-f32", make(case, "F32", provenance, device="cpu"))
+
+
+def triton(out, shard, shards):
+    """The listed cases, by fla's kernels; those that fail are printed and leave no file."""
+    os.environ.setdefault("TRITON_F32_DEFAULT", "ieee")
+    from fla_conformance.shims.fla import register, watch
+    from vector import Provenance, make
+
+    watch()
+    command = f"TRITON_F32_DEFAULT={os.environ['TRITON_F32_DEFAULT']} python3 golden/generate/all.py --producer triton"
+    entries = [(module, *entry) for module in modules() for entry in module.TRITON]
+    failed = 0
+    for module, name, form, dtype in entries[shard::shards]:
+        case = next(c for c in module.CASES if c.name == name)
+        finding = module.FINDINGS.get((name, form), "")
+        provenance = Provenance("triton", form, PRECISIONS[dtype], command, finding=finding)
+        register(form)
+        try:
+            blob = make(case, dtype, provenance, module.WITHOUT.get(form, ()))
+            write(out, case, f"{form}-{PRECISIONS[dtype]}", blob)
+        except ValueError as error:
+            failed += 1
+            print(error, file=sys.stderr)
+    return failed
+
+
+def write(out, case, suffix, blob):
+    path = out / case.op / f"{case.name}-{suffix}.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(blob)
+    print(f"{path} {len(blob)} bytes")
+
+
+def manifest():
+    """The manifest, from the files alone."""
+    entries = [HEADER]
+    for path in sorted(VECTORS.rglob("*.safetensors")):
+        blob = path.read_bytes()
+        fields = json.loads(blob[8 : 8 + int.from_bytes(blob[:8], "little")])["__metadata__"]
+        versions = ", ".join(f"{name} = {quote(version)}" for name, version in json.loads(fields["versions"]).items())
+        keys = ("op", "attrs", "producer", "form", "dtype", "precision", "device", "command", "note", "finding")
+        entry = {"file": path.relative_to(VECTORS).as_posix()} | {k: fields[k] for k in keys if fields.get(k)}
+        entry["sha256"] = hashlib.sha256(blob).hexdigest()
+        lines = [f"{key} = {quote(value)}" for key, value in entry.items()]
+        entries.append("\n".join(["[[vector]]", *lines, f"versions = {{ {versions} }}", ""]))
+    MANIFEST.write_text("\n".join(entries))
+    print(f"{MANIFEST}: {len(entries) - 1} vectors")
+
+
+def quote(text):
+    # a JSON string of plain ASCII is a TOML basic string too
+    return json.dumps(text)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--producer", choices=("naive", "triton"))
+    parser.add_argument("--out", type=Path, default=VECTORS)
+    parser.add_argument("--shard", default="0/1", help="i/n: every n-th vector of triton, from the i-th")
+    parser.add_argument("--manifest", action="store_true")
+    options = parser.parse_args()
+    failed = 0
+    if options.producer == "naive":
+        naive(options.out)
+    elif options.producer == "triton":
+        failed = triton(options.out, *map(int, options.shard.split("/")))
+    elif not options.manifest:
+        parser.error("nothing to do: give --producer or --manifest")
+    if options.manifest:
+        manifest()
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

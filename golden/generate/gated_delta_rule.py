@@ -1,0 +1,67 @@
+"""Vectors of gated_delta_rule."""
+
+from vector import Case, by_sequence
+
+SIZES = {"B": 1, "T": 70, "H": 2, "HV": 2, "K": 16, "V": 16}
+RAW = {"qk_l2norm": True, "softplus_gate": True, "beta_sigmoid": True}
+L2_EPSILON = 1e-6
+
+
+def case(name, sizes=None, **rest):
+    return Case("gated_delta_rule", name, SIZES | (sizes or {}), **rest)
+
+
+CASES = (
+    case("typical", {"B": 2, "T": 64}, absent=("h0",)),
+    case("ragged", {"T": 67, "K": 20, "V": 36}, absent=("h0",)),
+    case("packed", lengths=(17, 0, 1, 52)),
+    case("states", gate="slow", attrs={"scale": 0.5}),
+    case("hard-gates", gate="hard"),
+    case("gva", {"HV": 4}),
+    case("raw", attrs=RAW),
+    case("neg-eigval", {"HV": 4}, attrs=RAW | {"allow_neg_eigval": True}, lengths=(33, 37)),
+)
+
+NAIVE_NOTE = "packing, value heads and prologues are written out around naive_recurrent_gated_delta_rule"
+
+# case, form, storage type
+TRITON = (
+    ("typical", "chunk", "BF16"),
+    ("ragged", "chunk", "F32"),
+    ("packed", "chunk", "BF16"),
+    ("states", "chunk", "F16"),
+    ("hard-gates", "chunk", "BF16"),
+    ("gva", "chunk", "BF16"),
+    ("raw", "chunk", "BF16"),
+    ("neg-eigval", "chunk", "F32"),
+    ("packed", "fused_recurrent", "F32"),
+    ("gva", "fused_recurrent", "BF16"),
+    ("neg-eigval", "fused_recurrent", "F32"),
+)
+# results that a form does not give
+WITHOUT = {"fused_recurrent": ("d_q", "d_k", "d_v", "d_g", "d_beta", "d_h0", "d_A_log", "d_dt_bias")}
+CANCELS = "chunk_gated_delta_rule cancels in the gradient of the gate"
+# what is known to be wrong, by case and form: the heading in FINDINGS.md
+FINDINGS = {("raw", "chunk"): CANCELS, ("neg-eigval", "chunk"): CANCELS}
+
+
+def naive(
+    q, k, v, g, beta, *, h0, A_log, dt_bias, cu_seqlens, scale, qk_l2norm, softplus_gate, beta_sigmoid, allow_neg_eigval
+):
+    from fla.ops.gated_delta_rule.gate import naive_gdn_gate
+    from fla.ops.gated_delta_rule.naive import naive_recurrent_gated_delta_rule
+
+    if qk_l2norm:
+        q, k = (x / (x.square().sum(-1, keepdim=True) + L2_EPSILON).sqrt() for x in (q, k))
+    if softplus_gate:
+        g = naive_gdn_gate(g, A_log, dt_bias)
+    if beta_sigmoid:
+        beta = beta.sigmoid() * (2 if allow_neg_eigval else 1)
+    q, k = (x.repeat_interleave(v.shape[2] // x.shape[2], 2) for x in (q, k))
+
+    def recur(q, k, v, g, beta, h0):
+        return naive_recurrent_gated_delta_rule(
+            q, k, v, beta, g, scale=scale, initial_state=h0, output_final_state=True
+        )
+
+    return by_sequence(recur, (q, k, v, g, beta), h0, cu_seqlens)

@@ -1,0 +1,352 @@
+// The backward half of gated_delta_rule.cu, where the maths, the workspaces and the launches are told.
+#pragma once
+
+namespace delta {
+
+template <class T>
+struct ReverseArgs {
+    const T *q, *k;             // [R, H, K]
+    const T* d_o;               // [R, HV, V] or null
+    const float *g, *beta;      // [R, HV]
+    const float* d_ht;          // [N, HV, K, V] or null
+    const T *inverse, *scores;  // [total, HV, C, C]
+    T* d_v;                     // [R, HV, V]
+    T* d_states;                // [total, HV, V, KP] behind each chunk, or null
+    float* d_h0;                // [N, HV, K, V] or null
+    const long long *offsets, *chunks;
+    int H, HV, K, V;
+    float scale;
+};
+static_assert(sizeof(ReverseArgs<float>) == 13 * 8 + 5 * 4 + 4, "twin of ReverseArgs");
+
+// the sweep's mirror image: the gradient of the state, transposed, runs from the last chunk to the first
+template <class T, int C, int K, int V>
+struct GatedDeltaReverse {
+    using Args = ReverseArgs<T>;
+    static constexpr int WARPS = V / 16, MIN_BLOCKS = 1;
+    struct Stage {
+        Tile<T, C, K> q, k;
+        Tile<T, C, V> d_o;
+        Tile<T, C, C> inverse, scores;
+        float g[C], beta[C];
+    };
+    static constexpr int STAGES =
+        TILE_ASYNC && 2 * sizeof(Stage) + sizeof(Tile<T, C, V>) + sizeof(Decays<T, C>) <= TILE_SHARED_LIMIT ? 2 : 1;
+    struct Shared {
+        Stage stage[STAGES];
+        Tile<T, C, V> d_v;
+        Decays<T, C> decays;
+    };
+    using State = Acc<V, K, WARPS>;
+    using Values = Acc<V, C, WARPS>;
+    struct Place {
+        int sequence, hv, hk, v0;
+    };
+
+    static TILE_FN void fetch(Stage& x, const Args& a, const Place& at, int c) {
+        const Span rows = span<C>(a.offsets, at.sequence, c);
+        const long long ldk = (long long)a.H * a.K, ldv = (long long)a.HV * a.V;
+        const long long key = rows.row * ldk + (long long)at.hk * a.K, head = rows.row * a.HV + at.hv;
+        const long long square = ((a.chunks[at.sequence] + c) * a.HV + at.hv) * C * C;
+        load_async<WARPS>(x.q, a.q + key, ldk, rows.count, a.K);
+        load_async<WARPS>(x.k, a.k + key, ldk, rows.count, a.K);
+        const T* d_o = a.d_o ? a.d_o : a.d_v;  // of the same shape, and not read then
+        load_async<WARPS>(x.d_o, d_o + head * a.V + at.v0, ldv, rows.count, a.d_o ? a.V - at.v0 : 0);
+        load_async<WARPS>(x.inverse, a.inverse + square, C, C, C);
+        load_async<WARPS>(x.scores, a.scores + square, C, C, C);
+        load_async<WARPS>(x.g, a.g + head, a.HV, rows.count);
+        load_async<WARPS>(x.beta, a.beta + head, a.HV, rows.count);
+    }
+
+    // d_v^T = (d_o^T P + dS'^T k^T diag(exp(G_last - G))) diag(beta) X
+    static TILE_FN void values(Values& d_v, const State& dS, Stage& x, const Decays<T, C>& decays) {
+        Values d_u;
+        d_u.fill(0);
+        mma(d_u, rounded<T>(dS), t(x.k));
+        d_u.for_each([&](float& y, int, int i) { y *= decays.to_end[i]; });
+        mma(d_u, t(x.d_o), x.scores);
+        d_u.for_each([&](float& y, int, int i) { y *= x.beta[i]; });
+        d_v.fill(0);
+        mma(d_v, rounded<T>(d_u), x.inverse);
+    }
+
+    static TILE_FN void step(State& dS, Shared& s, Stage& x, const Args& a, const Place& at, int c) {
+        const Span rows = span<C>(a.offsets, at.sequence, c);
+        const long long chunk = (a.chunks[at.sequence] + c) * a.HV + at.hv;
+        if (a.d_states) store_global(a.d_states + (chunk * a.V + at.v0) * K, K, 1, dS, a.V - at.v0, K);
+        Values d_v;
+        values(d_v, dS, x, s.decays);
+        store(t(s.d_v), d_v);
+        barrier();
+        store_global<WARPS>(a.d_v + (rows.row * a.HV + at.hv) * a.V + at.v0, (long long)a.HV * a.V, s.d_v, rows.count,
+                            a.V - at.v0);
+        const float whole = s.decays.whole();
+        dS.for_each([whole](float& y, int, int) { y *= whole; });
+        Reg<T, V, C, WARPS> left;
+        left.load(t(x.d_o));
+        left.for_each([&](float& y, int, int i) { y *= a.scale * s.decays.from_start[i]; });
+        mma(dS, left, x.q);
+        d_v.for_each([&](float& y, int, int i) { y *= -s.decays.from_start[i]; });
+        mma(dS, rounded<T>(d_v), x.k);
+    }
+
+    static TILE_FN void run(Shared& s, const Args& a) {
+        const int slices = (a.V + V - 1) / V, head = block_id() / slices;
+        const int hv = head % a.HV;
+        const Place at = {head / a.HV, hv, hv / (a.HV / a.H), block_id() % slices * V};
+        const int n = (int)(a.chunks[at.sequence + 1] - a.chunks[at.sequence]);
+        const long long state = (long long)head * a.K * a.V + at.v0;
+        State dS;
+        if (a.d_ht)
+            load(dS, a.d_ht + state, 1, a.V, a.V - at.v0, a.K);
+        else
+            dS.fill(0);
+        for (int c = n + STAGES - 2; c >= 0; c--) {
+            const int next = c - (STAGES - 1);
+            if (next >= 0) fetch(s.stage[next % STAGES], a, at, next);
+            commit();
+            if (STAGES > 1 && c >= n) continue;
+            wait<STAGES - 1>();
+            barrier();
+            Stage& x = s.stage[c % STAGES];
+            s.decays.template scan<WARPS>(x.g);
+            step(dS, s, x, a, at, c);
+            barrier();
+        }
+        if (a.d_h0) store_global(a.d_h0 + state, 1, a.V, dS, a.V - at.v0, a.K);
+    }
+};
+
+template <class T>
+struct GradientArgs {
+    const T *q, *k;              // [R, H, K]
+    const T* d_o;                // [R, HV, V] or null
+    const T *w, *d_v;            // [R, HV, V]
+    const T *states, *d_states;  // [total, HV, V, KP]
+    const float *g, *beta;       // [R, HV]
+    T *d_q, *d_k;                // [R, H, K], each or null; when HV > H null, and instead
+    float *partial_q, *partial_k;  // [R, HV, K], each or null
+    float *d_g, *d_beta;         // [R, HV], each or null
+    const long long *offsets, *chunks;
+    const int* sequence_of_chunk;
+    int H, HV, K, V;
+    float scale;
+};
+static_assert(sizeof(GradientArgs<float>) == 18 * 8 + 5 * 4 + 4, "twin of GradientArgs");
+
+// one block per (chunk, value head): five products summed over slices of V, then what happens inside the chunk
+template <class T, int C, int K, int V>
+struct GatedDeltaGradient {
+    using Args = GradientArgs<T>;
+    static constexpr int WARPS = 256 / TILE_LANES, MIN_BLOCKS = 1;
+    struct Slice {
+        Tile<T, C, V> d_o, w, d_v;
+        Tile<T, V, K> state, d_state;
+    };
+    struct Inside {
+        Tile<T, C, K> q, k;
+        Tile<T, C, C> d_scores, d_system;
+        Tile<float, C, C> pairs;
+    };
+    union Stage {
+        Slice slice;
+        Inside inside;
+    };
+    struct Scalars {
+        float g[C], beta[C], read[C], removed[C], written[C], columns[C], through[V];
+        float scratch[WARPS * C], slice_scratch[WARPS * V];
+        Decays<T, C> decays;
+    };
+    static constexpr int STAGES = TILE_ASYNC && 2 * sizeof(Stage) + sizeof(Scalars) <= TILE_SHARED_LIMIT ? 2 : 1;
+    struct Shared {
+        Stage stage[STAGES];
+        Scalars scalars;
+    };
+    using Keys = Acc<C, K, WARPS>;
+    using Square = Acc<C, C, WARPS>;
+    struct Place {
+        Span rows;
+        int hk;
+        long long head, state;  // of the chunk's first row in [R, HV], of the chunk's states
+    };
+    struct Sums {
+        Keys d_q, read, written;    // d_o S^T, d_v S^T, w dS'^T
+        Square d_scores, d_system;  // d_o w^T, d_v w^T
+        Acc<V, V, WARPS> through;   // S^T dS', whose trace is <S, dS'>
+    };
+
+    static TILE_FN void fetch_slice(Slice& x, const Args& a, const Place& at, int v0) {
+        const long long ld = (long long)a.HV * a.V, value = at.head * a.V + v0, state = at.state + (long long)v0 * K;
+        const int count = at.rows.count, width = a.V - v0;
+        const T* d_o = a.d_o ? a.d_o : a.w;  // of the same shape, and not read then
+        load_async<WARPS>(x.d_o, d_o + value, ld, count, a.d_o ? width : 0);
+        load_async<WARPS>(x.w, a.w + value, ld, count, width);
+        load_async<WARPS>(x.d_v, a.d_v + value, ld, count, width);
+        load_async<WARPS>(x.state, a.states + state, K, width, K);
+        load_async<WARPS>(x.d_state, a.d_states + state, K, width, K);
+    }
+
+    static TILE_FN void fetch_keys(Inside& x, const Args& a, const Place& at) {
+        const long long ld = (long long)a.H * a.K, key = at.rows.row * ld + (long long)at.hk * a.K;
+        load_async<WARPS>(x.q, a.q + key, ld, at.rows.count, a.K);
+        load_async<WARPS>(x.k, a.k + key, ld, at.rows.count, a.K);
+    }
+
+    static TILE_FN void add_slice(Sums& sums, const Slice& x) {
+        mma(sums.d_q, x.d_o, x.state);
+        mma(sums.read, x.d_v, x.state);
+        mma(sums.written, x.w, x.d_state);
+        mma<LOWER_OUT>(sums.d_scores, x.d_o, t(x.w));
+        mma<LOWER_OUT>(sums.d_system, x.d_v, t(x.w));
+        mma<LOWER_OUT>(sums.through, x.state, t(x.d_state));
+    }
+
+    // Y, its column sums, and the left operands that carry it back to q and k
+    static TILE_FN void pairs(Sums& sums, Inside& x, Scalars& s, float scale) {
+        sums.d_scores.for_each(
+            [&](float& d, int i, int j) { d = i >= j ? d * scale * s.decays.between(i, j) : 0.f; });
+        sums.d_system.for_each([&](float& d, int i, int j) { d = i > j ? d * s.decays.between(i, j) : 0.f; });
+        Square y, z;
+        y.fill(0);
+        mma<LOWER_OUT>(y, x.q, t(x.k));
+        zip(y, sums.d_scores, [](float& p, float d, int i, int j) { p = i >= j ? p * d : 0.f; });
+        z.fill(0);
+        mma<LOWER_OUT>(z, x.k, t(x.k));
+        zip(z, sums.d_system, [](float& p, float d, int i, int j) { p = i > j ? p * d : 0.f; });
+        zip(y, z, [](float& p, float l, int, int) { p -= l; });
+        store(x.pairs, y);
+        column_sums<WARPS>(s.columns, s.scratch, y, [](float p, int, int) { return p; });
+        sums.d_scores.for_each([&](float& d, int, int j) { d *= s.beta[j]; });
+        sums.d_system.for_each([&](float& d, int, int j) { d *= -s.beta[j]; });
+        store(x.d_scores, sums.d_scores);
+        store(x.d_system, sums.d_system);
+    }
+
+    // pairs_it := what row i takes from before token t, from which d_g_t sums the rows from t on
+    static TILE_FN void scalars(Tile<float, C, C>& pairs, Scalars& s, const Args& a, const Place& at) {
+        for_each_index<WARPS, C>([&](int i) {
+            if (a.d_beta && i < at.rows.count) a.d_beta[at.head + (long long)i * a.HV] = s.written[i] + s.columns[i];
+            float before = 0;
+            for (int j0 = 0; j0 < C; j0 += 16) {
+                float y[16];
+                for (int j = 0; j < 16; j++) y[j] = pairs.at(i, j0 + j) * s.beta[j0 + j];
+                for (int j = 0; j < 16; j++) {
+                    pairs.set(i, j0 + j, before);
+                    before += y[j];
+                }
+            }
+        });
+        barrier();
+        if (!a.d_g) return;
+        for_each_index<WARPS, C>([&](int token) {
+            float d = 0, through = 0;
+            for (int i = 0; i < C; i++)
+                d += i < token ? s.beta[i] * s.written[i] : pairs.at(i, token) + (s.read[i] + s.removed[i]);
+            for (int v = 0; v < V; v++) through += s.through[v];
+            if (token < at.rows.count) a.d_g[at.head + (long long)token * a.HV] = d + s.decays.whole() * through;
+        });
+    }
+
+    static TILE_FN void put(T* out, float* partial, Tile<T, C, K>& by, const Keys& acc, const Args& a, const Place& at) {
+        if (partial)
+            store_global(partial + at.head * a.K, (long long)a.HV * a.K, 1, acc, at.rows.count, a.K);
+        if (!out) return;
+        store(by, acc);
+        barrier();
+        store_global<WARPS>(out + (at.rows.row * a.H + at.hk) * a.K, (long long)a.H * a.K, by, at.rows.count, a.K);
+    }
+
+    static TILE_FN void finish(Sums& sums, Inside& x, Scalars& s, const Args& a, const Place& at) {
+        row_sums<WARPS>(s.through, s.slice_scratch, sums.through, [](float y, int r, int c) { return r == c ? y : 0.f; });
+        s.decays.template scan<WARPS>(s.g);
+        sums.d_q.for_each([&](float& y, int i, int) { y *= a.scale * s.decays.from_start[i]; });
+        sums.read.for_each([&](float& y, int i, int) { y *= -s.decays.from_start[i]; });
+        sums.written.for_each([&](float& y, int i, int) { y *= s.decays.to_end[i]; });
+        row_sums<WARPS>(s.read, s.scratch, sums.d_q, [&](float y, int i, int c) { return y * x.q.at(i, c); });
+        row_sums<WARPS>(s.removed, s.scratch, sums.read, [&](float y, int i, int c) { return y * x.k.at(i, c); });
+        row_sums<WARPS>(s.written, s.scratch, sums.written, [&](float y, int i, int c) { return y * x.k.at(i, c); });
+        Keys& d_k = sums.written;
+        zip(d_k, sums.read, [&](float& y, float read, int i, int) { y = y * s.beta[i] + read; });
+        pairs(sums, x, s, a.scale);
+        barrier();
+        scalars(x.pairs, s, a, at);
+        mma<LOWER_A>(sums.d_q, x.d_scores, x.k);
+        mma<UPPER_A>(d_k, t(x.d_scores), x.q);
+        mma<LOWER_A>(d_k, x.d_system, x.k);
+        mma<UPPER_A>(d_k, t(x.d_system), x.k);
+        barrier();
+        put(a.d_q, a.partial_q, x.q, sums.d_q, a, at);
+        put(a.d_k, a.partial_k, x.k, d_k, a, at);
+    }
+
+    static TILE_FN void run(Shared& s, const Args& a) {
+        const int chunk = block_id() / a.HV, hv = block_id() % a.HV, n = a.sequence_of_chunk[chunk];
+        const Span rows = span<C>(a.offsets, n, chunk - a.chunks[n]);
+        const Place at = {rows, hv / (a.HV / a.H), rows.row * a.HV + hv, (long long)block_id() * a.V * K};
+        const int slices = (a.V + V - 1) / V;
+        Scalars& scalars = s.scalars;
+        load_async<WARPS>(scalars.g, a.g + at.head, a.HV, rows.count);
+        load_async<WARPS>(scalars.beta, a.beta + at.head, a.HV, rows.count);
+        Sums sums;
+        sums.d_q.fill(0);
+        sums.read.fill(0);
+        sums.written.fill(0);
+        sums.d_scores.fill(0);
+        sums.d_system.fill(0);
+        sums.through.fill(0);
+        Inside& inside = s.stage[slices % STAGES].inside;
+        for (int i = 1 - STAGES; i < slices; i++) {
+            const int next = i + STAGES - 1;
+            if (next < slices)
+                fetch_slice(s.stage[next % STAGES].slice, a, at, next * V);
+            else
+                fetch_keys(inside, a, at);
+            commit();
+            if (STAGES > 1 && i < 0) continue;
+            wait<STAGES - 1>();
+            barrier();
+            add_slice(sums, s.stage[i % STAGES].slice);
+            barrier();
+        }
+        if (STAGES == 1) fetch_keys(inside, a, at);
+        commit();
+        wait<0>();
+        barrier();
+        finish(sums, inside, scalars, a, at);
+    }
+};
+
+struct GroupSumArgs {
+    const float* partial;  // [R, HV, K]
+    void* out;             // [R, H, K], of T
+    long long R;
+    int H, HV, K;
+};
+static_assert(sizeof(GroupSumArgs) == 3 * 8 + 3 * 4 + 4, "twin of GroupSumArgs");
+
+// the gradient of a key head: the sum over the value heads that read it, in their order
+template <class T, int C, int K, int V>
+struct GroupSum {
+    using Args = GroupSumArgs;
+    static constexpr int WARPS = 4, MIN_BLOCKS = 1;
+    struct Shared {
+        float unused;
+    };
+
+    static TILE_FN void run(Shared&, const Args& a) {
+        const long long first = (long long)(block_id() / a.H) * C, left = a.R - first;
+        const int h = block_id() % a.H, group = a.HV / a.H;
+        for (int r = 0; r < C && r < left; r++) {
+            const float* x = a.partial + ((first + r) * a.HV + (long long)h * group) * a.K;
+            T* out = (T*)a.out + ((first + r) * a.H + h) * a.K;
+            for_each_index<WARPS, K>([&](int k) {
+                if (k >= a.K) return;
+                float y = 0;
+                for (int j = 0; j < group; j++) y += x[(long long)j * a.K + k];
+                out[k] = round_to<T>(y);
+            });
+        }
+    }
+};
+
+}  // namespace delta

@@ -1,0 +1,318 @@
+// CUDA back end, sm_80 and later: mma.sync with f32 accumulation, ldmatrix, stmatrix where it exists, cp.async.
+#pragma once
+
+#define TILE_CUDA 1
+#define TILE_FN __device__ __forceinline__
+#define TILE_UNROLL _Pragma("unroll")
+#define TILE_ROLL _Pragma("unroll 1")
+#define TILE_LANES 32
+#define TILE_ASYNC 1
+#define TILE_SHARED_LIMIT (160 * 1024)
+
+namespace tile {
+
+TILE_FN int thread_index() { return threadIdx.x; }
+TILE_FN int block_id() { return blockIdx.x; }
+TILE_FN void barrier() { __syncthreads(); }
+TILE_FN void warp_barrier() { __syncwarp(); }
+TILE_FN float shuffle_up(float x, int step) { return __shfl_up_sync(~0u, x, step); }
+TILE_FN float shuffle_xor(float x, int step) { return __shfl_xor_sync(~0u, x, step); }
+struct alignas(16) Float4 {
+    float x[4];
+};
+TILE_FN int opaque(int x) { return x; }
+
+template <class T>
+TILE_FN T round_to(float x);
+template <>
+TILE_FN float round_to<float>(float x) {
+    return x;
+}
+template <>
+TILE_FN bf16 round_to<bf16>(float x) {
+    bf16 y;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
+    return y;
+}
+template <>
+TILE_FN f16 round_to<f16>(float x) {
+    f16 y;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
+    return y;
+}
+TILE_FN float to_float(float x) { return x; }
+TILE_FN float to_float(bf16 x) { return __uint_as_float(static_cast<uint32_t>(x.bits) << 16); }
+TILE_FN float to_float(f16 x) {
+    float y;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x.bits));
+    return y;
+}
+// the rounding point for two elements at once, low half first
+template <class T>
+TILE_FN uint32_t round_pair(float low, float high);
+template <>
+TILE_FN uint32_t round_pair<bf16>(float low, float high) {
+    uint32_t y;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
+    return y;
+}
+template <>
+TILE_FN uint32_t round_pair<f16>(float low, float high) {
+    uint32_t y;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
+    return y;
+}
+template <class T>
+TILE_FN T half_of(uint32_t pair, int high) {
+    return T{static_cast<uint16_t>(high ? pair >> 16 : pair & 0xffffu)};
+}
+
+TILE_FN float exp2(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+template <class T>
+TILE_FN float exp(float x) {
+    return exp2(x * 1.44269504f);
+}
+// the power of two apart, because the product by log2(e) would lose as many bits as x has before the point
+template <>
+TILE_FN float exp<float>(float x) {
+    const float n = rintf(x * 1.44269504f);
+    const float r = fmaf(n, -1.42860677e-6f, fmaf(n, -0.693145752f, x));
+    const float y = exp2(r * 1.44269504f) * exp2(n);
+    return x < -87.f ? 0.f : x > 88.72f ? __uint_as_float(0x7f800000u) : y;
+}
+
+TILE_FN uint32_t shared_address(const void* p) { return static_cast<uint32_t>(__cvta_generic_to_shared(p)); }
+// 16 or 4 bytes, by the size of what dst points to
+template <class Dst, class Src>
+TILE_FN void copy_async(Dst* dst, const Src* src) {
+    static_assert(sizeof(Dst) == 16 || sizeof(Dst) == 4, "what cp.async moves");
+    if constexpr (sizeof(Dst) == 16)
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(dst)), "l"(src) : "memory");
+    else
+        asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(shared_address(dst)), "l"(src) : "memory");
+}
+TILE_FN void commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int N>
+TILE_FN void wait() {
+    asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
+}
+
+// A lane holds 8 elements of a 16 x 16 block: two rows eight apart, two pairs of columns eight apart. A left operand lies
+// the same way, so an accumulator becomes one without moving between lanes.
+constexpr int BLOCK_ELEMENTS = 8, ROW_SLOTS = 2, COL_SLOTS = 4;
+TILE_FN int block_row(int e) { return static_cast<int>(threadIdx.x % 32 / 4) + 8 * (e >> 1 & 1); }
+TILE_FN int block_col(int e) { return 8 * (e >> 2) + 2 * static_cast<int>(threadIdx.x % 4) + (e & 1); }
+TILE_FN constexpr int row_slot(int e) { return e >> 1 & 1; }
+TILE_FN constexpr int col_slot(int e) { return (e >> 2) * 2 + (e & 1); }
+TILE_FN constexpr bool first_of_row_slot(int e) { return e == 0 || e == 2; }
+TILE_FN constexpr bool first_of_col_slot(int e) { return (e >> 1 & 1) == 0; }
+TILE_FN float sum_over_row(float x) {
+    x += shuffle_xor(x, 1);
+    return x + shuffle_xor(x, 2);
+}
+TILE_FN float sum_over_column(float x) {
+    x += shuffle_xor(x, 4);
+    x += shuffle_xor(x, 8);
+    return x + shuffle_xor(x, 16);
+}
+
+template <class T>
+struct Left {
+    uint32_t word[4];
+};
+template <class T>
+struct Right {
+    uint32_t word[4];
+};
+template <>
+struct Left<float> {
+    float x[8];
+};
+template <>
+struct Right<float> {
+    float x[8];
+};
+
+template <class T>
+TILE_FN void round_left(Left<T>& out, const float (&x)[8]) {
+    TILE_UNROLL
+    for (int i = 0; i < 4; i++) out.word[i] = round_pair<T>(x[2 * i], x[2 * i + 1]);
+}
+TILE_FN void round_left(Left<float>& out, const float (&x)[8]) {
+    TILE_UNROLL
+    for (int e = 0; e < 8; e++) out.x[e] = x[e];
+}
+template <class T>
+TILE_FN void widen(float (&out)[8], const Left<T>& x) {
+    TILE_UNROLL
+    for (int e = 0; e < 8; e++) out[e] = to_float(half_of<T>(x.word[e / 2], e & 1));
+}
+TILE_FN void widen(float (&out)[8], const Left<float>& x) {
+    TILE_UNROLL
+    for (int e = 0; e < 8; e++) out[e] = x.x[e];
+}
+
+template <class T>
+TILE_FN void multiply_half(float* c, const Left<T>& a, uint32_t b0, uint32_t b1);
+template <>
+TILE_FN void multiply_half<bf16>(float* c, const Left<bf16>& a, uint32_t b0, uint32_t b1) {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a.word[0]), "r"(a.word[1]), "r"(a.word[2]), "r"(a.word[3]), "r"(b0), "r"(b1));
+}
+template <>
+TILE_FN void multiply_half<f16>(float* c, const Left<f16>& a, uint32_t b0, uint32_t b1) {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a.word[0]), "r"(a.word[1]), "r"(a.word[2]), "r"(a.word[3]), "r"(b0), "r"(b1));
+}
+template <class T>
+TILE_FN void multiply(float (&c)[8], const Left<T>& a, const Right<T>& b) {
+    multiply_half<T>(c, a, b.word[0], b.word[1]);
+    multiply_half<T>(c + 4, a, b.word[2], b.word[3]);
+}
+
+// x = high + low, both TF32, to about 2^-22
+TILE_FN void split(uint32_t& high, uint32_t& low, float x) {
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(high) : "f"(x));
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(low) : "f"(x - __uint_as_float(high)));
+}
+TILE_FN void multiply_tf32(float* c, const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+// The instruction pairs its k of lane group t, t and t + 4; we give it columns 2 t and 2 t + 1 instead, in both operands, so
+// that the left one lies as accumulators do. The sums start from zero and are added in f32: the unit truncates as it adds.
+TILE_FN void multiply(float (&c)[8], const Left<float>& a, const Right<float>& b) {
+    float s[8] = {};
+    TILE_UNROLL
+    for (int half = 0; half < 2; half++) {
+        uint32_t high[4], low[4];
+        TILE_UNROLL
+        for (int i = 0; i < 4; i++) split(high[i], low[i], a.x[4 * half + 2 * (i & 1) + (i >> 1)]);
+        TILE_UNROLL
+        for (int n = 0; n < 2; n++) {
+            uint32_t b_high[2], b_low[2];
+            TILE_UNROLL
+            for (int i = 0; i < 2; i++) split(b_high[i], b_low[i], b.x[4 * n + 2 * half + i]);
+            multiply_tf32(s + 4 * n, low, b_high);
+            multiply_tf32(s + 4 * n, high, b_low);
+            multiply_tf32(s + 4 * n, high, b_high);
+        }
+    }
+    TILE_UNROLL
+    for (int e = 0; e < 8; e++) c[e] += s[e];
+}
+
+// Address of the row that this lane names to ldmatrix or stmatrix: lane l has row l % 8 of the 8 x 8 matrix l / 8 of block
+// (r, c). Matrices 1 and 3 lie below 0 and 2 if DOWN, else to the right of them. Everything but r and c is the lane's alone.
+template <bool DOWN, class S>
+TILE_FN uint32_t matrix_row(const S& tile, int r, int c) {
+    const int l = threadIdx.x % 32, odd = l >> 3 & 1, later = l >> 4;
+    const int own = tile.index(l % 8 + 8 * (DOWN ? odd : later), 8 * (DOWN ? later : odd));
+    return ((shared_address(tile.d) + 2 * own) ^ (2 * c)) + 2 * r * S::COLS;
+}
+TILE_FN void load_matrices(uint32_t (&x)[4], uint32_t address) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
+                 : "r"(address)
+                 : "memory");
+}
+TILE_FN void load_matrices_transposed(uint32_t (&x)[4], uint32_t address) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
+                 : "r"(address)
+                 : "memory");
+}
+template <class T, class S>
+TILE_FN void load_left(Left<T>& out, const S& tile, int r, int c) {
+    load_matrices(out.word, matrix_row<true>(tile, r, c));
+}
+template <class T, class S>
+TILE_FN void load_left(Left<T>& out, const Transposed<S>& view, int r, int c) {
+    load_matrices_transposed(out.word, matrix_row<false>(view.tile, c, r));
+}
+template <class T, class S>
+TILE_FN void load_right(Right<T>& out, const S& tile, int r, int c) {
+    load_matrices_transposed(out.word, matrix_row<true>(tile, r, c));
+}
+template <class T, class S>
+TILE_FN void load_right(Right<T>& out, const Transposed<S>& view, int r, int c) {
+    load_matrices(out.word, matrix_row<false>(view.tile, c, r));
+}
+template <class S>
+TILE_FN void load_left(Left<float>& out, const S& tile, int r, int c) {
+    TILE_UNROLL
+    for (int e = 0; e < 8; e++) out.x[e] = tile.at(r + block_row(e), c + block_col(e));
+}
+template <class S>
+TILE_FN void load_left(Left<float>& out, const Transposed<S>& view, int r, int c) {
+    TILE_UNROLL
+    for (int e = 0; e < 8; e++) out.x[e] = view.tile.at(c + block_col(e), r + block_row(e));
+}
+// element 4 n + 2 h + i of a right operand: row 8 h + 2 (l % 4) + i, column 8 n + l / 4
+TILE_FN int right_row(int e) { return 8 * (e >> 1 & 1) + 2 * static_cast<int>(threadIdx.x % 4) + (e & 1); }
+TILE_FN int right_col(int e) { return 8 * (e >> 2) + static_cast<int>(threadIdx.x % 32 / 4); }
+template <class S>
+TILE_FN void load_right(Right<float>& out, const S& tile, int r, int c) {
+    TILE_UNROLL
+    for (int e = 0; e < 8; e++) out.x[e] = tile.at(r + right_row(e), c + right_col(e));
+}
+template <class S>
+TILE_FN void load_right(Right<float>& out, const Transposed<S>& view, int r, int c) {
+    TILE_UNROLL
+    for (int e = 0; e < 8; e++) out.x[e] = view.tile.at(c + right_col(e), r + right_row(e));
+}
+
+template <bool TRANSPOSED, class S>
+TILE_FN void store_block_at(S& tile, int r, int c, const float (&x)[8]) {
+    using T = typename S::T;
+#if __CUDA_ARCH__ >= 900
+    if constexpr (sizeof(T) == 2) {
+        Left<T> w;
+        round_left(w, x);
+        if (TRANSPOSED)
+            asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1,%2,%3,%4};" ::"r"(
+                             matrix_row<false>(tile, c, r)),
+                         "r"(w.word[0]), "r"(w.word[1]), "r"(w.word[2]), "r"(w.word[3])
+                         : "memory");
+        else
+            asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1,%2,%3,%4};" ::"r"(
+                             matrix_row<true>(tile, r, c)),
+                         "r"(w.word[0]), "r"(w.word[1]), "r"(w.word[2]), "r"(w.word[3])
+                         : "memory");
+        return;
+    }
+#endif
+    TILE_UNROLL
+    for (int e = 0; e < 8; e++) {
+        const int i = r + block_row(e), j = c + block_col(e);
+        tile.d[TRANSPOSED ? tile.index(j, i) : tile.index(i, j)] = round_to<T>(x[e]);
+    }
+}
+template <class S>
+TILE_FN void store_block(S& tile, int r, int c, const float (&x)[8]) {
+    store_block_at<false>(tile, r, c, x);
+}
+template <class S>
+TILE_FN void store_block(Transposed<S>& view, int r, int c, const float (&x)[8]) {
+    store_block_at<true>(view.tile, r, c, x);
+}
+
+}  // namespace tile
+
+#include "device.h"
+
+#define TILE_ENTRY(name, ...)                                                                                       \
+    extern "C" __global__ void __launch_bounds__(__VA_ARGS__::WARPS * 32, __VA_ARGS__::MIN_BLOCKS)                  \
+        name(const __VA_ARGS__::Args args) {                                                                        \
+        extern __shared__ __align__(1024) unsigned char tile_shared[];                                              \
+        __VA_ARGS__::run(*reinterpret_cast<__VA_ARGS__::Shared*>(tile_shared), args);                               \
+    }                                                                                                               \
+    extern "C" __device__ unsigned int name##_launch[2] = {__VA_ARGS__::WARPS * 32,                                 \
+                                                           static_cast<unsigned>(sizeof(__VA_ARGS__::Shared))};

@@ -1,0 +1,92 @@
+// The tile layer: kernels are bulk-synchronous block programs on tiles, written once and compiled for CUDA (NVRTC or
+// nvcc), HIP (hiprtc or clang) and the host (any C++17 compiler). A kernel never sees a thread index; every operation
+// below is collective over the block's WARPS warps (32 lanes on CUDA, 64 on AMD, none on the host) unless it says
+// otherwise. W is always the kernel's WARPS.
+//
+// storage types  bf16, f16, float.  round_to<T>(x) is the one rounding point, to_float(x) its exact inverse.
+// Tile<T,R,N>    operand in shared memory; R and N multiples of 16. t(tile): its transpose. rows<R2>(tile, i): the i-th
+//                band of R2 rows. tile.at(r, c) and tile.set(r, c, x): one element, for odd jobs.
+//                Tile<float,R,N> keeps f32 and its products are f32-accurate on every machine.
+// Acc<M,N,W>     f32 accumulators in registers. fill(x); for_each(f(float& x, int row, int col)).
+//                zip(acc, view, f(float& x, float y, row, col)): y is the element of a Tile or t(Tile) of the same shape.
+//                zip(acc, other_acc, f(float& x, float y, row, col)).
+// Reg<T,M,K,W>   left operand in registers: load(view), round(acc), for_each(f(float& x, row, col)) (rounds again).
+//                Needs M >= 16 W (each warp owns whole rows). rounded<T>(acc): the same without a second copy.
+// mma<MASK>(acc, a, b)  acc += a b; a: Tile, t(Tile), Reg, rounded(acc); b: Tile, t(Tile), all of one T.
+//                MASK: FULL; LOWER_OUT (only col <= row of acc is wanted, the rest is unspecified); LOWER_A, UPPER_A,
+//                UPPER_B (the operand is zero strictly above / strictly below / strictly below its diagonal).
+// store(view, acc)      rounds acc into a Tile or t(Tile).
+// map<W>(dst, src, f(float x, row, col) -> float)  dst tile from src tile of the same shape, any two T; may be in place.
+// fill<W>(tile, x)
+// load<W>(tile, ptr, ld, rows, cols)         global to tile; ld in elements, may be negative; rows and cols may be <= 0 or
+//                past the tile's edge; what lies outside reads as zero and is never addressed. From T, or from float.
+// load_async<W>(tile, ptr, ld, rows, cols)   the same from T, complete after commit(), wait<N>() (all but the latest N
+//                commits) and barrier().
+// load<W>, load_async<W>(float (&x)[N], ptr, stride, n)  a vector, likewise.
+// store_global<W>(ptr, ld, tile, rows, cols) tile to global memory of type T.
+// load(acc, ptr, row_stride, col_stride, rows, cols), store_global(ptr, row_stride, col_stride, acc, rows, cols)
+//                f32 or T global memory from and to accumulators; rows and cols bound as above.
+// for_each_index<W, N>(f(int i))             i = 0..N-1, each once, in no order.
+// prefix_sum<W>(Prefix<N>& G, const float (&g)[N])  inclusive, in two floats, so that G.between(i, j) = g[j+1] + ... + g[i]
+//                keeps its accuracy behind a sum of any size; G[i] is the sum itself. g is clamped at -1e5 (exp is 0 there).
+// row_sums<W>(float (&out)[M], float (&scratch)[W*M], acc, f(float x, row, col) -> float), column_sums<W>(out[N],
+//                scratch[W*N], acc, f): fixed order. They begin and end with a barrier.
+// sum<W>(float (&scratch)[W], long long n, f(long long i) -> float)  the same value in all threads, fixed order; likewise.
+// invert_unit_lower<W>(Tile<float,C,C>& a)   a = (I + strictly lower part of a)^-1, zero above the diagonal, f32-accurate;
+//                what a holds on and above the diagonal is ignored. Begins and ends with a barrier. C is 16, 32, 64, ...
+// exp<T>(x)      e^x, to f32 accuracy when T is float, else to well below T's rounding.
+// barrier()      orders everything before it with everything after it. Needed between writing shared memory and
+//                reading it back in another operation, and between reading and overwriting it.
+// block_id()     index of the block in its one-dimensional grid.
+//
+// A kernel is a struct with Args (plain data: pointers, then long longs, then ints, then floats), WARPS, MIN_BLOCKS
+// (resident blocks wanted), Shared (trivial, uninitialised) and `static TILE_FN void run(Shared&, const Args&)`.
+// TILE_ENTRY(name, Kernel) makes it launchable: on a device `name(Args)` and the array `name_launch` = {threads, dynamic
+// shared bytes}; on the host `name(args, shared, x, y, z)`, one block, shared 128-byte aligned, and `name_launch` likewise.
+//
+// TILE_LANES is a warp's width, TILE_SHARED_LIMIT the shared memory a block may count on, TILE_ASYNC whether load_async
+// overlaps with computation, so that a second stage is worth its memory.
+#pragma once
+
+#if defined(__CUDACC_RTC__) || defined(__HIPCC_RTC__)
+// in our own namespace, because hiprtc has names of its own for these
+namespace tile {
+using uint16_t = unsigned short;
+using uint32_t = unsigned int;
+using uint64_t = unsigned long long;
+using int64_t = long long;
+using uintptr_t = unsigned long long;
+}  // namespace tile
+#else
+#include <stdint.h>
+#endif
+
+namespace tile {
+
+struct bf16 {
+    uint16_t bits;
+};
+struct f16 {
+    uint16_t bits;
+};
+
+enum Mask { FULL, LOWER_OUT, LOWER_A, UPPER_A, UPPER_B };
+
+// transposed view of a tile
+template <class S>
+struct Transposed {
+    S& tile;
+};
+
+template <class X>
+struct Shape;  // ROWS and COLS of an operand, and its storage type T
+
+}  // namespace tile
+
+#if defined(__HIP__) || defined(__HIPCC_RTC__)
+#include "hip.h"
+#elif defined(__CUDACC__) || defined(__CUDACC_RTC__)
+#include "cuda.h"
+#else
+#include "host.h"
+#endif

@@ -1,0 +1,56 @@
+//! Devices: memory, launches, time. The only place with `unsafe` code.
+
+#[cfg(feature = "cuda")]
+mod cuda;
+mod gpu;
+#[cfg(feature = "hip")]
+mod hip;
+mod host;
+
+use crate::args::Args;
+use crate::error::Error;
+use crate::shapes::{Kernel, Target};
+use crate::{Backend, DeviceInfo};
+
+/// What launch lists need of a device. Launches run in order.
+pub(crate) trait Device: Send {
+    fn info(&self) -> &DeviceInfo;
+
+    /// Whose tile shapes it takes.
+    fn target(&self) -> Target;
+
+    /// Bytes of device memory, 256-byte aligned.
+    fn allocate(&mut self, bytes: usize) -> Result<u64, Error>;
+
+    fn free(&mut self, address: u64);
+
+    fn upload(&mut self, address: u64, bytes: &[u8]) -> Result<(), Error>;
+
+    /// Waits for every launch before it.
+    fn download(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), Error>;
+
+    /// Runs `blocks` blocks of a kernel.
+    fn launch(&mut self, kernel: &Kernel, blocks: usize, args: &Args) -> Result<(), Error>;
+
+    /// Waits, and evicts what a last-level cache holds.
+    fn flush(&mut self) -> Result<(), Error>;
+
+    /// Starts the clock, after everything launched before.
+    fn start(&mut self) -> Result<(), Error>;
+
+    /// Nanoseconds since [`Device::start`], after everything launched before.
+    fn stop(&mut self) -> Result<f64, Error>;
+}
+
+/// The first device of a back end.
+pub(crate) fn open(backend: Backend) -> Result<Box<dyn Device>, Error> {
+    match backend {
+        Backend::Host => Ok(Box::new(host::Host::new())),
+        #[cfg(feature = "cuda")]
+        Backend::Cuda => Ok(Box::new(gpu::Gpu::new(cuda::Cuda::open()?))),
+        #[cfg(feature = "hip")]
+        Backend::Hip => Ok(Box::new(gpu::Gpu::new(hip::Hip::open()?))),
+        #[cfg(not(all(feature = "cuda", feature = "hip")))]
+        other => Err(Error::NoDevice(format!("this program was built without the {other:?} back end"))),
+    }
+}

@@ -1,0 +1,307 @@
+//! One device, and calls on it.
+
+use reference::problem::Problem;
+use reference::tensor::{DType, Tensor, Tensors};
+
+use crate::args::{Args, Ptr};
+use crate::device::{self, Device};
+use crate::error::Error;
+use crate::memory::Memory;
+use crate::ops::KERNELS;
+use crate::shapes::{Kernel, Scalar, Shape, Target, WIDTHS};
+use crate::{Backend, DeviceInfo};
+
+/// What outputs and workspaces hold before kernels run. Anything but [`Fill::Any`] also fences every buffer with guard
+/// bands and checks them, and the inputs, at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fill {
+    /// Whatever the allocator gives.
+    #[default]
+    Any,
+    /// NaN.
+    NaN,
+    /// The largest finite value.
+    Huge,
+}
+
+/// One op with its tensors. Element types are the spec's for this storage type.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// Op, extents, attributes, packing.
+    pub problem: &'a Problem,
+    /// Storage type.
+    pub dtype: DType,
+    /// The inputs that are given, by port.
+    pub inputs: &'a Tensors,
+    /// Cotangents by `d_<output>`; a missing one is zero.
+    pub cotangents: &'a Tensors,
+    /// Outputs and gradients (`d_<input>`).
+    pub want: &'a [String],
+    /// Poison.
+    pub fill: Fill,
+}
+
+/// What a call gave.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Exactly what was wanted.
+    pub tensors: Tensors,
+    /// Kernels that ran, in order.
+    pub ran: Vec<String>,
+    /// Bytes that were neither input nor output.
+    pub workspace_bytes: u64,
+}
+
+/// What a benchmark gave.
+#[derive(Debug, Clone)]
+pub struct Timing {
+    /// Device nanoseconds of each iteration.
+    pub times_ns: Vec<f64>,
+    /// Bytes of everything but the inputs.
+    pub peak_bytes: u64,
+    /// Bytes that were neither input nor output.
+    pub workspace_bytes: u64,
+    /// Kernels that ran, in order.
+    pub ran: Vec<String>,
+    /// Answers of the last timed iteration: whole when small, else their first values.
+    pub sample: Tensors,
+}
+
+/// Elements up to which a sample is the whole tensor, and of which it consists beyond.
+const SAMPLE: (usize, usize) = (1 << 18, 4096);
+
+/// Iterations before the clock starts.
+const WARM_UP: usize = 3;
+
+/// One device.
+pub struct Engine {
+    device: Box<dyn Device>,
+}
+
+impl Engine {
+    /// The first device of a back end.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`] and [`Error::NoCompiler`], each with a sentence that says what to do.
+    pub fn open(backend: Backend) -> Result<Self, Error> {
+        Ok(Self { device: device::open(backend)? })
+    }
+
+    /// The device.
+    #[must_use]
+    pub fn device(&self) -> &DeviceInfo {
+        self.device.info()
+    }
+
+    /// The ops that have kernels.
+    #[must_use]
+    pub fn ops(&self) -> Vec<&'static str> {
+        KERNELS.iter().map(|(op, _)| *op).collect()
+    }
+
+    /// Answers one call.
+    ///
+    /// # Errors
+    /// What the kernels do not offer, and whatever the device reports.
+    pub fn run(&mut self, call: &Call<'_>) -> Result<Answer, Error> {
+        let mut job = Job::new(&mut *self.device, call)?;
+        job.execute()?;
+        let tensors = job.answers(usize::MAX)?;
+        job.memory.check()?;
+        Ok(Answer { tensors, ran: job.ran(), workspace_bytes: job.memory.workspace })
+    }
+
+    /// Times one call: device time of each iteration, behind an emptied cache.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub fn bench(&mut self, call: &Call<'_>, iterations: usize) -> Result<Timing, Error> {
+        let mut job = Job::new(&mut *self.device, call)?;
+        let mut times_ns = Vec::with_capacity(iterations);
+        for i in 0..WARM_UP + iterations {
+            job.memory.device.flush()?;
+            job.memory.device.start()?;
+            job.execute()?;
+            let time = job.memory.device.stop()?;
+            if i >= WARM_UP {
+                times_ns.push(time);
+            }
+        }
+        let (workspace_bytes, peak_bytes) = (job.memory.workspace, job.memory.peak);
+        Ok(Timing { times_ns, peak_bytes, workspace_bytes, ran: job.ran(), sample: job.answers(SAMPLE.0)? })
+    }
+}
+
+struct Launch {
+    kernel: Kernel,
+    blocks: usize,
+    args: Args,
+}
+
+struct Output {
+    name: String,
+    ptr: Ptr,
+    dtype: DType,
+    shape: Vec<usize>,
+}
+
+/// A call being laid out: its buffers on the device and its launches, in order.
+pub(crate) struct Job<'a> {
+    pub(crate) problem: &'a Problem,
+    pub(crate) scalar: Scalar,
+    pub(crate) target: Target,
+    dtype: DType,
+    call: &'a Call<'a>,
+    memory: Memory<'a>,
+    given: Vec<(String, Ptr)>,
+    outputs: Vec<Output>,
+    launches: Vec<Launch>,
+}
+
+/// Where sequences and their chunks begin.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Layout {
+    pub(crate) offsets: Ptr,
+    pub(crate) chunks: Ptr,
+    pub(crate) sequence_of_chunk: Ptr,
+    /// Chunks of all sequences.
+    pub(crate) total: usize,
+}
+
+impl<'a> Job<'a> {
+    fn new(device: &'a mut dyn Device, call: &'a Call<'a>) -> Result<Self, Error> {
+        let op = call.problem.spec.name;
+        let Some((_, lay_out)) = KERNELS.iter().find(|(name, _)| *name == op) else {
+            return Err(Error::Declined(format!("there is no kernel for {op}")));
+        };
+        let scalar = match call.dtype {
+            DType::Bf16 => Scalar::Bf16,
+            DType::F16 => Scalar::F16,
+            DType::F32 => Scalar::F32,
+            other => return Err(Error::Declined(format!("kernels take bf16, f16 and f32, not {other}"))),
+        };
+        let (problem, target, dtype) = (call.problem, device.target(), call.dtype);
+        let memory = Memory::new(device, call.fill);
+        let (given, outputs, launches) = (Vec::new(), Vec::new(), Vec::new());
+        let mut job = Self { problem, scalar, target, dtype, call, memory, given, outputs, launches };
+        for name in call.want {
+            job.allocate(name)?;
+        }
+        lay_out(&mut job)?;
+        Ok(job)
+    }
+
+    fn allocate(&mut self, name: &str) -> Result<(), Error> {
+        let spec = self.problem.spec;
+        let port = spec.output(name).or_else(|| spec.input(name.strip_prefix("d_")?).filter(|p| p.differentiable));
+        let port = port.ok_or_else(|| Error::Declined(format!("{} has no output or gradient {name}", spec.name)))?;
+        let (dtype, shape) = (Problem::dtype(port, self.dtype), self.problem.shape(port));
+        let ptr = self.memory.output(name, dtype, shape.iter().product())?;
+        self.outputs.push(Output { name: name.to_owned(), ptr, dtype, shape });
+        Ok(())
+    }
+
+    /// An input or cotangent on the device; null when it is not given.
+    pub(crate) fn input(&mut self, name: &str) -> Result<Ptr, Error> {
+        if let Some((_, ptr)) = self.given.iter().find(|(n, _)| n == name) {
+            return Ok(*ptr);
+        }
+        let tensor = self.call.inputs.get(name).or_else(|| self.call.cotangents.get(name));
+        let ptr = tensor.map_or(Ok(Ptr::NULL), |t| self.memory.input(name, t))?;
+        self.given.push((name.to_owned(), ptr));
+        Ok(ptr)
+    }
+
+    /// Whether an output or gradient is wanted.
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        self.outputs.iter().any(|o| o.name == name)
+    }
+
+    pub(crate) fn wants_any(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.wants(name))
+    }
+
+    /// Where an output or gradient goes; null when it is not wanted.
+    pub(crate) fn output(&self, name: &str) -> Ptr {
+        self.outputs.iter().find(|o| o.name == name).map_or(Ptr::NULL, |o| o.ptr)
+    }
+
+    /// Where something goes that kernels always write, wanted or not.
+    pub(crate) fn output_or_workspace(&mut self, name: &str, dtype: DType, elements: usize) -> Result<Ptr, Error> {
+        if self.wants(name) { Ok(self.output(name)) } else { self.workspace(name, dtype, elements) }
+    }
+
+    pub(crate) fn workspace(&mut self, name: &str, dtype: DType, elements: usize) -> Result<Ptr, Error> {
+        self.memory.workspace(name, dtype, elements)
+    }
+
+    /// The case's storage type.
+    pub(crate) fn storage(&self) -> DType {
+        self.dtype
+    }
+
+    /// The padded key width for `K`.
+    pub(crate) fn width(&self, k: usize) -> Result<usize, Error> {
+        let [.., most] = WIDTHS;
+        WIDTHS.into_iter().find(|&w| k <= w).ok_or_else(|| Error::Declined(format!("K = {k} is more than {most}")))
+    }
+
+    /// Sequences and chunks of `chunk` tokens, as tables on the device.
+    pub(crate) fn layout(&mut self, chunk: usize) -> Result<Layout, Error> {
+        let offsets = self.problem.offsets();
+        let mut chunks = vec![0usize];
+        let mut owners: Vec<i32> = Vec::new();
+        for (n, bounds) in offsets.windows(2).enumerate() {
+            let count = (bounds[1] - bounds[0]).div_ceil(chunk);
+            owners.extend(std::iter::repeat_n(n as i32, count));
+            chunks.push(owners.len());
+        }
+        let long = |values: &[usize]| values.iter().flat_map(|&x| (x as i64).to_le_bytes()).collect::<Vec<u8>>();
+        let owners_bytes: Vec<u8> = owners.iter().flat_map(|x| x.to_le_bytes()).collect();
+        Ok(Layout {
+            offsets: self.memory.table("offsets", &long(&offsets))?,
+            chunks: self.memory.table("chunks", &long(&chunks))?,
+            sequence_of_chunk: self.memory.table("sequence_of_chunk", &owners_bytes)?,
+            total: owners.len(),
+        })
+    }
+
+    /// Appends a launch; one without blocks is left out.
+    pub(crate) fn launch(&mut self, kernel: Kernel, blocks: usize, args: Args) {
+        if blocks > 0 {
+            self.launches.push(Launch { kernel, blocks, args });
+        }
+    }
+
+    /// An instance of this job's type.
+    pub(crate) fn kernel(&self, source: &'static str, template: &'static str, shape: Shape, width: usize) -> Kernel {
+        Kernel { source, template, scalar: self.scalar, chunk: shape.chunk, width, slice: shape.slice }
+    }
+
+    fn execute(&mut self) -> Result<(), Error> {
+        for Launch { kernel, blocks, args } in &self.launches {
+            self.memory.device.launch(kernel, *blocks, args)?;
+        }
+        Ok(())
+    }
+
+    fn ran(&self) -> Vec<String> {
+        self.launches.iter().map(|l| l.kernel.symbol()).collect()
+    }
+
+    /// The outputs, of which those with more than `whole` elements are cut to their first values.
+    fn answers(&mut self, whole: usize) -> Result<Tensors, Error> {
+        let mut tensors = Tensors::new();
+        for output in &self.outputs {
+            let elements: usize = output.shape.iter().product();
+            let (count, shape) = match elements > whole {
+                true => (SAMPLE.1, vec![SAMPLE.1]),
+                false => (elements, output.shape.clone()),
+            };
+            let bytes = self.memory.read(output.ptr, count * output.dtype.size())?;
+            let tensor = Tensor::from_bytes(output.dtype, &shape, bytes);
+            tensors.insert(output.name.clone(), tensor.map_err(|e| Error::Declined(e.to_string()))?);
+        }
+        Ok(tensors)
+    }
+}

@@ -1,0 +1,184 @@
+//! Launches of `kernels/delta/gated_delta_rule.cu`, and of the prologues around it.
+
+mod prologue;
+
+use reference::spec::Dim;
+use reference::tensor::DType;
+
+use crate::args::{Args, Ptr};
+use crate::engine::{Job, Layout};
+use crate::error::Error;
+use crate::shapes::{self, DELTA_SOURCE, Kernel, Shape};
+use prologue::Prologue;
+
+/// What every launch needs.
+struct Common {
+    shape: Shape,
+    width: usize,
+    scale: f32,
+    layout: Layout,
+    /// Rows of tokens.
+    rows: usize,
+    /// Inputs as the recurrence uses them.
+    q: Ptr,
+    k: Ptr,
+    g: Ptr,
+    beta: Ptr,
+    inverse: Ptr,
+    scores: Ptr,
+}
+
+/// Gradients that need the chunk-parallel kernel.
+const LOCAL: [&str; 6] = ["d_q", "d_k", "d_g", "d_beta", "d_A_log", "d_dt_bias"];
+
+pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
+    let [k, hv] = [Dim::K, Dim::HV].map(|d| job.problem.size(d));
+    let width = job.width(k)?;
+    let shape = shapes::gated_delta_rule(job.target, job.scalar, width);
+    let layout = job.layout(shape.chunk)?;
+    let rows = job.problem.size(Dim::B) * job.problem.size(Dim::T);
+    let prologue = Prologue::forward(job, rows, width)?;
+    let square = layout.total * hv * shape.chunk * shape.chunk;
+    let (inverse, scores) =
+        (job.workspace("inverse", job.storage(), square)?, job.workspace("scores", job.storage(), square)?);
+    let scale = job.problem.number("scale").unwrap_or_else(|| (k as f64).powf(-0.5)) as f32;
+    let Prologue { q, k, g, beta, .. } = prologue;
+    let common = Common { shape, width, scale, layout, rows, q, k, g, beta, inverse, scores };
+    common.prepare(job);
+    if job.wants_any(&["o", "ht"]) {
+        common.forward(job)?;
+    }
+    if job.wants_any(&LOCAL) || job.wants_any(&["d_v", "d_h0"]) {
+        common.backward(job, &prologue)?;
+    }
+    Ok(())
+}
+
+impl Common {
+    fn kernel(&self, job: &Job<'_>, template: &'static str) -> Kernel {
+        job.kernel(DELTA_SOURCE, template, self.shape, self.width)
+    }
+
+    /// H, HV, K, V, scale: the tail of most argument structs.
+    fn tail(&self, job: &Job<'_>, pointers: &[Ptr]) -> Args {
+        Args::new(pointers).ints(&[Dim::H, Dim::HV, Dim::K, Dim::V].map(|d| job.problem.size(d))).float(self.scale)
+    }
+
+    /// One block for each sequence, value head and slice of V.
+    fn sweeps(&self, job: &Job<'_>) -> usize {
+        let [n, hv, v] = [Dim::N, Dim::HV, Dim::V].map(|d| job.problem.size(d));
+        n * hv * v.div_ceil(self.shape.slice)
+    }
+
+    /// One block for each chunk and value head.
+    fn chunks(&self, job: &Job<'_>) -> usize {
+        self.layout.total * job.problem.size(Dim::HV)
+    }
+
+    fn prepare(&self, job: &mut Job<'_>) {
+        let Layout { offsets, chunks, sequence_of_chunk, .. } = self.layout;
+        let pointers =
+            [self.q, self.k, self.g, self.beta, self.inverse, self.scores, offsets, chunks, sequence_of_chunk];
+        let sizes = [Dim::H, Dim::HV, Dim::K].map(|d| job.problem.size(d));
+        let args = Args::new(&pointers).ints(&sizes).float(self.scale);
+        job.launch(self.kernel(job, "GatedDeltaPrepare"), self.chunks(job), args);
+    }
+
+    fn forward(&self, job: &mut Job<'_>) -> Result<(), Error> {
+        let [hv, v] = [Dim::HV, Dim::V].map(|d| job.problem.size(d));
+        let o = job.output_or_workspace("o", job.storage(), self.rows * hv * v)?;
+        let ht = job.output("ht");
+        self.sweep(job, "GatedDeltaForward", [o, ht, Ptr::NULL, Ptr::NULL])
+    }
+
+    fn sweep(&self, job: &mut Job<'_>, template: &'static str, [o, ht, states, w]: [Ptr; 4]) -> Result<(), Error> {
+        let (v, h0) = (job.input("v")?, job.input("h0")?);
+        let Layout { offsets, chunks, .. } = self.layout;
+        let pointers =
+            [self.q, self.k, v, self.g, self.beta, h0, self.inverse, self.scores, o, ht, states, w, offsets, chunks];
+        let args = self.tail(job, &pointers);
+        job.launch(self.kernel(job, template), self.sweeps(job), args);
+        Ok(())
+    }
+
+    fn backward(&self, job: &mut Job<'_>, prologue: &Prologue) -> Result<(), Error> {
+        let [hv, v] = [Dim::HV, Dim::V].map(|d| job.problem.size(d));
+        let local = job.wants_any(&LOCAL);
+        let storage = job.storage();
+        let state = self.layout.total * hv * v * self.width;
+        let (mut states, mut w, mut d_states) = (Ptr::NULL, Ptr::NULL, Ptr::NULL);
+        if local {
+            states = job.workspace("states", storage, state)?;
+            d_states = job.workspace("d_states", storage, state)?;
+            w = job.workspace("w", storage, self.rows * hv * v)?;
+            self.sweep(job, "GatedDeltaStates", [Ptr::NULL, Ptr::NULL, states, w])?;
+        }
+        let d_v = job.output_or_workspace("d_v", storage, self.rows * hv * v)?;
+        let (d_o, d_ht, d_h0) = (job.input("d_o")?, job.input("d_ht")?, job.output("d_h0"));
+        let Layout { offsets, chunks, .. } = self.layout;
+        let pointers = [
+            self.q,
+            self.k,
+            d_o,
+            self.g,
+            self.beta,
+            d_ht,
+            self.inverse,
+            self.scores,
+            d_v,
+            d_states,
+            d_h0,
+            offsets,
+            chunks,
+        ];
+        let args = self.tail(job, &pointers);
+        job.launch(self.kernel(job, "GatedDeltaReverse"), self.sweeps(job), args);
+        if local {
+            self.gradient(job, prologue, [w, d_v, states, d_states])?;
+        }
+        Ok(())
+    }
+
+    fn gradient(&self, job: &mut Job<'_>, prologue: &Prologue, saved: [Ptr; 4]) -> Result<(), Error> {
+        let [h, hv, k] = [Dim::H, Dim::HV, Dim::K].map(|d| job.problem.size(d));
+        let grouped = hv > h;
+        let [d_q, d_k, d_g, d_beta] = Prologue::gradients(job, self.rows)?;
+        let mut partial = |name, wanted: Ptr| match grouped && wanted != Ptr::NULL {
+            true => job.workspace(name, DType::F32, self.rows * hv * k),
+            false => Ok(Ptr::NULL),
+        };
+        let (partial_q, partial_k) = (partial("partial_q", d_q)?, partial("partial_k", d_k)?);
+        let direct = |wanted| if grouped { Ptr::NULL } else { wanted };
+        let [w, d_v, states, d_states] = saved;
+        let Layout { offsets, chunks, sequence_of_chunk, .. } = self.layout;
+        let pointers = [
+            self.q,
+            self.k,
+            job.input("d_o")?,
+            w,
+            d_v,
+            states,
+            d_states,
+            self.g,
+            self.beta,
+            direct(d_q),
+            direct(d_k),
+            partial_q,
+            partial_k,
+            d_g,
+            d_beta,
+            offsets,
+            chunks,
+            sequence_of_chunk,
+        ];
+        let args = self.tail(job, &pointers);
+        job.launch(self.kernel(job, "GatedDeltaGradient"), self.chunks(job), args);
+        for (partial, sum) in [(partial_q, d_q), (partial_k, d_k)] {
+            if partial != Ptr::NULL {
+                let args = Args::new(&[partial, sum]).long(self.rows).ints(&[h, hv, k]);
+                job.launch(self.kernel(job, "GroupSum"), self.rows.div_ceil(self.shape.chunk) * h, args);
+            }
+        }
+        prologue.backward(job, self.rows, self.width, [d_q, d_k, d_g, d_beta])
+    }
+}

@@ -1,0 +1,97 @@
+//! The kernel sources as self-contained units: includes are resolved here, so run-time compilers need no files.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use crate::Backend;
+use crate::shapes::{self, Kernel, Target};
+
+include!(concat!(env!("OUT_DIR"), "/sources.rs"));
+
+/// SHA-256 over every kernel source: what records name, so that evidence belongs to the very sources in the tree.
+#[must_use]
+pub fn kernel_hash() -> &'static str {
+    HASH
+}
+
+/// The unit of one kernel for a GPU.
+pub(crate) fn unit(kernel: &Kernel, backend: Backend) -> String {
+    let mut text = expand(kernel.source, backend);
+    let _ = writeln!(text, "{}", kernel.entry());
+    text
+}
+
+/// Every unit that a GPU back end compiles, by symbol: for building them without the device.
+#[must_use]
+pub fn units(backend: Backend) -> Vec<(String, String)> {
+    let target = if backend == Backend::Hip { Target::Hip } else { Target::Cuda };
+    shapes::all(target).iter().map(|kernel| (kernel.symbol(), unit(kernel, backend))).collect()
+}
+
+/// A source with its includes in place, each once; the other machines' back ends are left out.
+fn expand(path: &str, backend: Backend) -> String {
+    let mut text = String::new();
+    let mut seen = BTreeSet::new();
+    include(path, backend, &mut seen, &mut text);
+    text
+}
+
+fn include(path: &str, backend: Backend, seen: &mut BTreeSet<String>, text: &mut String) {
+    let foreign = match backend {
+        Backend::Host => ["tile/cuda.h", "tile/hip.h"],
+        Backend::Cuda => ["tile/host.h", "tile/hip.h"],
+        Backend::Hip => ["tile/host.h", "tile/cuda.h"],
+    };
+    if foreign.contains(&path) || !seen.insert(path.to_owned()) {
+        return;
+    }
+    let Some((_, source)) = SOURCES.iter().find(|(name, _)| *name == path) else {
+        let _ = writeln!(text, "#error \"{path} is not among the kernel sources\"");
+        return;
+    };
+    for line in source.lines() {
+        let quoted = line.trim_start().strip_prefix("#include \"").and_then(|rest| rest.split('"').next());
+        match quoted {
+            Some(name) => include(&resolve(path, name), backend, seen, text),
+            None if line.trim() == "#pragma once" => {}
+            None => _ = writeln!(text, "{line}"),
+        }
+    }
+}
+
+/// `name` as included from `from`: `chunk/simple_gla.cu` + `../tile/tile.h` is `tile/tile.h`.
+fn resolve(from: &str, name: &str) -> String {
+    let mut parts: Vec<&str> = from.split('/').collect();
+    parts.pop();
+    for part in name.split('/') {
+        if part == ".." {
+            parts.pop();
+        } else {
+            parts.push(part);
+        }
+    }
+    parts.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_is_self_contained_and_of_one_machine() {
+        for (backend, mine, other) in [(Backend::Cuda, "mma.sync", "mfma"), (Backend::Hip, "mfma", "mma.sync")] {
+            for (symbol, text) in units(backend) {
+                assert!(!text.contains("#include \""), "{symbol} still includes a file");
+                assert!(!text.contains("#error \"tile/"), "{symbol} lacks a file");
+                assert!(text.contains(mine) && !text.contains(other), "{symbol} is not for {backend:?} alone");
+                assert!(text.contains(&format!("TILE_ENTRY({symbol}, ")));
+            }
+        }
+    }
+
+    #[test]
+    fn paths_resolve() {
+        assert_eq!(resolve("chunk/simple_gla.cu", "../tile/tile.h"), "tile/tile.h");
+        assert_eq!(resolve("tile/tile.h", "cuda.h"), "tile/cuda.h");
+    }
+}

@@ -1,0 +1,211 @@
+//! What the oracle refuses, and that it says why.
+
+mod sample;
+mod variants;
+
+use std::collections::BTreeMap;
+
+use ndarray::ArrayD;
+use reference::error::Error;
+use reference::ops::OPS;
+use reference::oracle;
+use reference::problem::Problem;
+use reference::rounded::Rounding;
+use reference::spec::{Dim, Port, Value};
+use reference::tensor::Arrays;
+
+use sample::{Random, problem};
+
+const SHAPE: &str = "B=1,T=4,H=2,HV=2,K=3,V=3,D=3";
+
+const ROUNDING: Rounding = Rounding { operand: 1.0 / 256.0, accumulate: 1.0 / 4096.0, seed: 0 };
+
+/// Every variant of a small problem, with its inputs and its cotangents.
+fn questions() -> impl Iterator<Item = (Problem, Arrays, Arrays)> {
+    OPS.iter().flat_map(|spec| variants::at(spec, SHAPE)).map(|problem| {
+        let mut random = Random::new(0);
+        let (inputs, cotangents) = (random.inputs(&problem), random.cotangents(&problem));
+        (problem, inputs, cotangents)
+    })
+}
+
+/// The error of every way to ask, which must be the same.
+fn refusal(problem: &Problem, inputs: &Arrays) -> Error {
+    let none = Arrays::new();
+    let errors = [
+        oracle::forward(problem, inputs).err(),
+        oracle::forward_f32(problem, inputs).err(),
+        oracle::directional(problem, inputs, &none).err(),
+        oracle::gradients(problem, inputs, &none, &[]).err(),
+        oracle::rounded(problem, inputs, &none, &[], &ROUNDING).err(),
+    ];
+    let first = errors[0].clone().expect("an error");
+    assert!(errors.iter().all(|e| e.as_ref() == Some(&first)), "{errors:?}");
+    first
+}
+
+fn shapes(problem: &Problem) -> BTreeMap<String, Vec<usize>> {
+    problem.inputs().map(|p| (p.name.to_owned(), problem.shape(p))).collect()
+}
+
+/// One element more along the first axis.
+fn wider(problem: &Problem, port: &Port) -> Vec<usize> {
+    let mut shape = problem.shape(port);
+    shape[0] += 1;
+    shape
+}
+
+#[test]
+fn a_violated_constraint_of_every_label() {
+    for problem in OPS.iter().flat_map(|s| variants::all(s)) {
+        for constraint in problem.spec.constraints {
+            let mut broken = problem.clone();
+            (constraint.break_it)(&mut broken);
+            let Err(Error::Constraint { label, text, .. }) = broken.validate() else { panic!("{broken} is accepted") };
+            assert_eq!((label, text), (constraint.label, constraint.text), "{broken}");
+            assert!(matches!(refusal(&broken, &Arrays::new()), Error::Constraint { .. }));
+        }
+    }
+}
+
+#[test]
+fn inputs_that_are_missing_misshapen_or_unknown() {
+    for (problem, inputs, _) in questions() {
+        let spec = problem.spec;
+        for port in problem.inputs() {
+            let mut fewer = inputs.clone();
+            fewer.remove(port.name);
+            let expected = Error::Missing { op: spec.name, port: port.name.to_owned() };
+            assert_eq!(refusal(&problem, &fewer), expected);
+
+            for shape in [wider(&problem, port), vec![], [problem.shape(port), vec![1]].concat()] {
+                let mut other = inputs.clone();
+                other.insert(port.name.to_owned(), ArrayD::zeros(shape.clone()));
+                let error = refusal(&problem, &other);
+                let Error::Shape { port: name, got, .. } = &error else { panic!("{error}") };
+                assert_eq!((name.as_str(), got), (port.name, &shape));
+            }
+        }
+        let not_given = spec.inputs.iter().filter(|p| !problem.has(p)).map(|p| (p.name, problem.shape(p)));
+        for (name, shape) in not_given.chain([("w", vec![])]) {
+            let mut more = inputs.clone();
+            more.insert(name.to_owned(), ArrayD::zeros(shape));
+            let error = refusal(&problem, &more);
+            assert!(matches!(&error, Error::Unknown { kind: "input", name: n, .. } if n == name), "{error}");
+        }
+    }
+}
+
+#[test]
+fn cotangents_tangents_and_wanted_gradients() {
+    for (problem, inputs, cotangents) in questions() {
+        let spec = problem.spec;
+        let by = |w: &Arrays| {
+            let error = oracle::gradients(&problem, &inputs, w, &[]).expect_err("a bad cotangent");
+            assert_eq!(oracle::rounded(&problem, &inputs, w, &[], &ROUNDING).err().as_ref(), Some(&error));
+            error
+        };
+        for output in spec.outputs {
+            let mut misshapen = cotangents.clone();
+            misshapen.insert(format!("d_{}", output.name), ArrayD::zeros(wider(&problem, output)));
+            assert!(matches!(by(&misshapen), Error::Shape { port, .. } if port == output.name));
+            let plain = Arrays::from([(output.name.to_owned(), ArrayD::zeros(problem.shape(output)))]);
+            assert!(matches!(by(&plain), Error::Unknown { kind: "cotangent", name, .. } if name == output.name));
+        }
+        let along = |name: &str, shape| {
+            let tangents = Arrays::from([(name.to_owned(), ArrayD::zeros(shape))]);
+            oracle::directional(&problem, &inputs, &tangents).expect_err("a bad tangent")
+        };
+        for port in spec.inputs {
+            let error = along(port.name, wider(&problem, port));
+            assert_eq!(matches!(error, Error::Shape { .. }), problem.has(port), "{error}");
+            let want = oracle::gradients(&problem, &inputs, &cotangents, &[port.name]);
+            let has_gradient = problem.has(port) && port.differentiable;
+            assert_eq!(want.is_ok(), has_gradient, "{}", port.name);
+        }
+        assert!(matches!(along("w", vec![]), Error::Unknown { kind: "input", .. }));
+        let want = oracle::gradients(&problem, &inputs, &cotangents, &["w"]).expect_err("an unknown input");
+        assert!(matches!(want, Error::Unknown { kind: "differentiable input", .. }), "{want}");
+    }
+}
+
+#[test]
+fn shapes_that_pose_no_problem() {
+    for (problem, ..) in questions() {
+        let spec = problem.spec;
+        let infer = |shapes: &_| Problem::infer(spec, problem.attrs.clone(), shapes, None);
+        let good = shapes(&problem);
+        for port in problem.inputs() {
+            let mut other = good.clone();
+            other.insert(port.name.to_owned(), [problem.shape(port), vec![1]].concat());
+            assert!(matches!(infer(&other), Err(Error::Shape { .. })), "{}", port.name);
+            let first = spec.inputs[0].name == port.name;
+            other.insert(port.name.to_owned(), wider(&problem, port));
+            let error = infer(&other).expect_err("shapes that contradict one another");
+            let Error::Shape { port: name, .. } = &error else { panic!("{error}") };
+            // the first input sets the extents, so the second is the one that contradicts
+            assert_eq!(name == port.name, !first, "{error}");
+        }
+        for port in spec.inputs {
+            let mut fewer = good.clone();
+            fewer.remove(port.name);
+            let optional = problem.clone().set("absent", port.name).is_ok();
+            let missing = Err(Error::Missing { op: spec.name, port: port.name.to_owned() });
+            assert_eq!(infer(&fewer) == missing, !optional && problem.has(port), "{}", port.name);
+        }
+        let more = good.into_iter().chain([("w".to_owned(), vec![])]).collect();
+        assert!(matches!(infer(&more), Err(Error::Unknown { kind: "input", .. })));
+    }
+}
+
+#[test]
+fn offsets_that_are_no_packing() {
+    for (problem, ..) in questions() {
+        let spec = problem.spec;
+        let no_states = |shapes: BTreeMap<String, Vec<usize>>| -> BTreeMap<String, Vec<usize>> {
+            shapes.into_iter().filter(|(n, _)| spec.input(n).is_some_and(|p| !p.dims.contains(&Dim::N))).collect()
+        };
+        let infer = |rows: usize, offsets: &[i64]| {
+            let mut problem = problem.clone();
+            problem.sizes.insert(Dim::B, rows);
+            Problem::infer(spec, problem.attrs.clone(), &no_states(shapes(&problem)), Some(offsets))
+        };
+        assert!(infer(1, &[0, 4, 4]).is_ok());
+        for offsets in [&[][..], &[0], &[1, 4], &[0, 3], &[0, 5], &[0, 3, 2, 4], &[0, -1, 4], &[-4, 0]] {
+            let error = infer(1, offsets).expect_err("no packing");
+            let Error::Packing { tokens: 4, got, .. } = &error else { panic!("{error}") };
+            assert_eq!(got, offsets);
+        }
+        assert!(matches!(infer(2, &[0, 4]), Err(Error::Packing { .. })));
+    }
+}
+
+#[test]
+fn extents_beyond_all_memory() {
+    for (problem, ..) in questions() {
+        let spec = problem.spec;
+        for dim in spec.sizes {
+            let mut large = problem.clone();
+            large.sizes.insert(*dim, usize::MAX / 2);
+            assert!(matches!(refusal(&large, &Arrays::new()), Error::Size { .. }), "{large}");
+        }
+        let mut endless = problem;
+        endless.sequences = Some(vec![usize::MAX, 5]);
+        assert!(matches!(refusal(&endless, &Arrays::new()), Error::Packing { .. }), "{endless}");
+    }
+}
+
+#[test]
+fn text_that_does_not_parse() {
+    let mut p = problem("gated_delta_rule", SHAPE);
+    for (key, value) in [("T", "-1"), ("K", "x"), ("scale", "small"), ("qk_l2norm", "1"), ("seqs", "3,4")] {
+        let error = p.set(key, value).expect_err("no such value");
+        assert!(matches!(&error, Error::Attribute { attr, got, .. } if attr == key && got == value), "{error}");
+    }
+    let error = p.set("absent", "q").expect_err("q is required");
+    assert!(matches!(&error, Error::Unknown { kind: "optional input", name, .. } if name == "q"), "{error}");
+    assert_eq!(p.set("D", "3"), Ok(false), "the op has no D");
+    assert_eq!(p, problem("gated_delta_rule", SHAPE), "a refused field changes nothing");
+    assert_eq!((p.set("scale", "0.5"), p.attr("scale")), (Ok(true), Value::Number(0.5)));
+    assert_eq!((p.set("scale", "auto"), p.attrs.len()), (Ok(true), 0));
+}

@@ -1,0 +1,252 @@
+//! What holds of every op in the table, in every variant that its spec allows.
+
+mod agree;
+mod sample;
+mod variants;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use ndarray::{ArrayD, Axis};
+use reference::ops::OPS;
+use reference::oracle;
+use reference::problem::Problem;
+use reference::rounded::Rounding;
+use reference::spec::{Dim, OpSpec, Port};
+use reference::tensor::Arrays;
+
+use agree::{IDENTITY, assert_agree, largest};
+use sample::{Random, problem};
+
+/// Wide enough for matrix products, long enough for errors to add up.
+const LARGER: &str = "B=2,T=40,H=2,HV=2,K=16,V=12,D=8";
+
+fn names<'a>(ports: impl Iterator<Item = &'a Port>) -> Vec<&'static str> {
+    ports.map(|p| p.name).collect()
+}
+
+fn inner(a: &ArrayD<f64>, b: &ArrayD<f64>) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// A direction of length 1.
+fn direction(random: &mut Random, array: &ArrayD<f64>) -> ArrayD<f64> {
+    let u = random.array(array.shape());
+    let length = inner(&u, &u).sqrt();
+    if length > 0.0 { u / length } else { u }
+}
+
+fn along(name: &str, u: &ArrayD<f64>) -> Arrays {
+    Arrays::from([(name.to_owned(), u.clone())])
+}
+
+#[test]
+fn the_table_is_the_directory() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ops");
+    let files: BTreeSet<String> = std::fs::read_dir(folder)
+        .expect("the sources are here")
+        .map(|f| f.expect("a file").path().file_stem().expect("a name").to_string_lossy().into_owned())
+        .filter(|name| name != "mod")
+        .collect();
+    let rows: Vec<_> = OPS.iter().map(|s| s.name.to_owned()).collect();
+    assert_eq!(rows, files.into_iter().collect::<Vec<_>>(), "rows of OPS, in order, and files of ops/");
+}
+
+#[test]
+fn specs_refer_to_what_they_have() {
+    for spec in OPS {
+        let op = spec.name;
+        let ports: Vec<_> = spec.inputs.iter().chain(spec.outputs).collect();
+        assert_eq!(names(ports.iter().copied()).iter().collect::<BTreeSet<_>>().len(), ports.len(), "{op}: twice");
+        for port in &ports {
+            let known = |d: &Dim| *d == Dim::N || spec.sizes.contains(d);
+            assert!(port.dims.iter().all(known), "{op}: a dimension of {}", port.name);
+            assert!(port.domain_if.iter().all(|(flag, _)| spec.attr(flag).is_some()), "{op}: a flag of {}", port.name);
+        }
+        for state in spec.states {
+            let (first, last) = (spec.input(state.initial), spec.output(state.last));
+            assert_eq!(first.map(|p| p.dims), last.map(|p| p.dims), "{op}: {}", state.initial);
+            assert!(first.is_some_and(|p| !OpSpec::per_token(p)), "{op}: {}", state.initial);
+        }
+        for (i, constraint) in spec.constraints.iter().enumerate() {
+            assert_eq!(constraint.label, format!("C{}", i + 1), "{op}");
+        }
+    }
+}
+
+#[test]
+fn the_variants_exercise_every_option() {
+    for spec in OPS {
+        let all = variants::all(spec);
+        assert!(all.iter().any(|p| p.sequences.is_some()) && all.iter().any(|p| p.size(Dim::T) == 0));
+        for attr in spec.attrs {
+            assert!(all.iter().any(|p| p.attrs.contains_key(attr.name)), "{}: {}", spec.name, attr.name);
+        }
+        for port in spec.inputs {
+            assert!(all.iter().any(|p| p.has(port)), "{}: {} is never given", spec.name, port.name);
+        }
+    }
+}
+
+/// Central differences of order eight: their own error is below that of the subtraction.
+fn differences(problem: &Problem, inputs: &Arrays, name: &str, u: &ArrayD<f64>) -> Arrays {
+    const STEP: f64 = 1.0 / 1024.0;
+    const WEIGHTS: [f64; 4] = [4.0 / 5.0, -1.0 / 5.0, 4.0 / 105.0, -1.0 / 280.0];
+    let at = |x: f64| {
+        let mut moved = inputs.clone();
+        moved.insert(name.to_owned(), &inputs[name] + &(u * x));
+        oracle::forward(problem, &moved).expect("a valid question")
+    };
+    let mut slope: Arrays =
+        problem.spec.outputs.iter().map(|p| (p.name.to_owned(), ArrayD::zeros(problem.shape(p)))).collect();
+    for (i, weight) in WEIGHTS.into_iter().enumerate() {
+        let x = STEP * (i + 1) as f64;
+        let (right, left) = (at(x), at(-x));
+        for (output, total) in &mut slope {
+            *total += &((&right[output] - &left[output]) * (weight / STEP));
+        }
+    }
+    slope
+}
+
+#[test]
+fn directional_derivatives_are_central_differences() {
+    for (i, problem) in OPS.iter().flat_map(|s| variants::all(s)).enumerate() {
+        let mut random = Random::new(i as u64);
+        let inputs = random.inputs(&problem);
+        let outputs = oracle::forward(&problem, &inputs).expect("a valid question");
+        for port in problem.inputs() {
+            let u = direction(&mut random, &inputs[port.name]);
+            let exact = oracle::directional(&problem, &inputs, &along(port.name, &u)).expect("a valid question");
+            let found = differences(&problem, &inputs, port.name, &u);
+            for (output, slope) in &exact {
+                let what = format!("{problem}: {output} along {}", port.name);
+                assert_agree(&what, &found[output], slope, largest(&outputs[output]));
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_are_adjoint_to_directional_derivatives() {
+    for (i, problem) in OPS.iter().flat_map(|s| variants::all(s)).enumerate() {
+        let mut random = Random::new(1000 + i as u64);
+        let (inputs, w) = (random.inputs(&problem), random.cotangents(&problem));
+        let want = names(problem.differentiable());
+        let answer = oracle::gradients(&problem, &inputs, &w, &want).expect("a valid question");
+        assert_eq!(answer.outputs, oracle::forward(&problem, &inputs).expect("a valid question"), "{problem}");
+        assert_eq!(answer.gradients.len(), want.len(), "{problem}");
+        for name in want {
+            let u = random.array(inputs[name].shape());
+            let ju = oracle::directional(&problem, &inputs, &along(name, &u)).expect("a valid question");
+            let left: f64 = ju.iter().map(|(output, ju)| inner(ju, &w[&format!("d_{output}")])).sum();
+            let right = inner(&u, &answer.gradients[&format!("d_{name}")]);
+            let close = (left - right).abs() <= IDENTITY * left.abs().max(right.abs());
+            assert!(close, "{problem}: d_{name}: <Ju, w> = {left} but <u, Jᵀw> = {right}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_cotangent_is_zero() {
+    for spec in OPS {
+        let problem = variants::at(spec, LARGER).remove(0);
+        let mut random = Random::new(3);
+        let (inputs, w) = (random.inputs(&problem), random.cotangents(&problem));
+        let want = names(problem.differentiable());
+        let ask = |w: &Arrays| oracle::gradients(&problem, &inputs, w, &want).expect("a valid question").gradients;
+        for output in w.keys() {
+            let (mut zeroed, mut without) = (w.clone(), w.clone());
+            zeroed.insert(output.clone(), ArrayD::zeros(w[output].raw_dim()));
+            without.remove(output);
+            assert_eq!(ask(&zeroed), ask(&without), "{problem}: {output}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_finite_stays_in_its_row() {
+    for spec in OPS {
+        let problem = variants::at(spec, LARGER).remove(0);
+        let mut random = Random::new(4);
+        let (inputs, w) = (random.inputs(&problem), random.cotangents(&problem));
+        let mut poisoned = inputs.clone();
+        for port in problem.inputs() {
+            if let Some(axis) = port.dims.iter().position(|d| matches!(d, Dim::B | Dim::N)) {
+                let all = poisoned.get_mut(port.name).expect("a given input");
+                all.index_axis_mut(Axis(axis), 0).fill(f64::NAN);
+            }
+        }
+        let want: Vec<_> = names(problem.differentiable().filter(|p| matches!(p.dims[0], Dim::B | Dim::N)));
+        let ask = |inputs: &Arrays| oracle::gradients(&problem, inputs, &w, &want).expect("a valid question");
+        let (clean, dirty) = (ask(&inputs), ask(&poisoned));
+        let second = |x: &Arrays| x.values().map(|a| a.index_axis(Axis(0), 1).to_owned()).collect::<Vec<_>>();
+        assert_eq!(second(&clean.outputs), second(&dirty.outputs), "{problem}");
+        assert_eq!(second(&clean.gradients), second(&dirty.gradients), "{problem}");
+        assert!(dirty.outputs["o"].index_axis(Axis(0), 0).iter().all(|x| x.is_nan()), "{problem}");
+    }
+}
+
+fn rms(x: &Arrays, y: &Arrays) -> Vec<f64> {
+    let mean = |a: &ArrayD<f64>| inner(a, a) / a.len() as f64;
+    x.iter().map(|(name, x)| mean(&(x - &y[name])).sqrt()).collect()
+}
+
+/// Outputs and gradients of a rounded run, under one map.
+fn rounded(problem: &Problem, unit_roundoff: f64, seed: u64) -> Arrays {
+    let mut random = Random::new(5);
+    let (inputs, w) = (random.inputs(problem), random.cotangents(problem));
+    let rounding = Rounding { operand: unit_roundoff, accumulate: unit_roundoff, seed };
+    let want = names(problem.differentiable());
+    let answer = oracle::rounded(problem, &inputs, &w, &want, &rounding).expect("a valid question");
+    answer.outputs.into_iter().chain(answer.gradients).collect()
+}
+
+#[test]
+fn rounding_errors_are_proportional_to_the_unit_roundoff() {
+    for problem in OPS.iter().map(|s| variants::at(s, LARGER).remove(0)) {
+        let exact = rounded(&problem, 0.0, 0);
+        let (coarse, fine) = (2f64.powi(-12), 2f64.powi(-20));
+        let errors = |u| rms(&rounded(&problem, u, 1), &exact);
+        for ((name, coarse), fine) in exact.keys().zip(errors(coarse)).zip(errors(fine)) {
+            let ratio = coarse / fine;
+            assert!((128.0..512.0).contains(&ratio), "{problem}: {name}: {coarse} and {fine} for a ratio of 256");
+        }
+        let single = rms(&rounded(&problem, f64::from(f32::EPSILON) / 2.0, 1), &exact);
+        let inputs = Random::new(5).inputs(&problem);
+        let plain = oracle::forward_f32(&problem, &inputs).expect("a valid question");
+        for (name, error) in plain.keys().zip(rms(&plain, &exact)) {
+            let model = single[exact.keys().position(|k| k == name).expect("an output")];
+            assert!(error > 0.0 && error < 4.0 * model, "{problem}: {name}: f32 errs by {error}, modelled {model}");
+        }
+    }
+}
+
+#[test]
+fn answers_depend_on_the_seed_but_not_on_the_number_of_threads() {
+    let on = |threads: usize, ask: &(dyn Fn() -> Arrays + Sync)| {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads").install(ask)
+    };
+    for problem in OPS.iter().map(|s| variants::at(s, LARGER).remove(0)) {
+        let seed = |seed| move |p: &Problem| rounded(p, 1.0 / 256.0, seed);
+        let (one, two) = (seed(1), seed(2));
+        assert_eq!(on(1, &|| one(&problem)), on(3, &|| one(&problem)), "{problem}");
+        assert_ne!(one(&problem)["o"], two(&problem)["o"], "{problem}");
+        let exact = |p: &Problem| rounded(p, 0.0, 0);
+        assert_eq!(on(1, &|| exact(&problem)), on(3, &|| exact(&problem)), "{problem}");
+    }
+}
+
+#[test]
+fn a_problem_is_its_text() {
+    for spec in OPS {
+        for written in variants::all(spec) {
+            let fields: Vec<_> = written.fields().into_iter().map(|(k, v)| format!("{k}={v}")).collect();
+            assert_eq!(problem(spec.name, &fields.join(",")), written);
+            let shapes = written.inputs().map(|p| (p.name.to_owned(), written.shape(p))).collect();
+            let cu_seqlens = written.cu_seqlens();
+            let inferred = Problem::infer(spec, written.attrs.clone(), &shapes, cu_seqlens.as_deref());
+            assert_eq!(inferred.expect("a valid question"), written);
+        }
+    }
+}

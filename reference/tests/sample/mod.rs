@@ -1,0 +1,79 @@
+//! Random questions: numbers from a seed, distributed as each port's domain says.
+
+use ndarray::{ArrayD, Axis, IxDyn};
+use reference::problem::Problem;
+use reference::spec::{Domain, Port};
+use reference::tensor::Arrays;
+
+/// The splitmix64 generator.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// In (0, 1).
+    fn uniform(&mut self) -> f64 {
+        ((self.next() >> 12) as f64 + 0.5) / (1u64 << 52) as f64
+    }
+
+    fn normal(&mut self) -> f64 {
+        let (radius, angle) = (self.uniform(), self.uniform());
+        (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
+    }
+
+    /// Standard normal numbers.
+    pub(crate) fn array(&mut self, shape: &[usize]) -> ArrayD<f64> {
+        ArrayD::from_shape_simple_fn(IxDyn(shape), || self.normal())
+    }
+
+    /// An input as real models produce it.
+    pub(crate) fn input(&mut self, problem: &Problem, port: &Port) -> ArrayD<f64> {
+        let mut array = self.array(&problem.shape(port));
+        match problem.domain(port) {
+            Domain::Normal => {}
+            Domain::UnitKey => {
+                let axis = Axis(array.ndim() - 1);
+                for mut row in array.lanes_mut(axis) {
+                    let norm = row.dot(&row).sqrt();
+                    row /= norm;
+                }
+            }
+            Domain::LogDecay => array.mapv_inplace(|x| -(-x - 1.0).exp().ln_1p()),
+            Domain::Fraction => array.mapv_inplace(|x| 1.0 / (1.0 + (-x).exp())),
+            Domain::LogRate => array.mapv_inplace(|_| (1.0 + 15.0 * self.uniform()).ln()),
+        }
+        array
+    }
+
+    /// Every input that the problem says is given.
+    pub(crate) fn inputs(&mut self, problem: &Problem) -> Arrays {
+        problem.inputs().map(|p| (p.name.to_owned(), self.input(problem, p))).collect()
+    }
+
+    /// A cotangent of every output.
+    pub(crate) fn cotangents(&mut self, problem: &Problem) -> Arrays {
+        let outputs = problem.spec.outputs.iter();
+        outputs.map(|p| (format!("d_{}", p.name), self.array(&problem.shape(p)))).collect()
+    }
+}
+
+/// The problem that these fields describe: `B=2,T=5,absent=h0`. Sizes that the op does not have are left out.
+pub(crate) fn problem(op: &str, fields: &str) -> Problem {
+    let mut problem = Problem::new(reference::spec(op).expect("a row of the table"), &[]);
+    for field in fields.split(',').filter(|f| !f.is_empty()) {
+        let (key, value) = field.split_once('=').expect("key=value");
+        let known = problem.set(key, value).expect("a field that parses");
+        assert!(known || reference::spec::Dim::from_name(key).is_some(), "{op} has no {key}");
+    }
+    problem
+}
