@@ -7,8 +7,8 @@
 //! σ² = (ν₀ σ₀² + Σₖ sₖ²) / (ν₀ + K) + (half a unit in the last place of y* in the answer's type)² / 3
 //!
 //! where `sₖ` is the error of the k-th of [`SAMPLES`] runs of the oracle at [`Rounding`] (operands of matrix products
-//! rounded at random to the storage type, other arithmetic to `f32`, log decays shifted as a cumulative sum of 64 terms
-//! in `f32` would shift them), σ₀² is the mean of s² in the element's neighbourhood (its row or sequence, its head, 16
+//! rounded at random to the storage type, also those that it holds, as kernels fold decays into them; other arithmetic
+//! rounded to `f32`; log decays shifted as a cumulative sum of 64 terms in `f32` would shift them), σ₀² is the mean of s² in the element's neighbourhood (its row or sequence, its head, 16
 //! tokens), ν₀ = [`PRIOR`], and the last term is the variance of rounding the answer. With z = (ŷ − y*) / σ the
 //! statistics are the root mean square and the largest |z| of each output and each gradient.
 //!

@@ -7,7 +7,7 @@ use ndarray::{ArrayD, Axis};
 use reference::error::Error;
 use reference::oracle;
 use reference::problem::Problem;
-use reference::spec::{Dim, Domain, Port};
+use reference::spec::{Dim, Domain, OpSpec, Port, Precision};
 use reference::tensor::{Arrays, DType, Tensor, Tensors};
 
 use crate::case::Case;
@@ -69,7 +69,11 @@ impl Truth {
             let truth = oracle::gradients(&self.problem, &inputs, &seeds, &want)?.gradients;
             let sample = |k| {
                 let inputs = self.shifted(&inputs, k);
-                let rounding = rounding(self.dtype, k);
+                let (rounding, mut seeds) = (rounding(self.dtype, k), seeds.clone());
+                for port in self.problem.spec.outputs {
+                    let name = format!("d_{}", port.name);
+                    seeds.entry(name.clone()).and_modify(|d| self.scaled(port, &name, k, d));
+                }
                 Ok(oracle::rounded(&self.problem, &inputs, &seeds, &want, &rounding)?.gradients)
             };
             self.standards(truth, &(0..SAMPLES).map(sample).collect::<Result<Vec<_>, Error>>()?)
@@ -102,23 +106,45 @@ impl Truth {
         Ok(truth.into_iter().filter_map(make).collect())
     }
 
-    /// The inputs with log decays as a cumulative sum in `f32` would leave them: the sum's error at one token minus
-    /// that at the token before. A decay that all tokens share is rounded once, in the same direction for all of them.
+    /// The inputs as kernels may use them in one sample.
     fn shifted(&self, inputs: &Arrays, sample: u64) -> Arrays {
         let mut shifted = inputs.clone();
-        for port in self.problem.inputs().filter(|p| self.problem.domain(p) == Domain::LogDecay) {
-            let Some(g) = shifted.get_mut(port.name) else { continue };
-            let key = Key::new(&format!("cumulative sum {sample} {}", port.name));
-            let Some(axis) = port.dims.iter().position(|&d| d == Dim::T) else {
-                let u = DType::F32.unit_roundoff();
-                g.iter_mut().enumerate().for_each(|(i, g)| *g += u * (1.0 + g.abs()) * key.signed(i as u64));
-                continue;
-            };
-            for (i, mut lane) in g.lanes_mut(Axis(axis)).into_iter().enumerate() {
-                self.shift(&mut lane, &key, i as u64);
+        for port in self.problem.inputs() {
+            let Some(array) = shifted.get_mut(port.name) else { continue };
+            if self.problem.domain(port) == Domain::LogDecay {
+                self.summed(port, sample, array);
+            } else {
+                self.scaled(port, port.name, sample, array);
             }
         }
         shifted
+    }
+
+    /// Operands of matrix products as they are after a decay, a norm or a write strength was folded into them: rounded
+    /// to the storage type once more, although the type holds what came in.
+    fn scaled(&self, port: &Port, name: &str, sample: u64, array: &mut ArrayD<f64>) {
+        let operand = OpSpec::per_token(port) && matches!(port.dims.last(), Some(Dim::K | Dim::V));
+        if operand && port.precision == Precision::Storage {
+            let (key, u) = (Key::new(&format!("operand {sample} {name}")), rounding(self.dtype, sample).operand);
+            array.iter_mut().enumerate().for_each(|(i, x)| *x *= 1.0 + u * key.signed(i as u64));
+        }
+    }
+
+    /// Log decays as a cumulative sum in `f32` would leave them: the sum's error at one token minus that at the token
+    /// before. A decay that all tokens share is rounded once, in the same direction for all of them.
+    fn summed(&self, port: &Port, sample: u64, g: &mut ArrayD<f64>) {
+        let key = Key::new(&format!("cumulative sum {sample} {}", port.name));
+        match port.dims.iter().position(|&d| d == Dim::T) {
+            Some(axis) => {
+                for (i, mut lane) in g.lanes_mut(Axis(axis)).into_iter().enumerate() {
+                    self.shift(&mut lane, &key, i as u64);
+                }
+            }
+            None => {
+                let u = DType::F32.unit_roundoff();
+                g.iter_mut().enumerate().for_each(|(i, g)| *g += u * (1.0 + g.abs()) * key.signed(i as u64));
+            }
+        }
     }
 
     fn shift(&self, lane: &mut ndarray::ArrayViewMut1<'_, f64>, key: &Key, stream: u64) {

@@ -103,6 +103,7 @@ pub(crate) fn simple_gla(target: Target, scalar: Scalar, width: usize) -> GlaSha
 
 pub(crate) fn gated_delta_rule(target: Target, scalar: Scalar, width: usize) -> Shape {
     match (target, scalar, width) {
+        (Target::Cuda, Scalar::F32, 256) => shape(16, 32),
         (Target::Cuda, Scalar::F32, _) => shape(32, 32),
         (Target::Cuda, _, 256) => shape(32, 64),
         (Target::Cuda, ..) => shape(64, 64),

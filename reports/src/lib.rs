@@ -5,4 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod record;
+pub mod render;
+pub mod summary;
+pub mod support;
 pub mod verdict;

@@ -133,7 +133,7 @@ impl<'a> Work<'a> {
                     if let Some(axis) = self.token_axis(self.input(name)) {
                         part.slice_axis_inplace(Axis(axis), span(segment));
                     }
-                    part.assign(&gradient);
+                    part += &gradient;
                 }
             }
         }

@@ -1,0 +1,160 @@
+//! The support table: what was verified where, and never more than the records hold.
+
+use std::fmt::Write as _;
+
+use crate::record::Run;
+use crate::summary::Summary;
+use crate::verdict::Verdict;
+
+/// One op of the table.
+#[derive(Debug, Clone)]
+pub struct SupportRow {
+    /// Op.
+    pub op: String,
+    /// The recurrence in a line.
+    pub summary: String,
+}
+
+/// Where the table stands in a document.
+const MARKS: [&str; 2] = ["<!-- support:begin -->", "<!-- support:end -->"];
+
+/// Suites, the largest first: a record of a larger suite says more.
+const SUITES: [&str; 3] = ["soak", "full", "smoke"];
+
+/// A document without the marks between which the table stands.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the document has no lines {begin:?} and {end:?}, in this order")]
+pub struct NoMarks {
+    begin: &'static str,
+    end: &'static str,
+}
+
+/// The table in Markdown: a row for each op, a column for each candidate that the records name.
+///
+/// `kernels` is the hash of the kernel sources in the tree. A candidate with kernels of ours is *verified* only for
+/// that very hash, else *stale*; a foreign candidate is reported as it was judged.
+#[must_use]
+pub fn support_table(ops: &[SupportRow], runs: &[Run], kernels: &str) -> String {
+    let mut candidates: Vec<&str> = Vec::new();
+    for run in runs.iter().filter(|r| !r.judged.is_empty()) {
+        if !candidates.contains(&run.candidate.name.as_str()) {
+            candidates.push(&run.candidate.name);
+        }
+    }
+    candidates.sort_by_key(|name| (["cpu", "cuda", "hip"].iter().position(|n| n == name).unwrap_or(9), *name));
+    let mut table = String::from("| op |");
+    for name in &candidates {
+        let _ = write!(table, " {name} |");
+    }
+    table.push_str("\n|---|");
+    table.push_str(&"---|".repeat(candidates.len()));
+    table.push('\n');
+    for row in ops {
+        let _ = write!(table, "| `{}`<br>{} |", row.op, row.summary.replace('|', "\\|"));
+        for name in &candidates {
+            let _ = write!(table, " {} |", cell(&row.op, name, runs, kernels));
+        }
+        table.push('\n');
+    }
+    table
+}
+
+fn cell(op: &str, candidate: &str, runs: &[Run], kernels: &str) -> String {
+    let mine = |run: &&Run| run.candidate.name == candidate;
+    for suite in SUITES {
+        // the newest record of the largest suite speaks
+        let latest = runs
+            .iter()
+            .filter(mine)
+            .filter_map(|run| Some((run, tally(run, op, suite)?)))
+            .max_by(|(a, _), (b, _)| a.environment.date.cmp(&b.environment.date));
+        let Some((run, tally)) = latest else { continue };
+        let place = format!("{}, {suite}, {}", run.candidate.device, run.environment.date);
+        return match &run.candidate.kernels {
+            Some(hash) if hash != kernels => format!("stale ({place})"),
+            Some(_) if tally.as_expected() && tally.waived == 0 => format!("verified ({place})"),
+            _ if tally.as_expected() && tally.waived == 0 => format!("passed ({place})"),
+            _ => format!("{} passed, {} failed, {} skipped ({place})", tally.passed, tally.failed, tally.skipped()),
+        };
+    }
+    "–".to_owned()
+}
+
+/// The counts of one op in one suite; `None` when the run judged none of it, or passed nothing.
+fn tally(run: &Run, op: &str, suite: &str) -> Option<Summary> {
+    let mut cases = run.judged.iter().filter(|j| j.op == op && j.suite == suite).peekable();
+    cases.peek()?;
+    let counts = cases.fold(Summary::default(), Summary::with);
+    (counts.passed + counts.failed > 0).then_some(counts)
+}
+
+/// The document with the table between its marks.
+///
+/// # Errors
+/// [`NoMarks`].
+pub fn splice(document: &str, table: &str) -> Result<String, NoMarks> {
+    let [begin, end] = MARKS;
+    let none = || NoMarks { begin, end };
+    let start = document.find(begin).ok_or_else(none)? + begin.len();
+    let stop = document.get(start..).and_then(|rest| rest.find(end)).ok_or_else(none)? + start;
+    Ok(format!("{}\n{table}{}", &document[..start], &document[stop..]))
+}
+
+/// A run in which every pass keeps only the statistic closest to its bound: what evidence needs, and no more.
+#[must_use]
+pub fn compact(mut run: Run) -> Run {
+    for judged in &mut run.judged {
+        if let Verdict::Pass { measures } = &mut judged.verdict {
+            measures.sort_by(|a, b| (b.error / b.bound).total_cmp(&(a.error / a.bound)));
+            measures.truncate(1);
+        }
+    }
+    run
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Environment, Expected, Identity, Judged};
+    use crate::verdict::Fault;
+
+    fn run(name: &str, kernels: Option<&str>, verdict: Verdict) -> Run {
+        let [device, version] = ["H200", "1"].map(str::to_owned);
+        let candidate = Identity { name: name.into(), version, device, kernels: kernels.map(str::to_owned) };
+        let environment = Environment { date: "2026-11-24".into(), ..Environment::default() };
+        let [op, case, check, suite, ran] = ["hgrn", "hgrn(T=1)", "forward", "full", ""].map(str::to_owned);
+        let judged = vec![Judged { op, case, check, suite, verdict, expected: Expected::Pass, seconds: 0.0, ran }];
+        Run { candidate, environment, judged, timed: vec![] }
+    }
+
+    fn table(run: Run) -> String {
+        let row = SupportRow { op: "hgrn".into(), summary: "h".into() };
+        support_table(&[row], &[run], "abc")
+    }
+
+    #[test]
+    fn only_the_very_sources_are_verified() {
+        let pass = || Verdict::Pass { measures: vec![] };
+        assert!(table(run("cuda", Some("abc"), pass())).contains("verified (H200, full, 2026-11-24)"));
+        let old = table(run("cuda", Some("def"), pass()));
+        assert!(old.contains("stale") && !old.contains("verified"));
+        assert!(!table(run("fla", None, pass())).contains("verified"));
+    }
+
+    #[test]
+    fn a_failure_or_a_skip_is_never_verified() {
+        let fail = Verdict::Fail { fault: Fault::Hang { seconds: 1.0 }, call: 0 };
+        assert!(table(run("cuda", Some("abc"), fail)).contains("0 passed, 1 failed"));
+        let declined = Verdict::Declined { reason: "no".into() };
+        assert!(!table(run("cuda", Some("abc"), declined)).contains("verified"));
+    }
+
+    #[test]
+    fn the_table_replaces_what_stood_between_the_marks() {
+        let document = "a\n<!-- support:begin -->\nold\n<!-- support:end -->\nz\n";
+        let new = splice(document, "| new |\n").expect("the marks are there");
+        assert_eq!(new, "a\n<!-- support:begin -->\n| new |\n<!-- support:end -->\nz\n");
+        assert_eq!(splice(&new, "| new |\n"), Ok(new.clone()));
+        assert!(splice("nothing", "x").is_err());
+    }
+}
