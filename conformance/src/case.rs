@@ -21,7 +21,7 @@ pub const DTYPES: [DType; 4] = [DType::F64, DType::F32, DType::F16, DType::Bf16]
 /// One point of the input space.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Case {
-    /// Op, extents, attributes, packing, absent inputs.
+    /// Op, extents, attributes, packing, what is absent.
     pub problem: Problem,
     /// Storage type.
     pub dtype: DType,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use reports::record::Run;
+use reports::support::{NoMarks, SupportRow, splice, support_table};
 
 use crate::cli::{LevelName, ListArgs};
 use crate::{report, suite};
@@ -27,9 +28,31 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// A document without a place for the support table.
+    #[error("{path}: {source}")]
+    Marks {
+        /// The document.
+        path: PathBuf,
+        /// Why.
+        source: NoMarks,
+    },
+    /// A document whose support table is not what the records and sources say.
+    #[error("the support table in {path} is not current; run fla-conformance list --support --write {path}")]
+    Outdated {
+        /// The document.
+        path: PathBuf,
+    },
     /// The list is not JSON, which cannot be.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
+}
+
+impl Error {
+    /// 1 for a support table that claims something else than the records, 2 for bad input.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        if matches!(self, Self::Outdated { .. }) { 1 } else { 2 }
+    }
 }
 
 /// `fla-conformance list`.
@@ -87,7 +110,24 @@ fn committed(args: &ListArgs) -> Result<Vec<Run>, Error> {
     Ok(runs)
 }
 
+/// The support table: printed, compared with a document, or put into it.
 fn support(args: &ListArgs) -> Result<ExitCode, Error> {
-    let _ = committed(args)?;
+    let rows: Vec<SupportRow> = reference::ops::OPS
+        .iter()
+        .map(|s| SupportRow { op: s.name.to_owned(), summary: s.summary.to_owned() })
+        .collect();
+    let table = support_table(&rows, &committed(args)?, optimized::kernel_hash());
+    let Some(path) = args.check.as_ref().or(args.write.as_ref()) else {
+        print!("{table}");
+        return Ok(ExitCode::SUCCESS);
+    };
+    let failed = |source| Error::File { path: path.clone(), source };
+    let document = std::fs::read_to_string(path).map_err(failed)?;
+    let current = splice(&document, &table).map_err(|source| Error::Marks { path: path.clone(), source })?;
+    if args.write.is_some() {
+        std::fs::write(path, current).map_err(failed)?;
+    } else if current != document {
+        return Err(Error::Outdated { path: path.clone() });
+    }
     Ok(ExitCode::SUCCESS)
 }

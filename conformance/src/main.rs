@@ -26,7 +26,7 @@ type Refusal = (String, u8);
 
 fn dispatch(command: &Command) -> Result<ExitCode, Refusal> {
     match command {
-        Command::List(args) => list::command(args).map_err(|e| (e.to_string(), 2)),
+        Command::List(args) => list::command(args).map_err(|e| (e.to_string(), e.exit_code())),
         Command::Run(args) => run::command(args).map_err(|e| (e.to_string(), e.exit_code())),
         Command::Replay(args) => replay::command(args).map_err(|e| (e.to_string(), e.exit_code())),
         Command::Bench(args) => bench::command(args).map_err(|e| (e.to_string(), e.exit_code())),

@@ -8,22 +8,28 @@
 //!
 //! where `sₖ` is the error of the k-th of [`SAMPLES`] runs of the oracle at [`Rounding`] (operands of matrix products
 //! rounded at random to the storage type, also those that it holds, as kernels fold decays into them; other arithmetic
-//! rounded to `f32`; log decays shifted as a cumulative sum of 64 terms in `f32` would shift them), σ₀² is the mean of s² in the element's neighbourhood (its row or sequence, its head, 16
-//! tokens), ν₀ = [`PRIOR`], and the last term is the variance of rounding the answer. With z = (ŷ − y*) / σ the
-//! statistics are the root mean square and the largest |z| of each output and each gradient.
+//! rounded to `f32`; states read as operands once a [`CHUNK`], and log decays shifted as a cumulative sum over one in `f32`
+//! would shift them), σ₀² is the mean of s²
+//! in the element's neighbourhood (its row or sequence, its head, [`CHUNK`] tokens), ν₀ = [`PRIOR`], and the last term
+//! is the variance of rounding the answer. Nothing is resolved below the smallest positive number of the storage type, where
+//! operands vanish: it is added to σ. (That matters for `f16` alone, at 6e-8.) With z = (ŷ − y*) / σ the statistics are the
+//! root mean square and the largest |z| of each output and each gradient.
 //!
 //! # Limits
 //! If the errors were independent and normal, `n` of them had a root mean square of at most √(1 + 2√(x/n) + 2x/n) with
 //! x = ln 1/α (Laurent & Massart 2000, lemma 1) and a maximum of at most √(2 ln(2n/α)), with probability 1 − α,
-//! α = [`ALPHA`]. They are neither quite: errors spread through the state. So each sample is also judged against the
+//! α = [`ALPHA`]. They are neither quite: errors spread through the state, so for the root mean square `n` counts the
+//! tokens of a neighbourhood as one, and each sample is also judged against the
 //! others, and the worst held-out value replaces the quantile when it is larger, up to [`HELD_OUT_CAP`] times it. The
-//! limit is [`FREEDOM`] times that: an implementation may order its sums as it likes and round at places of its own.
+//! limit is [`FREEDOM`] times that: an implementation may order its sums as it likes and round at places of its own. For
+//! the maximum it is [`TAIL`] times: σ is itself an estimate from few runs, and an implementation that treats a chunk at
+//! once commits the errors of the chunk's largest terms, which the recurrence has shrunk by the next token.
 //!
 //! An element whose truth and whose floor are zero must be zero. A case whose floor exceeds [`cap`] relative to the
 //! truth, or a gradient's [`GRADIENT_CAP`], is not judged: it could not fail.
 
 use ndarray::{ArrayD, Dimension, Zip};
-use reference::rounded::Rounding;
+use reference::rounded::{CHUNK, Rounding};
 use reference::spec::Dim;
 use reference::tensor::{DType, Tensor};
 use reports::verdict::Fault;
@@ -41,17 +47,14 @@ pub const ALPHA: f64 = 1e-6;
 /// What an implementation's own choice of order and of rounding places may cost.
 pub const FREEDOM: f64 = 1.5;
 
+/// The same for single elements.
+pub const TAIL: f64 = 2.0;
+
 /// How much more than the quantile a held-out sample may grant.
 pub const HELD_OUT_CAP: f64 = 2.0;
 
 /// Largest floor, relative to the truth, of a gradient that is judged.
 pub const GRADIENT_CAP: f64 = 1.0 / 8.0;
-
-/// Tokens that share a neighbourhood.
-const NEIGHBOURS: usize = 16;
-
-/// Tokens over which kernels sum log decays.
-pub const CUMULATED: usize = 64;
 
 /// Largest floor, relative to the truth, of an output that is judged.
 #[must_use]
@@ -64,12 +67,17 @@ pub fn cap(storage: DType) -> f64 {
     }
 }
 
-/// The rounding that a storage type declares; `f64` is sampled as `f32` and scaled by [`scale`], as errors are linear
-/// in the unit roundoff.
+/// The rounding that a storage type declares. Products of `f32` may be sums of products of shorter halves, which keep 22 of
+/// its 24 bits at worst: its operands count as twice as coarse. `f64` is sampled as `f32` and scaled by [`scale`], as
+/// errors are linear in the unit roundoff.
 #[must_use]
 pub fn rounding(storage: DType, sample: u64) -> Rounding {
     let accumulate = DType::F32.unit_roundoff();
-    let operand = if storage == DType::F64 { accumulate } else { storage.unit_roundoff() };
+    let operand = match storage {
+        DType::F64 => accumulate,
+        DType::F32 => 2.0 * accumulate,
+        _ => storage.unit_roundoff(),
+    };
     Rounding { operand, accumulate, seed: sample + 1 }
 }
 
@@ -89,6 +97,8 @@ pub struct Standard {
     pub port: String,
     /// Symbolic shape.
     pub dims: &'static [Dim],
+    /// Element type of a right answer.
+    pub dtype: DType,
     /// The exact answer.
     pub truth: ArrayD<f64>,
     /// The scale of each element's error.
@@ -122,8 +132,7 @@ impl Standard {
         let rounding = truth.mapv(|y| half_ulp(subject.dtype, y).powi(2) / 3.0);
         let all: Vec<&ArrayD<f64>> = errors.iter().collect();
         let sigma = floor(&all, subject.dims, &rounding);
-        let n = truth.len().max(1) as f64;
-        let (mut rms, mut max) = quantiles(n);
+        let (mut rms, mut max) = quantiles(units(subject.dims, truth.shape()), truth.len());
         let (rms_cap, max_cap) = (HELD_OUT_CAP * rms, HELD_OUT_CAP * max);
         for (k, error) in errors.iter().enumerate() {
             let others: Vec<_> = errors.iter().enumerate().filter(|(j, _)| *j != k).map(|(_, e)| e).collect();
@@ -134,14 +143,17 @@ impl Standard {
             max = max.max(z.iter().copied().filter(|z| z.is_finite()).fold(0.0, f64::max)).min(max_cap);
         }
         let doubt = doubt(subject, &truth, &sigma);
-        let (rms_bound, max_bound) = (FREEDOM * rms, FREEDOM * max);
-        Self { port: subject.port.to_owned(), dims: subject.dims, truth, sigma, rms_bound, max_bound, doubt }
+        let least = subject.storage.smallest();
+        let sigma = sigma.mapv(|s| if s > 0.0 { s.hypot(least) } else { s });
+        let (rms_bound, max_bound) = (FREEDOM * rms, TAIL * max);
+        let Subject { dims, dtype, .. } = subject;
+        Self { port: subject.port.to_owned(), dims, dtype, truth, sigma, rms_bound, max_bound, doubt }
     }
 
-    /// Whether a candidate that answers zeros would be right: there is nothing, or nothing but zeros.
+    /// Whether a candidate that answers zeros would be right: there is nothing, or nothing that the answer's type holds.
     #[must_use]
     pub fn is_trivial(&self) -> bool {
-        self.truth.iter().all(|&y| y == 0.0)
+        vanishes(self.dtype, &self.truth)
     }
 
     /// Measures an answer.
@@ -232,10 +244,18 @@ fn excess(m: &Measure) -> f64 {
     if m.error.is_nan() { f64::INFINITY } else { m.error / m.bound }
 }
 
-/// Limits for `n` independent normal errors, root mean square and maximum.
-fn quantiles(n: f64) -> (f64, f64) {
-    let x = (1.0 / ALPHA).ln();
-    ((1.0 + 2.0 * (x / n).sqrt() + 2.0 * x / n).sqrt(), (2.0 * (2.0 * n / ALPHA).ln()).sqrt())
+/// Limits for the root mean square of as many independent normal errors as there are `units`, and for the maximum of all
+/// `elements`.
+fn quantiles(units: usize, elements: usize) -> (f64, f64) {
+    let (x, n) = ((1.0 / ALPHA).ln(), units.max(1) as f64);
+    let tail = (2.0 * elements.max(1) as f64 / ALPHA).ln();
+    ((1.0 + 2.0 * (x / n).sqrt() + 2.0 * x / n).sqrt(), (2.0 * tail).sqrt())
+}
+
+/// Errors that may differ: the state carries one error through all tokens of a neighbourhood.
+fn units(dims: &[Dim], shape: &[usize]) -> usize {
+    let extent = |(dim, &extent): (&Dim, &usize)| if *dim == Dim::T { extent.div_ceil(CHUNK) } else { extent };
+    dims.iter().zip(shape).map(extent).product()
 }
 
 /// |error| in units of σ; where σ is zero any error is infinite.
@@ -258,12 +278,21 @@ fn half_ulp(dtype: DType, y: f64) -> f64 {
         return 0.0;
     }
     let power = f64::from_bits(y.abs().to_bits() & 0x7ff0_0000_0000_0000);
-    let smallest = match dtype {
-        DType::F16 => f64::from(2.0f32.powi(-25)),
+    (dtype.unit_roundoff() * power).max(lost(dtype))
+}
+
+/// What may become zero in an answer of this type.
+fn lost(dtype: DType) -> f64 {
+    match dtype {
+        DType::F16 => DType::F16.smallest() / 2.0,
         DType::F64 | DType::I64 => f64::MIN_POSITIVE,
         DType::F32 | DType::Bf16 => f64::from(f32::MIN_POSITIVE),
-    };
-    (dtype.unit_roundoff() * power).max(smallest)
+    }
+}
+
+/// Whether zeros are the right answer in this type.
+fn vanishes(dtype: DType, truth: &ArrayD<f64>) -> bool {
+    truth.iter().all(|y| y.abs() <= lost(dtype))
 }
 
 /// σ of every element.
@@ -288,7 +317,7 @@ fn floor(errors: &[&ArrayD<f64>], dims: &[Dim], rounding: &ArrayD<f64>) -> Array
     sigma
 }
 
-/// Neighbourhoods: one for each row or sequence, head, and [`NEIGHBOURS`] tokens; a tensor that would fall into single
+/// Neighbourhoods: one for each row or sequence, head, and [`CHUNK`] tokens; a tensor that would fall into single
 /// elements is one neighbourhood.
 struct Groups {
     /// For each axis: elements that share a group, and the number of groups.
@@ -299,7 +328,7 @@ impl Groups {
     fn new(dims: &[Dim], shape: &[usize]) -> Self {
         let pooled = dims.iter().any(|d| matches!(d, Dim::T | Dim::K | Dim::V | Dim::D));
         let axis = |(dim, &extent): (&Dim, &usize)| match dim {
-            Dim::T => (NEIGHBOURS, extent.div_ceil(NEIGHBOURS)),
+            Dim::T => (CHUNK, extent.div_ceil(CHUNK)),
             Dim::B | Dim::N | Dim::H | Dim::HV if pooled => (1, extent),
             _ => (extent.max(1), 1),
         };
@@ -325,7 +354,7 @@ fn doubt(subject: Subject<'_>, truth: &ArrayD<f64>, sigma: &ArrayD<f64>) -> Opti
     let signal = root_mean_square(truth.iter().copied());
     let noise = root_mean_square(sigma.iter().copied());
     let cap = if port.starts_with("d_") { GRADIENT_CAP } else { cap(storage) };
-    if noise <= cap * signal {
+    if noise <= cap * signal || vanishes(dtype, truth) {
         return None;
     }
     Some(format!("the rounding floor of {port} is {:.2e} of its truth, the cap is {cap:.2e}", noise / signal))

@@ -101,7 +101,7 @@ pub fn inputs(case: &Case) -> Tensors {
     case.problem.inputs().map(|port| (port.name.to_owned(), input(case, port))).collect()
 }
 
-/// Random cotangents `d_<output>` of both signs for every output that takes one.
+/// Random cotangents `d_<output>` of both signs for every output that is asked for and takes one.
 #[must_use]
 pub fn cotangents(case: &Case) -> Tensors {
     let draw = |port: &Port| {
@@ -109,7 +109,7 @@ pub fn cotangents(case: &Case) -> Tensors {
         let key = Key::new(&format!("{} {name}", seeded(case)));
         (name, normals(key, &case.problem.shape(port), Problem::dtype(port, case.dtype)))
     };
-    case.problem.spec.outputs.iter().filter(|p| p.differentiable).map(draw).collect()
+    case.problem.outputs().filter(|p| p.differentiable).map(draw).collect()
 }
 
 /// Finite numbers of another seed in the shape of `like`, to put where they must not matter.

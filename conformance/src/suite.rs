@@ -171,6 +171,8 @@ fn single<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item =
     for packing in recipe.packings {
         changes.push(Box::new(move |case| pack(case, packing)));
     }
+    // neither started from a state nor asked for one: what training does, and all that some kernels can
+    changes.push(Box::new(|case| case.problem.absent.extend(spec.states.iter().flat_map(|s| [s.initial, s.last]))));
     let count = changes.len();
     (0..recipe.seeds as usize).flat_map(move |seed| {
         let offset = recipe.walk + seed * count;
@@ -279,6 +281,7 @@ mod tests {
             for profile in Profile::ALL.into_iter().filter(|p| p.concerns(spec)) {
                 meets(profile.name(), &|c| c.profile == profile);
             }
+            meets("no state", &|c| spec.states.iter().all(|s| c.problem.absent.contains(s.last)));
             meets("an empty sequence", &|c| c.problem.sequences.as_ref().is_some_and(|s| s.contains(&0)));
             meets("several rows", &|c| c.problem.size(Dim::B) > 1);
             meets("a ragged length", &|c| c.problem.size(Dim::T) > 64 && !c.problem.size(Dim::T).is_multiple_of(16));

@@ -7,11 +7,12 @@ use ndarray::{ArrayD, Axis};
 use reference::error::Error;
 use reference::oracle;
 use reference::problem::Problem;
+use reference::rounded::CHUNK;
 use reference::spec::{Dim, Domain, OpSpec, Port, Precision};
 use reference::tensor::{Arrays, DType, Tensor, Tensors};
 
 use crate::case::Case;
-use crate::measure::{CUMULATED, SAMPLES, Standard, Subject, rounding};
+use crate::measure::{SAMPLES, Standard, Subject, rounding};
 use crate::sample::{self, Key};
 
 /// Standards by port.
@@ -49,7 +50,8 @@ impl Truth {
     pub fn outputs(&self) -> Result<Arc<Standards>, Error> {
         self.cached(Vec::new(), || {
             let inputs = widen(&self.inputs);
-            let truth = oracle::forward(&self.problem, &inputs)?;
+            let mut truth = oracle::forward(&self.problem, &inputs)?;
+            truth.retain(|name, _| self.problem.outputs().any(|p| p.name == name));
             let sample = |k| {
                 let inputs = self.shifted(&inputs, k);
                 Ok(oracle::rounded(&self.problem, &inputs, &Arrays::new(), &[], &rounding(self.dtype, k))?.outputs)
@@ -155,7 +157,7 @@ impl Truth {
             let (mut sum, mut before) = (0.0f64, 0.0);
             for step in 0..length {
                 let t = if self.problem.reversed() { start + length - 1 - step } else { start + step };
-                if step % CUMULATED == 0 {
+                if step.is_multiple_of(CHUNK) {
                     (sum, before) = (0.0, 0.0);
                 }
                 sum += lane[t];

@@ -39,7 +39,10 @@ TRITON = (
 )
 # results that a form does not give
 WITHOUT = {"parallel": ("ht",)}
-FINDINGS = {}
+FINDINGS = {
+    "ragged-chunk-f32": "f32 is multiplied in TF32 on Hopper",
+    "ragged-parallel-f32": "parallel_simple_gla sums gates over the whole sequence",
+}
 
 
 def naive(q, k, v, *, g, g_gamma, h0, cu_seqlens, scale, reverse):

@@ -91,7 +91,6 @@ class Provenance:
     precision: str
     command: str
     note: str = ""
-    finding: str = ""
 
 
 def make(case, dtype, provenance, without=(), device=None):
@@ -119,8 +118,6 @@ def make(case, dtype, provenance, without=(), device=None):
         "command": provenance.command,
         "note": "; ".join(n for n in (case.note, provenance.note) if n),
     }
-    if provenance.finding:
-        fields["finding"] = provenance.finding
     return encode(Message("done", fields, call.tensors | reply.tensors))
 
 

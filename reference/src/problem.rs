@@ -17,7 +17,7 @@ pub struct Problem {
     pub attrs: Attrs,
     /// Lengths of the packed sequences; `None` for an ordinary batch.
     pub sequences: Option<Vec<usize>>,
-    /// Optional inputs that are not given.
+    /// Optional inputs that are not given, and final states that are not asked for.
     pub absent: BTreeSet<&'static str>,
 }
 
@@ -100,6 +100,11 @@ impl Problem {
     /// The inputs that are given, in the spec's order.
     pub fn inputs(&self) -> impl Iterator<Item = &'static Port> + '_ {
         self.spec.inputs.iter().filter(|p| self.has(p))
+    }
+
+    /// The outputs that are asked for, in the spec's order.
+    pub fn outputs(&self) -> impl Iterator<Item = &'static Port> + '_ {
+        self.spec.outputs.iter().filter(|p| !self.absent.contains(p.name))
     }
 
     /// The given inputs that have gradients.

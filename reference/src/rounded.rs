@@ -2,7 +2,9 @@
 //!
 //! Operands of matrix products are rounded to the operand type, everything else to the accumulator's, at random and
 //! without bias: up to half a unit in the last place is added before rounding to nearest, so that a number which the
-//! type holds stays as it is. Several runs sample the error of *some* correct implementation at that precision; see
+//! type holds stays as it is. States are rounded as kernels round them that treat [`CHUNK`] tokens at once: what a chunk
+//! reads of the state before it, forwards or backwards, is an operand, and what it makes of that another; what only decays
+//! across the chunk stays in the accumulator. Several runs sample the error of *some* correct implementation at that precision; see
 //! the judge's measure. Values are carried in `f64`.
 
 use std::cell::Cell;
@@ -10,6 +12,9 @@ use std::iter::Sum;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use crate::real::Real;
+
+/// Tokens that kernels treat at once.
+pub const CHUNK: usize = 64;
 
 /// A declared precision and the seed of its random roundings.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,16 +27,23 @@ pub struct Rounding {
     pub seed: u64,
 }
 
+/// The rounding in force on a thread. A seed of zero stands for none.
+const NONE: Rounding = Rounding { operand: 0.0, accumulate: 0.0, seed: 0 };
+
 thread_local! {
-    static CURRENT: Cell<(f64, f64, u64)> = const { Cell::new((0.0, 0.0, 0)) };
+    static CURRENT: Cell<Rounding> = const { Cell::new(NONE) };
+    /// The state of the random numbers, apart because it changes with each of them.
+    static STATE: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Runs `f` on this thread under `rounding`, with a stream of its own for each `unit`.
 pub(crate) fn with<R>(rounding: &Rounding, unit: u64, f: impl FnOnce() -> R) -> R {
-    let state = mix(rounding.seed ^ mix(unit.wrapping_add(1))) | 1;
-    CURRENT.set((rounding.operand, rounding.accumulate, state));
+    let seed = mix(rounding.seed ^ mix(unit.wrapping_add(1))) | 1;
+    CURRENT.set(*rounding);
+    STATE.set(seed);
     let result = f();
-    CURRENT.set((0.0, 0.0, 0));
+    STATE.set(0);
+    CURRENT.set(NONE);
     result
 }
 
@@ -44,30 +56,30 @@ fn mix(mut z: u64) -> u64 {
 
 /// Whether a rounding is in force on this thread.
 pub(crate) fn active() -> bool {
-    CURRENT.get().2 != 0
+    STATE.get() != 0
 }
 
-fn perturb(x: f64, pick: impl FnOnce(f64, f64) -> f64) -> f64 {
-    let (operand, accumulate, mut s) = CURRENT.get();
+/// The rounding in force with the next random number in [-1, 1), or nothing.
+fn next() -> Option<(Rounding, f64)> {
+    let mut s = STATE.get();
     if s == 0 {
-        return x;
+        return None;
     }
     // xorshift64: the quality of these bits matters little, their cost much
     s ^= s << 13;
     s ^= s >> 7;
     s ^= s << 17;
-    CURRENT.set((operand, accumulate, s));
-    let dither = (s >> 11) as f64 * (2.0 / (1u64 << 53) as f64) - 1.0;
-    round(x, pick(operand, accumulate), dither)
+    STATE.set(s);
+    Some((CURRENT.get(), (s >> 11) as f64 * (2.0 / (1u64 << 53) as f64) - 1.0))
 }
 
 /// `x` plus up to half a unit in its last place, rounded to the grid of a type with unit roundoff `u`. A number of
 /// that type is returned as it is.
 fn round(x: f64, u: f64, dither: f64) -> f64 {
-    let exponent = f64::from_bits(x.to_bits() & 0x7ff0_0000_0000_0000);
     if u < FINEST {
         return x;
     }
+    let exponent = f64::from_bits(x.to_bits() & 0x7ff0_0000_0000_0000);
     // adding and subtracting a large number rounds to its grid
     let grid = 1.5 * (1u64 << 53) as f64 * u * exponent;
     let rounded = (x + dither * u * exponent + grid) - grid;
@@ -79,12 +91,17 @@ const FINEST: f64 = 1e-12;
 
 /// `x` as an operand of a matrix product.
 pub(crate) fn operand(x: f64) -> f64 {
-    perturb(x, |u, _| u)
+    next().map_or(x, |(r, dither)| round(x, r.operand, dither))
+}
+
+/// An element of a state as a chunk of tokens reads it and makes operands of what it reads.
+pub(crate) fn read(x: f64) -> f64 {
+    operand(next().map_or(x, |(r, dither)| x * (1.0 + r.operand * dither)))
 }
 
 /// `x` as the result of elementwise arithmetic.
 pub(crate) fn accumulated(x: f64) -> f64 {
-    perturb(x, |_, u| u)
+    next().map_or(x, |(r, dither)| round(x, r.accumulate, dither))
 }
 
 /// A number whose arithmetic rounds; see the module documentation.

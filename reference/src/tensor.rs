@@ -77,6 +77,18 @@ impl DType {
         }
     }
 
+    /// Smallest positive value: the spacing of the numbers below the normal range. Zero for integers.
+    #[must_use]
+    pub fn smallest(self) -> f64 {
+        match self {
+            Self::F64 => f64::from_bits(1),
+            Self::F32 => f64::from(f32::from_bits(1)),
+            Self::F16 => f16::from_bits(1).to_f64(),
+            Self::Bf16 => bf16::from_bits(1).to_f64(),
+            Self::I64 => 0.0,
+        }
+    }
+
     /// Largest finite value.
     #[must_use]
     pub fn max(self) -> f64 {

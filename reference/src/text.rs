@@ -4,10 +4,10 @@ use std::fmt;
 
 use crate::error::Error;
 use crate::problem::Problem;
-use crate::spec::{Dim, Presence, Value};
+use crate::spec::{Dim, Port, Presence, Value};
 
 impl Problem {
-    /// The fields of the problem's text in their canonical order: sizes, attributes, packing, absent inputs.
+    /// The fields of the problem's text in their canonical order: sizes, attributes, packing, what is absent.
     #[must_use]
     pub fn fields(&self) -> Vec<(String, String)> {
         let mut fields = Vec::new();
@@ -31,7 +31,7 @@ impl Problem {
     /// Sets one field from its text; `Ok(false)` when the key is not one of a problem's.
     ///
     /// # Errors
-    /// A value that does not parse, an absent input that does not exist or is required.
+    /// A value that does not parse, something absent that does not exist or is required.
     pub fn set(&mut self, key: &str, value: &str) -> Result<bool, Error> {
         let op = self.spec.name;
         let bad = |expected| Error::Attribute { op, attr: key.to_owned(), expected, got: value.to_owned() };
@@ -54,7 +54,7 @@ impl Problem {
             self.sequences = Some(lengths.map_err(|_| bad("lengths joined by +"))?);
         } else if key == "absent" {
             for name in value.split('+') {
-                self.drop_input(name)?;
+                self.leave_out(name)?;
             }
         } else {
             return Ok(false);
@@ -62,15 +62,16 @@ impl Problem {
         Ok(true)
     }
 
-    fn drop_input(&mut self, name: &str) -> Result<(), Error> {
-        let optional = |p: &&_| matches!(p, Presence::OrZero | Presence::OrZeroWith(_));
-        let mut candidates = self.spec.inputs.iter().filter(|p| optional(&&p.presence));
-        if let Some(port) = candidates.clone().find(|p| p.name == name) {
-            self.absent.insert(port.name);
+    fn leave_out(&mut self, name: &str) -> Result<(), Error> {
+        let optional = |p: &&Port| matches!(p.presence, Presence::OrZero | Presence::OrZeroWith(_));
+        let inputs = self.spec.inputs.iter().filter(optional).map(|p| p.name);
+        let optional: Vec<&'static str> = inputs.chain(self.spec.states.iter().map(|s| s.last)).collect();
+        if let Some(name) = optional.iter().find(|&&n| n == name) {
+            self.absent.insert(name);
             return Ok(());
         }
-        let expected = candidates.by_ref().map(|p| p.name).collect::<Vec<_>>().join(", ");
-        Err(Error::Unknown { op: self.spec.name.into(), kind: "optional input", name: name.to_owned(), expected })
+        let (kind, expected) = ("optional input or final state", optional.join(", "));
+        Err(Error::Unknown { op: self.spec.name.into(), kind, name: name.to_owned(), expected })
     }
 }
 

@@ -203,7 +203,10 @@ fn text_that_does_not_parse() {
         assert!(matches!(&error, Error::Attribute { attr, got, .. } if attr == key && got == value), "{error}");
     }
     let error = p.set("absent", "q").expect_err("q is required");
-    assert!(matches!(&error, Error::Unknown { kind: "optional input", name, .. } if name == "q"), "{error}");
+    assert!(
+        matches!(&error, Error::Unknown { kind: "optional input or final state", name, .. } if name == "q"),
+        "{error}"
+    );
     assert_eq!(p.set("D", "3"), Ok(false), "the op has no D");
     assert_eq!(p, problem("gated_delta_rule", SHAPE), "a refused field changes nothing");
     assert_eq!((p.set("scale", "0.5"), p.attr("scale")), (Ok(true), Value::Number(0.5)));

@@ -52,7 +52,7 @@ fn case(spec: &'static OpSpec, extents: &Extents, dtype: DType) -> Option<Case> 
     };
     let sizes: Vec<_> = spec.sizes.iter().map(|&d| (d, size(d))).collect();
     let mut problem = Problem::new(spec, &sizes);
-    problem.absent = spec.states.iter().map(|s| s.initial).collect();
+    problem.absent = spec.states.iter().flat_map(|s| [s.initial, s.last]).collect();
     make_valid(&mut problem);
     Some(Case { problem, dtype, profile: Profile::Typical, seed: 0 })
 }

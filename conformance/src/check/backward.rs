@@ -1,10 +1,11 @@
 //! Gradients are as close to the truth as the declared precision allows, each by itself.
 //!
 //! Cotangents are random on every output. One case in three also asks with a cotangent on the tokens' outputs alone,
-//! one in three on the final states alone: a missing cotangent is zero.
+//! one in three on the final states alone: a missing cotangent is zero. Not the latter in `f16`, whose range ends where
+//! gradients are that have decayed from a final state over many tokens, so that nothing could be judged.
 
 use reference::spec::OpSpec;
-use reference::tensor::Tensors;
+use reference::tensor::{DType, Tensors};
 
 use super::{Call, Check, anyone, verdicts};
 use crate::case::Case;
@@ -37,7 +38,7 @@ fn variants(case: &Case, truth: &Truth) -> Vec<Tensors> {
     };
     let extra = match case.seed % 3 {
         1 => only(true),
-        2 => only(false),
+        2 if case.dtype != DType::F16 => only(false),
         _ => Tensors::new(),
     };
     if !extra.is_empty() && extra.len() < truth.cotangents.len() {

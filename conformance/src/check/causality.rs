@@ -59,7 +59,7 @@ fn replaced(case: &Case, truth: &Truth, name: &str, tensor: &Tensor) -> Tensor {
 
 fn judge(trial: &Trial<'_>) -> Result<Verdict, Error> {
     let [a, b] = trial.answers else { return Ok(verdicts::malformed("two answers".into(), 0)) };
-    for port in trial.case.problem.spec.outputs.iter().filter(|p| OpSpec::per_token(p)) {
+    for port in trial.case.problem.outputs().filter(|&p| OpSpec::per_token(p)) {
         let Some(axis) = cut::axis(port, Dim::T) else { continue };
         let pick = |tensors: &Tensors, r: &Range<usize>| Some(tensors.get(port.name)?.narrow(axis, r.clone()));
         for range in earlier(trial.case) {

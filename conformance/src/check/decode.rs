@@ -14,10 +14,7 @@ const DECODED: usize = 8;
 pub(super) static CHECK: Check = Check {
     name: "decode",
     summary: "the last tokens one at a time through the state give the outputs of the whole sequence",
-    applies: |case| {
-        let p = &case.problem;
-        !p.spec.states.is_empty() && p.sequences.is_none() && p.size(Dim::T) > 1
-    },
+    applies: super::resumable,
     needs: anyone,
     plan: |case, truth| {
         let mut calls: Vec<Call> = Vec::new();

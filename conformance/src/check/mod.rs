@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 
 use reference::error::Error;
 use reference::problem::Problem;
+use reference::spec::Dim;
 use reference::tensor::{DType, Tensor, Tensors};
 use reports::verdict::Verdict;
 
@@ -166,9 +167,9 @@ fn values(tensors: &Tensors) -> BTreeMap<String, Source> {
     tensors.iter().map(|(name, t)| (name.clone(), Source::Value(t.clone()))).collect()
 }
 
-/// The names of every output.
+/// The names of every output that is asked for.
 fn outputs(problem: &Problem) -> Vec<String> {
-    problem.spec.outputs.iter().map(|p| p.name.to_owned()).collect()
+    problem.outputs().map(|p| p.name.to_owned()).collect()
 }
 
 /// The names of every gradient.
@@ -186,8 +187,15 @@ fn always(_: &Case) -> bool {
     true
 }
 
+/// Whether a call can go on where another has ended.
+fn resumable(case: &Case) -> bool {
+    let p = &case.problem;
+    let known = |s: &reference::spec::State| !p.absent.contains(s.last);
+    !p.spec.states.is_empty() && p.spec.states.iter().all(known) && p.sequences.is_none() && p.size(Dim::T) > 1
+}
+
 fn has_tokens(case: &Case) -> bool {
-    case.problem.size(reference::spec::Dim::T) > 0
+    case.problem.size(Dim::T) > 0
 }
 
 /// The verdict on one call's answers, each measured against its standard.

@@ -17,10 +17,7 @@ use crate::truth::{Standards, Truth};
 pub(super) static CHECK: Check = Check {
     name: "resume",
     summary: "cut at any token, with the state and its cotangent carried over, outputs and gradients are right",
-    applies: |case| {
-        let p = &case.problem;
-        !p.spec.states.is_empty() && p.sequences.is_none() && p.size(Dim::T) > 1
-    },
+    applies: super::resumable,
     needs: anyone,
     plan: |case, truth| cuts(case).into_iter().enumerate().flat_map(|(i, at)| calls(case, truth, at, 4 * i)).collect(),
     judge: |trial| {

@@ -79,6 +79,16 @@ fn exact_zeros_must_be_exact() {
 }
 
 #[test]
+fn what_the_type_cannot_hold_must_be_as_good_as_zero() {
+    let shape = [1, 4, 1, 4];
+    let truth = noise(0, &shape, 1e-60);
+    let s = Standard::new(SUBJECT, truth.clone(), &[truth.clone(), &truth * 1.5]);
+    assert!(s.is_trivial() && s.doubt.is_none());
+    assert!(with(&s, |_, _| 0.0).is_ok());
+    assert!(with(&s, |i, y| if i == 3 { 1e-30 } else { y }).is_err());
+}
+
+#[test]
 fn what_cannot_fail_is_doubted() {
     let shape = [1, 40, 2, 16];
     let truth = noise(0, &shape, 1.0);

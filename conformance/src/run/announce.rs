@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reports::record::{self, Expected, FORMAT, Identity, Judged, Line, Run};
+use reports::summary::Summary;
 use reports::verdict::Verdict;
 
 use super::{Error, Outcome, RECORDS, Task, named, reproducer};
@@ -82,9 +83,11 @@ impl<'a> Announcer<'a> {
         for line in skipped(&self.run) {
             self.tell(&line);
         }
-        let Counts { passed, failed, skipped, unexpected } = count(&self.run);
-        self.tell(&format!("conformance: {passed} passed, {failed} failed, {skipped} skipped"));
-        Ok(if failed + unexpected == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        let summary = Summary::of(std::slice::from_ref(&self.run));
+        // a pass that was expected to fail fails the run, and is counted so
+        let (passed, failed) = (summary.passed - summary.surprises, summary.failed + summary.surprises);
+        self.tell(&format!("conformance: {passed} passed, {failed} failed, {} skipped", summary.skipped()));
+        Ok(if summary.as_expected() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     fn write(&mut self, line: &Line) -> Result<(), Error> {
@@ -126,29 +129,6 @@ fn is_fine(judged: &Judged) -> bool {
         Expected::Waived => true,
         Expected::Surprise => false,
     }
-}
-
-struct Counts {
-    passed: usize,
-    failed: usize,
-    skipped: usize,
-    /// Declined or mistrusted although nothing says so: skipped, but the run fails.
-    unexpected: usize,
-}
-
-fn count(run: &Run) -> Counts {
-    let mut counts = Counts { passed: 0, failed: 0, skipped: 0, unexpected: 0 };
-    for judged in &run.judged {
-        match (&judged.verdict, judged.expected) {
-            (_, Expected::Surprise) | (Verdict::Fail { .. }, Expected::Pass) => counts.failed += 1,
-            (Verdict::Pass { .. }, _) => counts.passed += 1,
-            _ => {
-                counts.skipped += 1;
-                counts.unexpected += usize::from(!is_fine(judged));
-            }
-        }
-    }
-    counts
 }
 
 /// Why checks were skipped, and how often.

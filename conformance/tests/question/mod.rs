@@ -9,17 +9,17 @@ use reference::spec::{Dim, Port};
 use reference::tensor::{DType, Tensor, Tensors};
 
 /// A problem of `op` with the given sizes.
-pub fn problem(op: &str, sizes: &[(Dim, usize)]) -> Problem {
+pub(crate) fn problem(op: &str, sizes: &[(Dim, usize)]) -> Problem {
     Problem::new(reference::spec(op).expect("a known op"), sizes)
 }
 
 /// `hgrn` with two rows of three tokens and two channels.
-pub fn hgrn() -> Problem {
+pub(crate) fn hgrn() -> Problem {
     problem("hgrn", &[(Dim::B, 2), (Dim::T, 3), (Dim::D, 2)])
 }
 
 /// Every input and cotangent of `problem`: multiples of 1/8 in (−1, 1), gates ≤ 0.
-pub fn question(problem: Problem, dtype: DType, want: &str) -> Request {
+pub(crate) fn question(problem: Problem, dtype: DType, want: &str) -> Request {
     let inputs = problem.inputs().map(|p| (p.name.to_owned(), tensor(&problem, p, dtype))).collect();
     let outputs = problem.spec.outputs.iter();
     let cotangents = outputs.map(|p| (format!("d_{}", p.name), tensor(&problem, p, dtype))).collect();

@@ -17,9 +17,10 @@
 // KP = the template's K, the real K padded; slices = ceil(V / template V).
 //
 // Workspaces, in elements of T:
-//   inverse, scores    total * HV * C * C each
-//   states, d_states   total * HV * V * KP each      w    R * HV * V
-// and, when HV > H, partial_q and partial_k: R * HV * K floats each.
+//   inverse, scores    total * HV * C * C each       w    R * HV * V
+// and in floats, because the gradient of a gate is an inner product of states and may be all there is to it:
+//   states, d_states   total * HV * V * KP each
+//   partial_q, partial_k   R * HV * K each, when HV > H
 // d_v is needed by GatedDeltaGradient: without a taker for it, it is a workspace too.
 //
 // Launches (one-dimensional grids; a grid of 0 blocks is not launched)
@@ -139,7 +140,7 @@ struct SweepArgs {
     const T *inverse, *scores;         // [total, HV, C, C]; States does not read scores
     T* o;                              // [R, HV, V]      Forward only
     float* ht;                         // [N, HV, K, V]   Forward only, or null
-    T* states;                         // [total, HV, V, KP] before each chunk, States only
+    float* states;                     // [total, HV, V, KP] before each chunk, States only
     T* w;                              // [R, HV, V]      States only
     const long long *offsets, *chunks;
     int H, HV, K, V;

@@ -11,7 +11,7 @@ struct ReverseArgs {
     const float* d_ht;          // [N, HV, K, V] or null
     const T *inverse, *scores;  // [total, HV, C, C]
     T* d_v;                     // [R, HV, V]
-    T* d_states;                // [total, HV, V, KP] behind each chunk, or null
+    float* d_states;            // [total, HV, V, KP] behind each chunk, or null
     float* d_h0;                // [N, HV, K, V] or null
     const long long *offsets, *chunks;
     int H, HV, K, V;
@@ -122,7 +122,7 @@ struct GradientArgs {
     const T *q, *k;              // [R, H, K]
     const T* d_o;                // [R, HV, V] or null
     const T *w, *d_v;            // [R, HV, V]
-    const T *states, *d_states;  // [total, HV, V, KP]
+    const float *states, *d_states;  // [total, HV, V, KP]
     const float *g, *beta;       // [R, HV]
     T *d_q, *d_k;                // [R, H, K], each or null; when HV > H null, and instead
     float *partial_q, *partial_k;  // [R, HV, K], each or null
@@ -153,8 +153,7 @@ struct GatedDeltaGradient {
         Inside inside;
     };
     struct Scalars {
-        float g[C], beta[C], read[C], removed[C], written[C], columns[C], through[V];
-        float scratch[WARPS * C], slice_scratch[WARPS * V];
+        float g[C], beta[C], read[C], removed[C], written[C], columns[C], scratch[WARPS * C], total[WARPS];
         Decays<T, C> decays;
     };
     static constexpr int STAGES = TILE_ASYNC && 2 * sizeof(Stage) + sizeof(Scalars) <= TILE_SHARED_LIMIT ? 2 : 1;
@@ -172,7 +171,6 @@ struct GatedDeltaGradient {
     struct Sums {
         Keys d_q, read, written;    // d_o S^T, d_v S^T, w dS'^T
         Square d_scores, d_system;  // d_o w^T, d_v w^T
-        Acc<V, V, WARPS> through;   // S^T dS', whose trace is <S, dS'>
     };
 
     static TILE_FN void fetch_slice(Slice& x, const Args& a, const Place& at, int v0) {
@@ -182,8 +180,8 @@ struct GatedDeltaGradient {
         load_async<WARPS>(x.d_o, d_o + value, ld, count, a.d_o ? width : 0);
         load_async<WARPS>(x.w, a.w + value, ld, count, width);
         load_async<WARPS>(x.d_v, a.d_v + value, ld, count, width);
-        load_async<WARPS>(x.state, a.states + state, K, width, K);
-        load_async<WARPS>(x.d_state, a.d_states + state, K, width, K);
+        load<WARPS>(x.state, a.states + state, K, width, K);
+        load<WARPS>(x.d_state, a.d_states + state, K, width, K);
     }
 
     static TILE_FN void fetch_keys(Inside& x, const Args& a, const Place& at) {
@@ -198,7 +196,6 @@ struct GatedDeltaGradient {
         mma(sums.written, x.w, x.d_state);
         mma<LOWER_OUT>(sums.d_scores, x.d_o, t(x.w));
         mma<LOWER_OUT>(sums.d_system, x.d_v, t(x.w));
-        mma<LOWER_OUT>(sums.through, x.state, t(x.d_state));
     }
 
     // Y, its column sums, and the left operands that carry it back to q and k
@@ -238,12 +235,13 @@ struct GatedDeltaGradient {
         });
         barrier();
         if (!a.d_g) return;
+        const float *S = a.states + at.state, *dS = a.d_states + at.state;
+        const float S_dS = sum<WARPS>(s.total, (long long)a.V * K, [&](long long i) { return S[i] * dS[i]; });
         for_each_index<WARPS, C>([&](int token) {
-            float d = 0, through = 0;
+            float d = 0;
             for (int i = 0; i < C; i++)
                 d += i < token ? s.beta[i] * s.written[i] : pairs.at(i, token) + (s.read[i] + s.removed[i]);
-            for (int v = 0; v < V; v++) through += s.through[v];
-            if (token < at.rows.count) a.d_g[at.head + (long long)token * a.HV] = d + s.decays.whole() * through;
+            if (token < at.rows.count) a.d_g[at.head + (long long)token * a.HV] = d + s.decays.whole() * S_dS;
         });
     }
 
@@ -257,7 +255,6 @@ struct GatedDeltaGradient {
     }
 
     static TILE_FN void finish(Sums& sums, Inside& x, Scalars& s, const Args& a, const Place& at) {
-        row_sums<WARPS>(s.through, s.slice_scratch, sums.through, [](float y, int r, int c) { return r == c ? y : 0.f; });
         s.decays.template scan<WARPS>(s.g);
         sums.d_q.for_each([&](float& y, int i, int) { y *= a.scale * s.decays.from_start[i]; });
         sums.read.for_each([&](float& y, int i, int) { y *= -s.decays.from_start[i]; });
@@ -293,7 +290,6 @@ struct GatedDeltaGradient {
         sums.written.fill(0);
         sums.d_scores.fill(0);
         sums.d_system.fill(0);
-        sums.through.fill(0);
         Inside& inside = s.stage[slices % STAGES].inside;
         for (int i = 1 - STAGES; i < slices; i++) {
             const int next = i + STAGES - 1;

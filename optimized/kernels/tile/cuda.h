@@ -72,18 +72,8 @@ TILE_FN float exp2(float x) {
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
     return y;
 }
-template <class T>
-TILE_FN float exp(float x) {
-    return exp2(x * 1.44269504f);
-}
-// the power of two apart, because the product by log2(e) would lose as many bits as x has before the point
-template <>
-TILE_FN float exp<float>(float x) {
-    const float n = rintf(x * 1.44269504f);
-    const float r = fmaf(n, -1.42860677e-6f, fmaf(n, -0.693145752f, x));
-    const float y = exp2(r * 1.44269504f) * exp2(n);
-    return x < -87.f ? 0.f : x > 88.72f ? __uint_as_float(0x7f800000u) : y;
-}
+TILE_FN float nearest(float x) { return rintf(x); }
+TILE_FN float fused(float x, float y, float z) { return fmaf(x, y, z); }
 
 TILE_FN uint32_t shared_address(const void* p) { return static_cast<uint32_t>(__cvta_generic_to_shared(p)); }
 // 16 or 4 bytes, by the size of what dst points to

@@ -1,5 +1,5 @@
 // What the CUDA and HIP back ends share: how tiles lie in shared memory and how work is dealt to warps and lanes.
-// The including back end gives TILE_LANES, the lane's element positions in a 16 x 16 block (block_row, block_col, and
+// The including back end gives TILE_LANES, exp2, nearest, fused (a product plus a number, rounded once), the lane's element positions in a 16 x 16 block (block_row, block_col, and
 // which of them share a row or a column), the operands Left<T> and Right<T> of a 16 x 16 x 16 product, and their loads.
 #pragma once
 
@@ -15,6 +15,21 @@ TILE_FN int lane() { return thread_index() % TILE_LANES; }
 template <class T>
 TILE_FN float through(float x) {
     return to_float(round_to<T>(x));
+}
+
+template <class T>
+TILE_FN float exp(float x) {
+    return exp2(x * 1.44269504f);
+}
+// The power of two apart, and a series for the rest: the instruction behind exp2 is off by up to two units in the last
+// place, and always in the same direction near 1, which a state that hardly decays sums up over its tokens.
+template <>
+TILE_FN float exp<float>(float x) {
+    const float n = nearest(x * 1.44269504f), r = fused(n, -1.42860677e-6f, fused(n, -0.693145752f, x));
+    float p = fused(1.f / 5040, r, 1.f / 720);
+    p = fused(fused(fused(p, r, 1.f / 120), r, 1.f / 24), r, 1.f / 6);
+    p = fused(fused(fused(p, r, .5f), r, 1.f), r, 1.f);
+    return x < -86.f ? 0.f : x > 88.72f ? exp2(200.f) : p * exp2(n - 1) * 2;
 }
 
 // 16 bytes of a row

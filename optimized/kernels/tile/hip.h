@@ -72,18 +72,8 @@ TILE_FN float exp2(float x) {
     return __builtin_exp2f(x);
 #endif
 }
-template <class T>
-TILE_FN float exp(float x) {
-    return exp2(x * 1.44269504f);
-}
-// the power of two apart, because the product by log2(e) would lose as many bits as x has before the point
-template <>
-TILE_FN float exp<float>(float x) {
-    const float n = __builtin_rintf(x * 1.44269504f);
-    const float r = __builtin_fmaf(n, -1.42860677e-6f, __builtin_fmaf(n, -0.693145752f, x));
-    const float y = exp2(r * 1.44269504f) * exp2(n);
-    return x < -87.f ? 0.f : x > 88.72f ? bits_to_float(0x7f800000u) : y;
-}
+TILE_FN float nearest(float x) { return __builtin_rintf(x); }
+TILE_FN float fused(float x, float y, float z) { return __builtin_fmaf(x, y, z); }
 
 // there is no asynchronous copy to fall back on here; the compiler overlaps plain loads
 template <class Dst, class Src>

@@ -11,8 +11,8 @@ use super::{Answer, check};
 use crate::error::Error;
 use crate::problem::Problem;
 use crate::real::Real;
-use crate::rounded::{self, Rounded, Rounding};
-use crate::spec::{Dim, Port};
+use crate::rounded::{self, CHUNK, Rounded, Rounding};
+use crate::spec::{Dim, Domain, OpSpec, Port, Precision};
 use crate::tape::{self, Var};
 use crate::tensor::Arrays;
 use crate::unit::Unit;
@@ -124,10 +124,16 @@ impl<'a> Work<'a> {
         let mut carried: Parts =
             states.iter().filter_map(|s| Some((s.initial, self.cotangents.get(s.last)?.clone()))).collect();
         for (segment, start) in segments.iter().zip(&starts).rev() {
-            let found = self.backward(segment, start, &carried);
-            for (name, gradient) in found {
+            let read = self.read(&carried);
+            let past = self.past(&carried, &read, |rest| {
+                let inputs = self.still(self.piece(segment, start));
+                let names: Vec<&'static str> = start.keys().copied().collect();
+                self.differentiate(segment.len(), inputs, &names, |total| self.seeds(segment, rest, false, total))
+            });
+            for (name, gradient) in self.backward(segment, start, &read) {
                 if states.iter().any(|s| s.initial == name) {
-                    carried.insert(name, gradient);
+                    let past = past.as_ref().map(|p| &p[name]);
+                    carried.insert(name, past.map_or_else(|| gradient.clone(), |p| &gradient + p));
                 } else if let Some(total) = gradients.get_mut(name) {
                     let mut part = total.view_mut();
                     if let Some(axis) = self.token_axis(self.input(name)) {
@@ -147,32 +153,71 @@ impl<'a> Work<'a> {
 
     /// Cuts along time, from the tape that one token needs.
     fn segments(&self) -> Vec<Range<usize>> {
-        if self.want.is_empty() || self.problem.spec.states.is_empty() || self.tokens < 2 {
+        let gradients = !self.want.is_empty();
+        if !(gradients || self.rounds) || self.problem.spec.states.is_empty() || self.tokens < 2 {
             return std::iter::once(0..self.tokens).collect();
         }
-        let start = self.states_of(&self.inputs);
-        self.backward(&(0..1), &start, &Parts::new());
-        let length = (self.budget / tape::bytes().max(1)).max(1);
+        let mut length = if self.rounds { CHUNK } else { self.tokens };
+        if gradients {
+            let start = self.states_of(&self.inputs);
+            self.backward(&(0..1), &start, &Parts::new());
+            length = (self.budget / tape::bytes().max(1)).clamp(1, length);
+        }
         (0..self.tokens).step_by(length).map(|t| t..(t + length).min(self.tokens)).collect()
+    }
+
+    /// States, or their cotangents, as a chunk reads them.
+    fn read(&self, states: &Parts) -> Parts {
+        let round = |a: &ArrayD<f64>| if self.rounds { a.mapv(rounded::read) } else { a.clone() };
+        states.iter().map(|(&name, a)| (name, round(a))).collect()
+    }
+
+    /// What the chunk has not read of the states passes by it, as `decay` lets it.
+    fn past(&self, states: &Parts, read: &Parts, decay: impl FnOnce(&Parts) -> Parts) -> Option<Parts> {
+        if !self.rounds {
+            return None;
+        }
+        Some(decay(&states.iter().map(|(&name, a)| (name, a - &read[name])).collect()))
+    }
+
+    /// Inputs of a piece in which nothing is read and nothing written, so that states only decay.
+    fn still(&self, mut inputs: Parts) -> Parts {
+        let operand = |p: &&Port| {
+            p.precision == Precision::Storage && OpSpec::per_token(p) && self.problem.domain(p) != Domain::LogDecay
+        };
+        for port in self.problem.spec.inputs.iter().filter(operand) {
+            inputs.insert(port.name, ArrayD::zeros(inputs[port.name].raw_dim()));
+        }
+        inputs
     }
 
     fn states_of(&self, inputs: &Parts) -> Parts {
         self.problem.spec.states.iter().map(|s| (s.initial, inputs[s.initial].clone())).collect()
     }
 
-    /// The state at the start of each segment, and the outputs of the whole.
+    /// The state that each segment reads, and the outputs of the whole.
     fn forward(&self, segments: &[Range<usize>]) -> (Vec<Parts>, Parts) {
-        let mut starts = vec![self.states_of(&self.inputs)];
+        let mut state = self.states_of(&self.inputs);
+        let mut starts: Vec<Parts> = Vec::new();
         let mut pieces: Vec<Parts> = Vec::new();
         for segment in segments {
-            let state = starts.last().expect("one start more than pieces");
-            let inputs = self.piece(segment, state);
-            let values = self.values(segment.len(), inputs);
-            let next = self.problem.spec.states.iter().map(|s| (s.initial, values[s.last].clone())).collect();
-            starts.push(next);
+            let read = self.read(&state);
+            let past = self.past(&state, &read, |rest| {
+                let inputs = self.still(self.piece(segment, rest));
+                self.named((self.problem.spec.function.f64)(&self.unit(segment.len(), inputs)))
+            });
+            let mut values = self.values(segment.len(), self.piece(segment, &read));
+            for (name, past) in past.into_iter().flatten() {
+                if self.problem.spec.states.iter().any(|s| s.last == name)
+                    && let Some(value) = values.get_mut(name)
+                {
+                    *value += &past;
+                }
+            }
+            state = self.problem.spec.states.iter().map(|s| (s.initial, values[s.last].clone())).collect();
+            starts.push(read);
             pieces.push(values);
         }
-        starts.pop();
         let join = |port: &Port| {
             let Some(axis) = self.token_axis(port) else {
                 return pieces.last().map(|p| p[port.name].clone()).expect("at least one segment");
@@ -186,15 +231,20 @@ impl<'a> Work<'a> {
 
     /// The op's outputs on one piece, as values.
     fn values(&self, tokens: usize, inputs: Parts) -> Parts {
-        let (problem, function) = (self.problem, &self.problem.spec.function);
-        let results = if self.rounds {
-            let inputs = super::widen(inputs, Rounded::from_f64);
-            let outputs = (function.rounded)(&Unit { problem, tokens, inputs });
-            outputs.into_iter().map(|a| a.mapv(Real::value)).collect()
-        } else {
-            (function.f64)(&Unit { problem, tokens, inputs })
-        };
-        problem.spec.outputs.iter().map(|p| p.name).zip(results).collect()
+        let function = &self.problem.spec.function;
+        if !self.rounds {
+            return self.named((function.f64)(&self.unit(tokens, inputs)));
+        }
+        let outputs = (function.rounded)(&self.unit(tokens, super::widen(inputs, Rounded::from_f64)));
+        self.named(outputs.into_iter().map(|a| a.mapv(Real::value)).collect())
+    }
+
+    fn unit<F>(&self, tokens: usize, inputs: BTreeMap<&'static str, ArrayD<F>>) -> Unit<'a, F> {
+        Unit { problem: self.problem, tokens, inputs }
+    }
+
+    fn named(&self, outputs: Vec<ArrayD<f64>>) -> Parts {
+        self.problem.spec.outputs.iter().map(|p| p.name).zip(outputs).collect()
     }
 
     /// The inputs of one segment that starts from `state`.
@@ -212,10 +262,20 @@ impl<'a> Work<'a> {
 
     /// Gradients of one segment by the wanted inputs and the initial states.
     fn backward(&self, segment: &Range<usize>, state: &Parts, carried: &Parts) -> Parts {
-        let problem = self.problem;
         let inputs = self.piece(segment, state);
         let variable = |name: &str| state.contains_key(name) || self.want.iter().any(|p| p.name == name);
         let names: Vec<&'static str> = inputs.keys().copied().filter(|n| variable(n)).collect();
+        self.differentiate(segment.len(), inputs, &names, |total| self.seeds(segment, carried, true, total))
+    }
+
+    /// Gradients of one piece by the inputs of these names.
+    fn differentiate(
+        &self,
+        tokens: usize,
+        inputs: Parts,
+        names: &[&'static str],
+        seeds: impl FnOnce(usize) -> Vec<f64>,
+    ) -> Parts {
         let values: Vec<f64> = names.iter().flat_map(|n| inputs[n].iter().copied()).collect();
         let shapes: Vec<_> = names.iter().map(|n| inputs[n].raw_dim()).collect();
         let function = |variables: &[Var]| {
@@ -227,28 +287,25 @@ impl<'a> Work<'a> {
                 parts.insert(name, array.expect("as many variables as elements"));
                 rest = others;
             }
-            let unit = Unit { problem, tokens: segment.len(), inputs: parts };
-            (problem.spec.function.var)(&unit).into_iter().flatten().collect::<Vec<Var>>()
+            (self.problem.spec.function.var)(&self.unit(tokens, parts)).into_iter().flatten().collect::<Vec<Var>>()
         };
-        let recorded = tape::record(&values, function, |total| self.seeds(segment, carried, total));
+        let recorded = tape::record(&values, function, seeds);
         let mut rest = recorded.as_slice();
         let mut found = Parts::new();
-        for (name, shape) in names.into_iter().zip(shapes) {
+        for (name, shape) in names.iter().zip(&shapes) {
             let (mine, others) = rest.split_at(shape.size());
-            let array = ArrayD::from_shape_vec(shape, mine.to_vec());
+            let array = ArrayD::from_shape_vec(shape.clone(), mine.to_vec());
             found.insert(name, array.expect("as many gradients as elements"));
             rest = others;
         }
         found
     }
 
-    /// Cotangents of a segment's outputs, flattened in the spec's order.
-    fn seeds(&self, segment: &Range<usize>, carried: &Parts, total: usize) -> Vec<f64> {
+    /// Cotangents of a segment's outputs, flattened in the spec's order; `local` ones are those of its tokens.
+    fn seeds(&self, segment: &Range<usize>, carried: &Parts, local: bool, total: usize) -> Vec<f64> {
         let mut seeds = Vec::with_capacity(total);
-        let outputs = self.problem.spec.outputs;
-        let known: Vec<Option<ArrayD<f64>>> = outputs.iter().map(|p| self.seed(p, segment, carried)).collect();
-        for (port, seed) in outputs.iter().zip(known) {
-            match seed {
+        for port in self.problem.spec.outputs {
+            match self.seed(port, segment, carried, local) {
                 Some(seed) => seeds.extend(seed),
                 None => seeds.extend(std::iter::repeat_n(0.0, self.extent(port, segment))),
             }
@@ -256,11 +313,11 @@ impl<'a> Work<'a> {
         seeds
     }
 
-    fn seed(&self, port: &Port, segment: &Range<usize>, carried: &Parts) -> Option<ArrayD<f64>> {
+    fn seed(&self, port: &Port, segment: &Range<usize>, carried: &Parts, local: bool) -> Option<ArrayD<f64>> {
         if let Some(state) = self.problem.spec.states.iter().find(|s| s.last == port.name) {
             return carried.get(state.initial).cloned();
         }
-        let whole = self.cotangents.get(port.name)?;
+        let whole = self.cotangents.get(port.name).filter(|_| local)?;
         Some(match self.token_axis(port) {
             Some(axis) => whole.slice_axis(Axis(axis), span(segment)).to_owned(),
             None => whole.clone(),

@@ -3,6 +3,9 @@
     fla-conformance run --candidate 'python3 -m fla_conformance.shims.fla --form chunk'
     python3 -m fla_conformance.shims.fla --list
 
+A kernel of fla's is compiled in every configuration of its autotuner, for each new width, type and flag: a suite takes
+hours. With `--first-config` the first configuration that fits the device is taken instead; not for timing.
+
 The op keeps the spec's name; `--form` says which of fla's functions computes it. What the function has no argument
 for, or refuses as unsupported, is declined.
 """
@@ -11,6 +14,7 @@ import argparse
 import importlib
 import importlib.metadata
 import inspect
+import math
 from dataclasses import dataclass
 
 from fla_conformance import Declined, op, serve
@@ -80,8 +84,9 @@ def call(form, inputs, want):
     BACKENDS.clear()
     try:
         o, ht = function(**arguments)
-    except (AssertionError, ValueError) as error:
-        if "support" in str(error):
+    except (AssertionError, ValueError, RuntimeError) as error:
+        # what fla refuses to do, and what it refuses to do with this version of Triton
+        if "support" in str(error) or "Please upgrade" in str(error):
             raise Declined(f"{form.function}: {error}") from error
         raise
     ran = f"fla {form.function}: {', '.join(sorted(BACKENDS)) or ('torch' if 'naive' in form.function else 'triton')}"
@@ -127,6 +132,32 @@ def watch():
     BaseBackend.get_implementation = get_implementation
 
 
+def take_first_config():
+    """Makes Triton's autotuner take the first configuration that fits, without timing any."""
+    from triton.runtime.autotuner import Autotuner
+
+    bench, run = Autotuner._bench, Autotuner.run
+
+    def first_bench(self, *args, **kwargs):
+        if self.fits:
+            return [math.inf] * 3
+        self._do_bench = _once
+        times = bench(self, *args, **kwargs)
+        self.fits = math.isfinite(times[0])
+        return times
+
+    def first_run(self, *args, **kwargs):
+        self.fits = False
+        return run(self, *args, **kwargs)
+
+    Autotuner._bench, Autotuner.run = first_bench, first_run
+
+
+def _once(kernel, quantiles):
+    kernel()
+    return [1.0] * 3
+
+
 def version():
     """Versions of what computes, and the back ends that fla may choose; from here on `watch` is on."""
     watch()
@@ -149,6 +180,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--form", default="chunk", choices=sorted({f for forms in FORMS.values() for f in forms}))
     parser.add_argument("--list", action="store_true", help="print the forms of each op")
+    parser.add_argument("--first-config", action="store_true", help="no autotuning: the first configuration that fits")
     parser.add_argument("--device", help="torch device; cuda where there is one")
     options = parser.parse_args()
     if options.list:
@@ -157,7 +189,10 @@ def main():
                 print(f"{name:18} {form:16} {where.module}.{where.function}")
         return
     register(options.form)
-    serve(name=f"fla-{options.form}", version=version, device=options.device)
+    if options.first_config:
+        take_first_config()
+    tuned = ", first configuration" if options.first_config else ""
+    serve(name=f"fla-{options.form}", version=lambda: version() + tuned, device=options.device)
 
 
 if __name__ == "__main__":

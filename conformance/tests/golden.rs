@@ -1,0 +1,77 @@
+//! The oracle agrees with what fla itself computes, to the precision of its producer: each vector is judged like a
+//! candidate's answer. A vector that is evidence of a finding must fail.
+
+use fla_conformance::truth::Truth;
+use golden::{Loaded, Vector};
+use reference::tensor::{DType, Tensor};
+use reports::verdict::{Fault, Measure};
+
+/// The faults of a vector's results, in words, and how many results could be judged at all.
+fn faults(vector: &Vector) -> (Vec<String>, usize) {
+    let Loaded { problem, inputs, cotangents, expected, .. } = vector.load().unwrap_or_else(|e| panic!("{e}"));
+    // TF32 has as many bits as f16
+    let precision = if vector.precision == "tf32" { "f16" } else { &vector.precision };
+    let precision = DType::from_name(precision).unwrap_or_else(|| panic!("{}: unknown precision", vector.file));
+    let truth = Truth::new(problem, precision, inputs, cotangents.clone());
+    let outputs = truth.outputs().unwrap_or_else(|e| panic!("{}: {e}", vector.file));
+    let gradients = truth.gradients(&cotangents).unwrap_or_else(|e| panic!("{}: {e}", vector.file));
+    let (mut faults, mut judged) = (Vec::new(), 0);
+    for (name, answer) in &expected {
+        let standard = outputs.get(name).or_else(|| gradients.get(name));
+        let standard = standard.unwrap_or_else(|| panic!("{}: nothing is known of {name}", vector.file));
+        if standard.doubt.is_some() || standard.is_trivial() {
+            continue;
+        }
+        judged += 1;
+        faults.extend(standard.judge(answer).err().map(words));
+    }
+    (faults, judged)
+}
+
+fn words(fault: Fault) -> String {
+    match fault {
+        Fault::Inaccurate { worst, .. } => {
+            let Measure { port, statistic, error, bound, relative, .. } = worst;
+            format!("{statistic} of {port} is {error:.2} floors of {bound:.2}, relative {relative:.1e}")
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_oracle_agrees_with_every_vector() {
+    let vectors = golden::vectors().expect("the manifest parses");
+    assert!(!vectors.is_empty());
+    let mut wrong = Vec::new();
+    for vector in vectors {
+        let (faults, judged) = faults(vector);
+        assert!(judged > 0, "{}: nothing could be judged", vector.file);
+        match &vector.finding {
+            None if !faults.is_empty() => wrong.push(format!("{}: {faults:?}", vector.file)),
+            Some(finding) if faults.is_empty() => wrong.push(format!("{}: {finding:?} is not seen", vector.file)),
+            _ => {}
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_op_has_vectors_of_every_kind() {
+    let vectors = golden::vectors().expect("the manifest parses");
+    for spec in reference::ops::OPS {
+        let of = |producer: &str| vectors.iter().filter(|v| v.op == spec.name && v.producer == producer).count();
+        assert!(of("naive") >= 6, "{}: {} vectors by fla's PyTorch code", spec.name, of("naive"));
+    }
+}
+
+#[test]
+fn a_vector_that_is_off_by_a_thousandth_is_noticed() {
+    let vectors = golden::vectors().expect("the manifest parses");
+    for vector in vectors.iter().filter(|v| v.precision == "f32") {
+        let Loaded { problem, dtype, inputs, expected, .. } = vector.load().unwrap_or_else(|e| panic!("{e}"));
+        let outputs = Truth::new(problem, dtype, inputs, Default::default()).outputs().expect("checked above");
+        let wrong = expected["o"].to_array() * 1.001;
+        let judged = outputs["o"].judge(&Tensor::from_array(&wrong, dtype));
+        assert!(judged.is_err(), "{}", vector.file);
+    }
+}
