@@ -222,7 +222,8 @@ pub struct ServeArgs {
 /// `report`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Example:
-  fla-conformance report out-1/records.jsonl out-2/records.jsonl --out report")]
+  fla-conformance report out-1/records.jsonl out-2/records.jsonl --out report
+  fla-conformance report out/records.jsonl --evidence reports/records/h100-2026-11-24-cuda.jsonl")]
 pub struct ReportArgs {
     /// Records files; runs in several files are shown side by side
     #[arg(required = true, value_name = "RECORDS")]
@@ -230,6 +231,9 @@ pub struct ReportArgs {
     /// Where the report goes
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
+    /// Also write the records as evidence to commit: shards put together, a statistic for each pass
+    #[arg(long, value_name = "FILE")]
+    pub evidence: Option<PathBuf>,
 }
 
 /// One part of a suite.

@@ -1,6 +1,7 @@
 //! Where and how a run is made.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use reports::record::Environment;
@@ -14,9 +15,18 @@ pub fn here() -> Environment {
     Environment {
         suite: format!("{} (numbers {})", env!("CARGO_PKG_VERSION"), sample::VERSION),
         date: date(seconds / 86_400),
-        command: std::env::args().map(|a| quoted(&a)).collect::<Vec<_>>().join(" "),
+        command: command(),
+        asked: String::new(),
         machine: machine(),
     }
+}
+
+/// The command line, the program by its name alone: where it lies is nobody's business.
+fn command() -> String {
+    let program =
+        |path: &str| Path::new(path).file_name().map_or(path.to_owned(), |n| n.to_string_lossy().into_owned());
+    let words = std::env::args().enumerate().map(|(i, a)| quoted(&if i == 0 { program(&a) } else { a }));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn machine() -> BTreeMap<String, String> {

@@ -2,14 +2,17 @@
 
 mod catalogue;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use reports::record::Run;
 use reports::support::{NoMarks, SupportRow, splice, support_table};
 
+use crate::check::applicable;
 use crate::cli::{LevelName, ListArgs};
-use crate::{report, suite};
+use crate::report;
+use crate::suite::{self, Size};
 
 /// A list that cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -110,11 +113,20 @@ fn committed(args: &ListArgs) -> Result<Vec<Run>, Error> {
     Ok(runs)
 }
 
+/// How many cases and checks each suite has for an op.
+fn trials(op: &str) -> BTreeMap<&'static str, usize> {
+    let count = |size| {
+        let cases = suite::cases(size).into_iter().filter(|c| c.problem.spec.name == op);
+        (Size::name(size), cases.map(|c| applicable(&c).count()).sum())
+    };
+    [Size::Smoke, Size::Full, Size::Soak].map(count).into()
+}
+
 /// The support table: printed, compared with a document, or put into it.
 fn support(args: &ListArgs) -> Result<ExitCode, Error> {
     let rows: Vec<SupportRow> = reference::ops::OPS
         .iter()
-        .map(|s| SupportRow { op: s.name.to_owned(), summary: s.summary.to_owned() })
+        .map(|s| SupportRow { op: s.name.to_owned(), summary: s.summary.to_owned(), trials: trials(s.name) })
         .collect();
     let table = support_table(&rows, &committed(args)?, optimized::kernel_hash());
     let Some(path) = args.check.as_ref().or(args.write.as_ref()) else {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use reports::record::{self, ReadError, Run};
-use reports::render;
 use reports::verdict::{Fault, Verdict};
+use reports::{evidence, render};
 
 use crate::cli::ReportArgs;
 
@@ -30,6 +30,14 @@ pub enum Error {
         /// Why.
         source: render::Error,
     },
+    /// The evidence cannot be written.
+    #[error("cannot write {path}: {source}")]
+    Evidence {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
 }
 
 /// `fla-conformance report`.
@@ -42,6 +50,13 @@ pub fn command(args: &ReportArgs) -> Result<ExitCode, Error> {
         runs.extend(read(path)?);
     }
     println!("report: {}", write(&runs, &args.out)?.display());
+    if let Some(path) = &args.evidence {
+        let failed = |source| Error::Evidence { path: path.clone(), source };
+        let mut file = std::io::BufWriter::new(File::create(path).map_err(failed)?);
+        let runs = evidence::condensed(runs);
+        evidence::lines(&runs).try_for_each(|line| record::write(&mut file, &line)).map_err(failed)?;
+        println!("evidence: {}", path.display());
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,6 +7,7 @@
 mod announce;
 mod engine;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -86,12 +87,19 @@ pub fn command(args: &RunArgs) -> Result<ExitCode, Error> {
     let checks = checks(&args.checks)?;
     let expectations = Expectations::load(&args.candidate, &args.expect)?;
     expectations.all_used(&pairs(args, &checks))?;
-    let tasks = tasks(args, &checks)?;
+    let mut tasks = tasks(args, &checks)?;
     let records = create(&args.out)?;
     let workers = workers(args.jobs);
     let candidates = candidates(&args.candidate, args.timeout, workers)?;
     let identity = candidates.first().map(|c| c.identity().clone()).unwrap_or_default();
+    let ops = candidates.first().map(|c| c.ops().to_vec()).unwrap_or_default();
+    let lacking = lacking(&tasks, &ops);
+    if lacking.len() < tasks.iter().map(op).collect::<BTreeSet<_>>().len() {
+        // of a candidate that has some of the ops the others are not asked; one that has none declines them all
+        tasks.retain(|task| !lacking.contains(op(task)));
+    }
     let mut announcer = announce::Announcer::new(args, records, &expectations, &tasks, identity)?;
+    announcer.lacks(&lacking);
     judge_all(&tasks, candidates, workers, |outcome| announcer.take(outcome))?;
     announcer.finish()
 }
@@ -141,6 +149,15 @@ fn tasks(args: &RunArgs, checks: &[&'static Check]) -> Result<Vec<Task>, Error> 
         }
     }
     if any { Ok(tasks) } else { Err(Error::Nothing { suite: args.suite.name(), filters: args.filters.clone() }) }
+}
+
+fn op(task: &Task) -> &'static str {
+    task.case.problem.spec.name
+}
+
+/// The ops of the tasks that the candidate does not say it has.
+fn lacking(tasks: &[Task], ops: &[String]) -> BTreeSet<&'static str> {
+    tasks.iter().map(op).filter(|name| !ops.iter().any(|o| o == name)).collect()
 }
 
 /// Opens the records file before anything else is done.

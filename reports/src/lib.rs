@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod evidence;
 pub mod record;
 pub mod render;
 pub mod summary;

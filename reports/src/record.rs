@@ -32,6 +32,9 @@ pub struct Environment {
     pub date: String,
     /// The command line.
     pub command: String,
+    /// The candidate as it was asked for: a name, a command line, a path. Empty when nobody was asked by name.
+    #[serde(default)]
+    pub asked: String,
     /// Operating system, processor, cores, memory, driver, runtime, compiler … by name.
     pub machine: BTreeMap<String, String>,
 }
@@ -129,6 +132,14 @@ pub struct Run {
     pub judged: Vec<Judged>,
     /// Timed cases, in order.
     pub timed: Vec<Timed>,
+}
+
+impl Run {
+    /// What to ask for to have this candidate again.
+    #[must_use]
+    pub fn asked(&self) -> &str {
+        if self.environment.asked.is_empty() { &self.candidate.name } else { &self.environment.asked }
+    }
 }
 
 /// A records file that cannot be read.

@@ -72,6 +72,7 @@ pub fn write_all(runs: &[Run], out: &Path) -> Result<Written, Error> {
 
 /// The command that shows one judged case again.
 fn reproducer(candidate: &str, case: &str, check: &str) -> String {
+    let candidate = candidate.replace('\'', r"'\''");
     format!("fla-conformance replay '{case}' --check {check} --candidate '{candidate}'")
 }
 

@@ -23,6 +23,12 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Everything that was judged.
+    #[must_use]
+    pub const fn total(&self) -> usize {
+        self.passed + self.failed + self.skipped()
+    }
+
     /// The counts of these runs together.
     #[must_use]
     pub fn of(runs: &[Run]) -> Self {

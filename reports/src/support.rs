@@ -1,10 +1,10 @@
 //! The support table: what was verified where, and never more than the records hold.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::record::Run;
 use crate::summary::Summary;
-use crate::verdict::Verdict;
 
 /// One op of the table.
 #[derive(Debug, Clone)]
@@ -13,6 +13,8 @@ pub struct SupportRow {
     pub op: String,
     /// The recurrence in a line.
     pub summary: String,
+    /// How many cases and checks each suite has for the op: less is not the suite.
+    pub trials: BTreeMap<&'static str, usize>,
 }
 
 /// Where the table stands in a document.
@@ -52,29 +54,35 @@ pub fn support_table(ops: &[SupportRow], runs: &[Run], kernels: &str) -> String 
     for row in ops {
         let _ = write!(table, "| `{}`<br>{} |", row.op, row.summary.replace('|', "\\|"));
         for name in &candidates {
-            let _ = write!(table, " {} |", cell(&row.op, name, runs, kernels));
+            let _ = write!(table, " {} |", cell(row, name, runs, kernels));
         }
         table.push('\n');
     }
     table
 }
 
-fn cell(op: &str, candidate: &str, runs: &[Run], kernels: &str) -> String {
+fn cell(row: &SupportRow, candidate: &str, runs: &[Run], kernels: &str) -> String {
     let mine = |run: &&Run| run.candidate.name == candidate;
     for suite in SUITES {
         // the newest record of the largest suite speaks
         let latest = runs
             .iter()
             .filter(mine)
-            .filter_map(|run| Some((run, tally(run, op, suite)?)))
+            .filter_map(|run| Some((run, tally(run, &row.op, suite)?)))
             .max_by(|(a, _), (b, _)| a.environment.date.cmp(&b.environment.date));
         let Some((run, tally)) = latest else { continue };
+        let whole = row.trials.get(suite).is_some_and(|&n| tally.total() == n);
+        let fine = whole && tally.as_expected() && tally.waived == 0;
         let place = format!("{}, {suite}, {}", run.candidate.device, run.environment.date);
         return match &run.candidate.kernels {
             Some(hash) if hash != kernels => format!("stale ({place})"),
-            Some(_) if tally.as_expected() && tally.waived == 0 => format!("verified ({place})"),
-            _ if tally.as_expected() && tally.waived == 0 => format!("passed ({place})"),
-            _ => format!("{} passed, {} failed, {} skipped ({place})", tally.passed, tally.failed, tally.skipped()),
+            Some(_) if fine => format!("verified ({place})"),
+            _ if fine => format!("passed ({place})"),
+            _ => {
+                let part = if whole { "" } else { "part of " };
+                let (passed, failed, skipped) = (tally.passed, tally.failed, tally.skipped());
+                format!("{passed} passed, {failed} failed, {skipped} skipped ({part}{place})")
+            }
         };
     }
     "–".to_owned()
@@ -100,23 +108,11 @@ pub fn splice(document: &str, table: &str) -> Result<String, NoMarks> {
     Ok(format!("{}\n{table}{}", &document[..start], &document[stop..]))
 }
 
-/// A run in which every pass keeps only the statistic closest to its bound: what evidence needs, and no more.
-#[must_use]
-pub fn compact(mut run: Run) -> Run {
-    for judged in &mut run.judged {
-        if let Verdict::Pass { measures } = &mut judged.verdict {
-            measures.sort_by(|a, b| (b.error / b.bound).total_cmp(&(a.error / a.bound)));
-            measures.truncate(1);
-        }
-    }
-    run
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::record::{Environment, Expected, Identity, Judged};
-    use crate::verdict::Fault;
+    use crate::verdict::{Fault, Verdict};
 
     fn run(name: &str, kernels: Option<&str>, verdict: Verdict) -> Run {
         let [device, version] = ["H200", "1"].map(str::to_owned);
@@ -128,7 +124,7 @@ mod tests {
     }
 
     fn table(run: Run) -> String {
-        let row = SupportRow { op: "hgrn".into(), summary: "h".into() };
+        let row = SupportRow { op: "hgrn".into(), summary: "h".into(), trials: BTreeMap::from([("full", 1)]) };
         support_table(&[row], &[run], "abc")
     }
 
@@ -139,6 +135,13 @@ mod tests {
         let old = table(run("cuda", Some("def"), pass()));
         assert!(old.contains("stale") && !old.contains("verified"));
         assert!(!table(run("fla", None, pass())).contains("verified"));
+    }
+
+    #[test]
+    fn a_part_of_a_suite_is_not_the_suite() {
+        let mut twice = run("cuda", Some("abc"), Verdict::Pass { measures: vec![] });
+        twice.judged.push(twice.judged[0].clone());
+        assert!(table(twice).contains("2 passed, 0 failed, 0 skipped (part of H200, full"));
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! What a run leaves behind: records, dumps, lines on the terminal, reports.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use reports::record::{self, Expected, FORMAT, Identity, Judged, Line, Run};
+use reports::record::{self, Environment, Expected, FORMAT, Identity, Judged, Line, Run};
 use reports::summary::Summary;
 use reports::verdict::Verdict;
 
@@ -33,8 +34,8 @@ impl<'a> Announcer<'a> {
         tasks: &[Task],
         identity: Identity,
     ) -> Result<Self, Error> {
-        let run =
-            Run { candidate: named(&args.candidate, identity), environment: environment::here(), ..Run::default() };
+        let environment = Environment { asked: args.candidate.clone(), ..environment::here() };
+        let run = Run { candidate: named(&args.candidate, identity), environment, ..Run::default() };
         let total = tasks.iter().map(|t| t.checks.len() as u64).sum();
         let stderr = std::io::stderr().is_terminal();
         let target = if stderr { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
@@ -46,6 +47,13 @@ impl<'a> Announcer<'a> {
         let (candidate, environment) = (announcer.run.candidate.clone(), announcer.run.environment.clone());
         announcer.write(&Line::Run { format: FORMAT, candidate, environment })?;
         Ok(announcer)
+    }
+
+    /// Names the ops of the suite that the candidate does not have.
+    pub(super) fn lacks(&mut self, ops: &BTreeSet<&'static str>) {
+        if !ops.is_empty() {
+            self.tell(&format!("not asked, because the candidate does not have them: {}", join(ops)));
+        }
     }
 
     pub(super) fn take(&mut self, outcome: Outcome) -> Result<(), Error> {
@@ -129,6 +137,10 @@ fn is_fine(judged: &Judged) -> bool {
         Expected::Waived => true,
         Expected::Surprise => false,
     }
+}
+
+fn join(names: &BTreeSet<&'static str>) -> String {
+    names.iter().copied().collect::<Vec<_>>().join(", ")
 }
 
 /// Why checks were skipped, and how often.

@@ -1,5 +1,7 @@
 //! Gradients in bounded memory: the tape holds one segment of one slice at a time.
 
+mod chunk;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -12,7 +14,7 @@ use crate::error::Error;
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::rounded::{self, CHUNK, Rounded, Rounding};
-use crate::spec::{Dim, Domain, OpSpec, Port, Precision};
+use crate::spec::{Dim, Port};
 use crate::tape::{self, Var};
 use crate::tensor::Arrays;
 use crate::unit::Unit;
@@ -164,31 +166,6 @@ impl<'a> Work<'a> {
             length = (self.budget / tape::bytes().max(1)).clamp(1, length);
         }
         (0..self.tokens).step_by(length).map(|t| t..(t + length).min(self.tokens)).collect()
-    }
-
-    /// States, or their cotangents, as a chunk reads them.
-    fn read(&self, states: &Parts) -> Parts {
-        let round = |a: &ArrayD<f64>| if self.rounds { a.mapv(rounded::read) } else { a.clone() };
-        states.iter().map(|(&name, a)| (name, round(a))).collect()
-    }
-
-    /// What the chunk has not read of the states passes by it, as `decay` lets it.
-    fn past(&self, states: &Parts, read: &Parts, decay: impl FnOnce(&Parts) -> Parts) -> Option<Parts> {
-        if !self.rounds {
-            return None;
-        }
-        Some(decay(&states.iter().map(|(&name, a)| (name, a - &read[name])).collect()))
-    }
-
-    /// Inputs of a piece in which nothing is read and nothing written, so that states only decay.
-    fn still(&self, mut inputs: Parts) -> Parts {
-        let operand = |p: &&Port| {
-            p.precision == Precision::Storage && OpSpec::per_token(p) && self.problem.domain(p) != Domain::LogDecay
-        };
-        for port in self.problem.spec.inputs.iter().filter(operand) {
-            inputs.insert(port.name, ArrayD::zeros(inputs[port.name].raw_dim()));
-        }
-        inputs
     }
 
     fn states_of(&self, inputs: &Parts) -> Parts {

@@ -95,7 +95,7 @@ fn row<'a>(r: usize, run: &'a Run, judged: &'a crate::record::Judged) -> Row<'a>
         Expected::Surprise => "surprise",
         Expected::Pass => judged.verdict.kind(),
     };
-    let x = (v == "fail").then(|| reproducer(&run.candidate.name, &judged.case, &judged.check));
+    let x = (v == "fail").then(|| reproducer(run.asked(), &judged.case, &judged.check));
     let e = e.filter(|e| e.is_finite()).map(|e| (e * 1e4).round() / 1e4);
     Row { r, o: &judged.op, k: &judged.check, c: &judged.case, v, e, w: reason(&judged.verdict), h, x }
 }

@@ -17,16 +17,17 @@ pub fn junit(runs: &[Run]) -> String {
             checks.entry(&judged.check).or_default().push(judged);
         }
         for (check, cases) in checks {
-            suite(&mut xml, &run.candidate.name, check, &cases);
+            suite(&mut xml, run, check, &cases);
         }
     }
     xml.push_str("</testsuites>\n");
     xml
 }
 
-fn suite(xml: &mut String, candidate: &str, check: &str, cases: &[&Judged]) {
+fn suite(xml: &mut String, run: &Run, check: &str, cases: &[&Judged]) {
     let failed = cases.iter().filter(|j| is_failure(j)).count();
     let skipped = cases.iter().filter(|j| is_skip(j)).count();
+    let candidate = &run.candidate.name;
     let (name, seconds) = (escape(&format!("{candidate}.{check}")), cases.iter().map(|j| j.seconds).sum::<f64>());
     let _ = writeln!(
         xml,
@@ -38,7 +39,7 @@ fn suite(xml: &mut String, candidate: &str, check: &str, cases: &[&Judged]) {
         let _ = write!(xml, "<testcase name=\"{case}\" classname=\"{op}.{check}\" time=\"{:.3}\"", judged.seconds);
         let message = escape(&reason(&judged.verdict));
         if is_failure(judged) {
-            let command = escape(&reproducer(candidate, &judged.case, check));
+            let command = escape(&reproducer(run.asked(), &judged.case, check));
             let message =
                 if judged.expected == Expected::Surprise { "an expected failure passed".into() } else { message };
             let _ = writeln!(xml, "><failure message=\"{message}\">{command}</failure></testcase>");

@@ -57,7 +57,7 @@ fn section(text: &mut String, run: &Run) {
     text.push_str("\n### Failures\n\n");
     for judged in failures.iter().take(LISTED) {
         let _ = writeln!(text, "- {}: {}", judged.check, cell(&reason(&judged.verdict)));
-        let _ = writeln!(text, "  `{}`", reproducer(&who.name, &judged.case, &judged.check));
+        let _ = writeln!(text, "  `{}`", reproducer(run.asked(), &judged.case, &judged.check));
     }
     if failures.len() > LISTED {
         let _ = writeln!(text, "- and {} more: see report.html", failures.len() - LISTED);
