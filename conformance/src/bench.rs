@@ -85,7 +85,7 @@ pub fn command(args: &BenchArgs) -> Result<ExitCode, Error> {
     }
     let cases = match asked {
         Some(cases) => cases,
-        None => selected(&args.filters, candidates.iter().any(|c| on_a_gpu(c.as_ref())))?,
+        None => selected(&args.filters, &candidates)?,
     };
     let identities: Vec<_> = candidates.iter().map(|c| c.identity().clone()).collect();
     let mut ledger = Ledger::open(&args.out, &identities, args.json)?;
@@ -130,8 +130,11 @@ fn asked(filters: &[String]) -> Result<Option<Vec<Case>>, Error> {
     Ok(Some(cases))
 }
 
-fn selected(filters: &[String], gpu: bool) -> Result<Vec<Case>, Error> {
-    let mut cases = standard::cases(gpu);
+/// The standard cases that fit the filters, of ops that somebody has.
+fn selected(filters: &[String], candidates: &[Box<dyn Candidate>]) -> Result<Vec<Case>, Error> {
+    let mut cases = standard::cases(candidates.iter().any(|c| on_a_gpu(c.as_ref())));
+    let known = |case: &Case| candidates.iter().any(|c| c.ops().iter().any(|op| op == case.problem.spec.name));
+    cases.retain(known);
     cases.retain(|case| filters.is_empty() || filters.iter().any(|f| selects(f, &case.to_string())));
     if cases.is_empty() { Err(Error::Nothing { filters: filters.to_vec() }) } else { Ok(cases) }
 }

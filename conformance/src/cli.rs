@@ -115,6 +115,9 @@ pub struct RunArgs {
     /// Cases at a time; all cores when not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
+    /// Keep what the oracle says here, so that the next candidate need not wait for it
+    #[arg(long, value_name = "DIR")]
+    pub oracle_cache: Option<PathBuf>,
     /// Records on stdout too, one JSON line each; everything else goes to stderr
     #[arg(long)]
     pub json: bool,

@@ -91,7 +91,7 @@ pub fn scale(storage: DType) -> f64 {
 }
 
 /// What a right answer is, element by element, and how far from it one may be.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Standard {
     /// Output (`o`) or gradient (`d_q`).
     pub port: String,

@@ -10,6 +10,7 @@ mod engine;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reports::record::Identity;
@@ -24,6 +25,7 @@ use crate::glob::selects;
 use crate::nearest::nearest;
 use crate::report;
 use crate::suite;
+use crate::truth::shelf::Shelf;
 
 pub use engine::{Outcome, Task, judge_all};
 
@@ -100,7 +102,8 @@ pub fn command(args: &RunArgs) -> Result<ExitCode, Error> {
     }
     let mut announcer = announce::Announcer::new(args, records, &expectations, &tasks, identity)?;
     announcer.lacks(&lacking);
-    judge_all(&tasks, candidates, workers, |outcome| announcer.take(outcome))?;
+    let shelf = args.oracle_cache.as_deref().map(shelf).transpose()?;
+    judge_all(&tasks, candidates, workers, shelf.as_ref(), |outcome| announcer.take(outcome))?;
     announcer.finish()
 }
 
@@ -158,6 +161,11 @@ fn op(task: &Task) -> &'static str {
 /// The ops of the tasks that the candidate does not say it has.
 fn lacking(tasks: &[Task], ops: &[String]) -> BTreeSet<&'static str> {
     tasks.iter().map(op).filter(|name| !ops.iter().any(|o| o == name)).collect()
+}
+
+fn shelf(folder: &Path) -> Result<Arc<Shelf>, Error> {
+    let failed = |source| Error::Write { path: folder.to_owned(), source };
+    Shelf::open(folder).map(Arc::new).map_err(failed)
 }
 
 /// Opens the records file before anything else is done.

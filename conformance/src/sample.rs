@@ -134,43 +134,69 @@ fn seeded(case: &Case) -> String {
 }
 
 fn input(case: &Case, port: &Port) -> Tensor {
-    let problem = &case.problem;
-    let key = Key::new(&format!("{} {}", seeded(case), port.name));
-    let shape = problem.shape(port);
+    let shape = case.problem.shape(port);
+    let draw = Draw::new(case, port);
     let width = shape.last().copied().unwrap_or(1).max(1);
-    // elements of one token, and tokens of one row, when the port has tokens
-    let axis = port.dims.iter().position(|&d| d == Dim::T);
-    let (inner, tokens) = axis.map_or((1, 1), |t| (shape[t + 1..].iter().product::<usize>().max(1), shape[t].max(1)));
-    let repeats = case.profile == Profile::RepeatedKeys && is_key(port);
-    let place = move |i: usize| match repeats {
-        false => i as u64,
-        true => {
-            let (row, token, rest) = (i / (inner * tokens), i / inner % tokens, i % inner);
-            ((row * tokens + token % 3) * inner + rest) as u64
-        }
-    };
-    let domain = problem.domain(port);
-    let dtype = Problem::dtype(port, case.dtype);
-    let profile = case.profile;
-    tensor(&shape, dtype, width, |first, row| {
+    tensor(&shape, Problem::dtype(port, case.dtype), width, |first, row| draw.fill(first, row))
+}
+
+/// How the numbers of one input are drawn.
+struct Draw<'a> {
+    port: &'a Port,
+    key: Key,
+    profile: Profile,
+    domain: Domain,
+    /// Elements of one token and tokens of one row, when the keys of three tokens come again and again.
+    repeats: Option<(usize, usize)>,
+    /// The input that this one goes against.
+    other: Option<Box<Draw<'a>>>,
+}
+
+impl<'a> Draw<'a> {
+    fn new(case: &Case, port: &'a Port) -> Self {
+        let (shape, domain) = (case.problem.shape(port), case.problem.domain(port));
+        let axis = port.dims.iter().position(|&d| d == Dim::T);
+        let size = |t: usize| (shape[t + 1..].iter().product::<usize>().max(1), shape[t].max(1));
+        let repeats = axis.filter(|_| case.profile == Profile::RepeatedKeys && is_key(port)).map(size);
+        let other = match domain {
+            Domain::Against(name) => case.problem.spec.input(name).map(|other| Box::new(Draw::new(case, other))),
+            _ => None,
+        };
+        let key = Key::new(&format!("{} {}", seeded(case), port.name));
+        Self { port, key, profile: case.profile, domain, repeats, other }
+    }
+
+    /// Fills the row that begins with element `first`.
+    fn fill(&self, first: usize, row: &mut [f64]) {
         for (j, x) in row.iter_mut().enumerate() {
-            let i = place(first + j);
-            *x = match port.domain {
-                Domain::LogDecay => gate(&key, i, domain, profile),
-                _ => plain(&key, i, port, profile, domain),
+            let i = self.place(first + j);
+            *x = match self.port.domain {
+                Domain::LogDecay => gate(&self.key, i, self.domain, self.profile),
+                _ => plain(&self.key, i, self.port, self.profile, self.domain),
             };
         }
-        if domain == Domain::UnitKey {
+        if self.domain == Domain::UnitKey {
             let norm = row.iter().map(|x| x * x).sum::<f64>().sqrt();
             row.iter_mut().for_each(|x| *x /= norm);
         }
-    })
+        if let Some(other) = &self.other {
+            let mut against = vec![0.0; row.len()];
+            other.fill(first, &mut against);
+            row.iter_mut().zip(against).for_each(|(fraction, x)| *fraction *= -x);
+        }
+    }
+
+    fn place(&self, i: usize) -> u64 {
+        let Some((inner, tokens)) = self.repeats else { return i as u64 };
+        let (row, token, rest) = (i / (inner * tokens), i / inner % tokens, i % inner);
+        ((row * tokens + token % 3) * inner + rest) as u64
+    }
 }
 
 fn plain(key: &Key, i: u64, port: &Port, profile: Profile, domain: Domain) -> f64 {
     let x = key.normal(i);
     match domain {
-        Domain::Fraction => 1.0 / (1.0 + exp(-x)),
+        Domain::Fraction | Domain::Against(_) => 1.0 / (1.0 + exp(-x)),
         Domain::LogRate => ln(1.0 + 15.0 * key.uniform(i)),
         Domain::Normal | Domain::UnitKey | Domain::LogDecay => match profile {
             Profile::ModelScale if is_value(port) => 0.05 * x,

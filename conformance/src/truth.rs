@@ -1,5 +1,7 @@
 //! The truth about one question, and its floor: computed once, shared by the checks of a case.
 
+pub mod shelf;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,6 +16,7 @@ use reference::tensor::{Arrays, DType, Tensor, Tensors};
 use crate::case::Case;
 use crate::measure::{SAMPLES, Standard, Subject, rounding};
 use crate::sample::{self, Key};
+use shelf::Shelf;
 
 /// Standards by port.
 pub type Standards = BTreeMap<String, Standard>;
@@ -28,6 +31,7 @@ pub struct Truth {
     /// Cotangents by `d_<output>`.
     pub cotangents: Tensors,
     known: Mutex<BTreeMap<Vec<String>, Arc<Standards>>>,
+    shelf: Option<Arc<Shelf>>,
 }
 
 impl Truth {
@@ -40,7 +44,13 @@ impl Truth {
     /// The truth about given numbers.
     #[must_use]
     pub fn new(problem: Problem, dtype: DType, inputs: Tensors, cotangents: Tensors) -> Self {
-        Self { problem, dtype, inputs, cotangents, known: Mutex::default() }
+        Self { problem, dtype, inputs, cotangents, known: Mutex::default(), shelf: None }
+    }
+
+    /// The same, looked up on a shelf first and kept there afterwards.
+    #[must_use]
+    pub fn on(self, shelf: Option<Arc<Shelf>>) -> Self {
+        Self { shelf, ..self }
     }
 
     /// Standards of the outputs.
@@ -48,7 +58,7 @@ impl Truth {
     /// # Errors
     /// Inputs that do not fit the problem.
     pub fn outputs(&self) -> Result<Arc<Standards>, Error> {
-        self.cached(Vec::new(), || {
+        self.cached(&Tensors::new(), || {
             let inputs = widen(&self.inputs);
             let mut truth = oracle::forward(&self.problem, &inputs)?;
             truth.retain(|name, _| self.problem.outputs().any(|p| p.name == name));
@@ -65,7 +75,7 @@ impl Truth {
     /// # Errors
     /// Inputs or cotangents that do not fit the problem.
     pub fn gradients(&self, cotangents: &Tensors) -> Result<Arc<Standards>, Error> {
-        self.cached(cotangents.keys().cloned().collect(), || {
+        self.cached(cotangents, || {
             let (inputs, seeds) = (widen(&self.inputs), widen(cotangents));
             let want: Vec<&str> = self.problem.differentiable().map(|p| p.name).collect();
             let truth = oracle::gradients(&self.problem, &inputs, &seeds, &want)?.gradients;
@@ -84,14 +94,24 @@ impl Truth {
 
     fn cached(
         &self,
-        key: Vec<String>,
+        cotangents: &Tensors,
         make: impl FnOnce() -> Result<Standards, Error>,
     ) -> Result<Arc<Standards>, Error> {
+        let key: Vec<String> = cotangents.keys().cloned().collect();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = known.get(&key) {
             return Ok(Arc::clone(found));
         }
-        let made = Arc::new(make()?);
+        let place = self.shelf.as_ref().map(|s| s.place(&self.problem, self.dtype, &self.inputs, cotangents));
+        let made = match place.as_deref().and_then(|path| shelf::find(path, &self.problem, self.dtype)) {
+            Some(found) => found,
+            None => {
+                let made = make()?;
+                place.iter().for_each(|path| shelf::keep(path, &made));
+                made
+            }
+        };
+        let made = Arc::new(made);
         known.insert(key, Arc::clone(&made));
         Ok(made)
     }

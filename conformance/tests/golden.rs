@@ -60,7 +60,7 @@ fn every_op_has_vectors_of_every_kind() {
     let vectors = golden::vectors().expect("the manifest parses");
     for spec in reference::ops::OPS {
         let of = |producer: &str| vectors.iter().filter(|v| v.op == spec.name && v.producer == producer).count();
-        assert!(of("naive") >= 6, "{}: {} vectors by fla's PyTorch code", spec.name, of("naive"));
+        assert!(of("naive") >= 4, "{}: {} vectors by fla's PyTorch code", spec.name, of("naive"));
     }
 }
 

@@ -26,11 +26,49 @@ PRECISIONS = {"BF16": "bf16", "F16": "f16", "F32": "f32"}
 
 
 def modules():
+    import based
+    import comba
+    import delta_rule
+    import dplr
     import gated_delta_rule
+    import gated_oja_rule
+    import gdn2
+    import gla
     import hgrn
+    import iplr
+    import kda
+    import lightning_attn
+    import linear_attn
+    import momentum_delta_rule
+    import normalized_linear_attn
+    import rebased
+    import retention
+    import rwkv6
+    import rwkv7
     import simple_gla
 
-    return (simple_gla, gated_delta_rule, hgrn)
+    return (
+        simple_gla,
+        gated_delta_rule,
+        hgrn,
+        gla,
+        retention,
+        lightning_attn,
+        linear_attn,
+        normalized_linear_attn,
+        delta_rule,
+        gated_oja_rule,
+        gdn2,
+        kda,
+        comba,
+        momentum_delta_rule,
+        rebased,
+        based,
+        rwkv6,
+        dplr,
+        iplr,
+        rwkv7,
+    )
 
 
 def naive(out):

@@ -48,7 +48,7 @@ class Case:
 
     def draw(self, x, domain):
         """Standard normal values made to fit a domain."""
-        if domain == "unit_key":
+        if domain == "unit_key" or domain.startswith("against "):
             return x / np.linalg.norm(x, axis=-1, keepdims=True)
         if domain == "fraction":
             return 1 / (1 + np.exp(-x))
@@ -79,7 +79,7 @@ class Case:
     def want(self):
         """Every output, and the gradient of every given input that has one."""
         ports = [p for p in SPECS[self.op].given(self.attrs) if p.name not in (*self.absent, "g_gamma")]
-        return ["o", "ht", *(f"d_{p.name}" for p in ports)]
+        return [*(p.name for p in SPECS[self.op].outputs), *(f"d_{p.name}" for p in ports)]
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,11 @@ pub fn vectors() -> Result<&'static [Vector], &'static Error> {
     MANIFEST.as_ref().map(Vec::as_slice)
 }
 
+/// The public functions of fla 0.6.0's ops, by qualified name; `generate/upstream.py` lists them.
+pub fn upstream() -> impl Iterator<Item = &'static str> {
+    include_str!("../upstream.txt").lines().filter(|line| !line.starts_with('#') && !line.is_empty())
+}
+
 impl Vector {
     /// Checks the hash and takes the vector apart.
     ///

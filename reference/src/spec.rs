@@ -104,6 +104,8 @@ pub enum Domain {
     Fraction,
     /// Logarithm of a positive rate: `ln U(1, 16)`.
     LogRate,
+    /// Minus a fraction of another input of the same shape, element by element: what keeps `I + b aᵀ` from growing.
+    Against(&'static str),
 }
 
 /// Element type of a port, given the storage type of the case.

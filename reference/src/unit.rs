@@ -8,6 +8,7 @@ use crate::dual::Dual;
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::rounded::Rounded;
+use crate::spec::Dim;
 use crate::tape::Var;
 
 /// The inputs of one slice: one sequence of one head. The independent axes are gone from every port, time runs
@@ -18,6 +19,7 @@ pub struct Unit<'a, F> {
     pub problem: &'a Problem,
     /// Tokens of this sequence.
     pub tokens: usize,
+    pub(crate) fixed: &'a [(Dim, usize)],
     pub(crate) inputs: BTreeMap<&'static str, ArrayD<F>>,
 }
 
@@ -25,6 +27,12 @@ impl<F: Real> Unit<'_, F> {
     fn view<D: Dimension>(&self, name: &str) -> ndarray::ArrayView<'_, F, D> {
         let array: ArrayViewD<'_, F> = self.inputs[name].view();
         array.into_dimensionality().expect("an op asks for its ports with the ranks of its own spec")
+    }
+
+    /// Where this slice lies along an independent axis other than the batch: which head it is.
+    #[must_use]
+    pub fn index(&self, axis: Dim) -> usize {
+        self.fixed.iter().find(|(dim, _)| *dim == axis).map(|&(_, i)| i).expect("an op asks for its independent axes")
     }
 
     /// A per-head number: `[]`.

@@ -87,7 +87,7 @@ fn inputs_that_are_missing_misshapen_or_unknown() {
             }
         }
         let not_given = spec.inputs.iter().filter(|p| !problem.has(p)).map(|p| (p.name, problem.shape(p)));
-        for (name, shape) in not_given.chain([("w", vec![])]) {
+        for (name, shape) in not_given.chain([("nothing", vec![])]) {
             let mut more = inputs.clone();
             more.insert(name.to_owned(), ArrayD::zeros(shape));
             let error = refusal(&problem, &more);
@@ -123,8 +123,8 @@ fn cotangents_tangents_and_wanted_gradients() {
             let has_gradient = problem.has(port) && port.differentiable;
             assert_eq!(want.is_ok(), has_gradient, "{}", port.name);
         }
-        assert!(matches!(along("w", vec![]), Error::Unknown { kind: "input", .. }));
-        let want = oracle::gradients(&problem, &inputs, &cotangents, &["w"]).expect_err("an unknown input");
+        assert!(matches!(along("nothing", vec![]), Error::Unknown { kind: "input", .. }));
+        let want = oracle::gradients(&problem, &inputs, &cotangents, &["nothing"]).expect_err("an unknown input");
         assert!(matches!(want, Error::Unknown { kind: "differentiable input", .. }), "{want}");
     }
 }
@@ -153,7 +153,7 @@ fn shapes_that_pose_no_problem() {
             let missing = Err(Error::Missing { op: spec.name, port: port.name.to_owned() });
             assert_eq!(infer(&fewer) == missing, !optional && problem.has(port), "{}", port.name);
         }
-        let more = good.into_iter().chain([("w".to_owned(), vec![])]).collect();
+        let more = good.into_iter().chain([("nothing".to_owned(), vec![])]).collect();
         assert!(matches!(infer(&more), Err(Error::Unknown { kind: "input", .. })));
     }
 }

@@ -10,7 +10,7 @@ use reference::ops::OPS;
 use reference::oracle::{self, Answer};
 use reference::spec::{Dim, Value};
 
-use agree::assert_agree;
+use agree::{assert_agree, largest};
 use question::{Question, assert_equal, assert_same};
 use sample::problem;
 
@@ -126,7 +126,7 @@ fn value_heads_share_a_key_head_as_if_it_were_repeated() {
 fn scale_is_a_factor_on_q() {
     for spec in OPS.iter().filter(|s| s.attr("scale").is_some()) {
         for plain in variants::all(spec) {
-            if plain.flag("qk_l2norm") {
+            if plain.flag("qk_l2norm") || plain.flag("q_l2norm") {
                 continue;
             }
             let given = plain.number("scale").unwrap_or((plain.size(Dim::K) as f64).powf(-0.5));
@@ -136,7 +136,14 @@ fn scale_is_a_factor_on_q() {
             without.set("q", &with.inputs["q"] * given);
             let mut answer = without.answer();
             answer.gradients.get_mut("d_q").expect("q has a gradient").mapv_inplace(|x| x * given);
-            assert_equal(&with.problem, &answer, &with.answer());
+            let expected = with.answer();
+            // scale cancels from a normalised sum, and nearly nothing remains of d_q when that has one term
+            let beside = largest(&expected.outputs["o"]);
+            assert_eq!(answer.gradients.len(), expected.gradients.len(), "{}", with.problem);
+            for (name, x) in expected.outputs.iter().chain(&expected.gradients) {
+                let got = answer.outputs.get(name).or(answer.gradients.get(name)).expect("the same question");
+                assert_agree(&format!("{}: {name}", with.problem), got, x, beside);
+            }
         }
     }
 }

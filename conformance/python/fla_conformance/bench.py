@@ -26,6 +26,10 @@ def bench(request, fields):
     draw = Draw(side, fields, _PROFILES[profile])
     given = fields["inputs"].split(",") if "inputs" in fields else [p.name for p in spec.given(request.attrs)]
     inputs = {p.name: draw.input(p, request.attrs) for p in spec.inputs if p.name in given}
+    for p in spec.inputs:
+        # minus a fraction of another input
+        if p.domain.startswith("against ") and p.name in inputs:
+            inputs[p.name] = -inputs[p.name] * inputs[p.domain.removeprefix("against ")]
     outputs = [p for p in spec.outputs if p.name in request.want] or spec.outputs
     cotangents = {f"d_{p.name}": draw.port(p, "normal") for p in outputs} if request.gradients else {}
     with side.poison(""):
@@ -62,7 +66,7 @@ class Draw:
             x = x / f.sqrt((x * x).sum(-1)[..., None])
         elif domain == "log_decay":
             x = -f.log1p(f.exp(-x)) * self.decay
-        elif domain == "fraction":
+        elif domain == "fraction" or domain.startswith("against "):
             x = 1 / (1 + f.exp(-x))
         elif domain == "log_rate":
             x = f.log(1 + 15 * 0.5 * (1 + f.tanh(x / math.sqrt(math.pi / 2))))

@@ -16,6 +16,8 @@ use crate::sample::Profile;
 #[derive(Debug, Serialize)]
 pub(super) struct Catalogue {
     specs: Vec<Spec>,
+    /// Public functions of upstream that no spec covers.
+    uncovered: Vec<&'static str>,
     checks: Vec<Named>,
     profiles: Vec<Named>,
 }
@@ -87,7 +89,9 @@ impl Catalogue {
         }
         let checks = CHECKS.iter().map(|c| Named { name: c.name, summary: c.summary }).collect();
         let profiles = Profile::ALL.iter().map(|p| Named { name: p.name(), summary: p.summary() }).collect();
-        Ok(Self { specs, checks, profiles })
+        let covered = |f: &&str| reference::ops::OPS.iter().any(|s| s.upstream.contains(f));
+        let uncovered = golden::upstream().filter(|f| !covered(f)).collect();
+        Ok(Self { specs, uncovered, checks, profiles })
     }
 }
 
@@ -148,6 +152,8 @@ impl fmt::Display for Catalogue {
         for Named { name, summary } in &self.checks {
             writeln!(f, "  {name:<14} {summary}")?;
         }
+        let (all, none) = (golden::upstream().count(), self.uncovered.len());
+        writeln!(f, "\nupstream\n  {} of the {all} public functions of fla 0.6.0's ops are covered", all - none)?;
         writeln!(f, "\nprofiles")?;
         for Named { name, summary } in &self.profiles {
             writeln!(f, "  {name:<14} {summary}")?;

@@ -1,7 +1,7 @@
 //! Workers, and the candidates they share.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::time::Instant;
 
 use reports::verdict::Verdict;
@@ -11,6 +11,7 @@ use crate::case::Case;
 use crate::check::Check;
 use crate::examine::{ask, judge};
 use crate::truth::Truth;
+use crate::truth::shelf::Shelf;
 
 /// A case and the checks to make.
 #[derive(Debug, Clone)]
@@ -38,7 +39,8 @@ pub struct Outcome {
     pub seconds: f64,
 }
 
-/// Judges every task and hands each outcome to `take`, on this thread, as it comes.
+/// Judges every task and hands each outcome to `take`, on this thread, as it comes. Truths come from the shelf when they
+/// are there, and go there when they are not.
 ///
 /// # Errors
 /// The first error of `take`; what is under way is finished and dropped.
@@ -46,6 +48,7 @@ pub fn judge_all<E>(
     tasks: &[Task],
     candidates: Vec<Box<dyn Candidate>>,
     workers: usize,
+    shelf: Option<&Arc<Shelf>>,
     mut take: impl FnMut(Outcome) -> Result<(), E>,
 ) -> Result<(), E> {
     let pool = Pool { idle: Mutex::new(candidates), returned: Condvar::new() };
@@ -56,7 +59,7 @@ pub fn judge_all<E>(
             let (sender, pool, next, stop) = (sender.clone(), &pool, &next, &stop);
             scope.spawn(move || {
                 while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    examine(task, pool, stop, &sender);
+                    examine(task, shelf, pool, stop, &sender);
                 }
             });
         }
@@ -71,8 +74,8 @@ pub fn judge_all<E>(
     })
 }
 
-fn examine(task: &Task, pool: &Pool, stop: &AtomicBool, sender: &mpsc::Sender<Outcome>) {
-    let truth = Truth::of(&task.case);
+fn examine(task: &Task, shelf: Option<&Arc<Shelf>>, pool: &Pool, stop: &AtomicBool, sender: &mpsc::Sender<Outcome>) {
+    let truth = Truth::of(&task.case).on(shelf.cloned());
     for &check in &task.checks {
         if stop.load(Ordering::Relaxed) {
             return;

@@ -87,6 +87,8 @@ pub static SPEC: OpSpec = OpSpec {
     upstream: &[
         "fla.ops.gated_delta_rule.chunk_gated_delta_rule",
         "fla.ops.gated_delta_rule.fused_recurrent_gated_delta_rule",
+        "fla.ops.gated_delta_rule.naive_chunk_gated_delta_rule",
+        "fla.ops.gated_delta_rule.naive_recurrent_gated_delta_rule",
     ],
     sizes: dims![B, T, H, HV, K, V],
     inputs: &[

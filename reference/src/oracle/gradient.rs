@@ -90,6 +90,7 @@ fn check_cotangents(problem: &Problem, cotangents: &Arrays) -> Result<(), Error>
 struct Work<'a> {
     problem: &'a Problem,
     tokens: usize,
+    fixed: &'a [(Dim, usize)],
     inputs: Parts,
     cotangents: Parts,
     want: &'a [&'static Port],
@@ -101,7 +102,7 @@ struct Work<'a> {
 impl<'a> Work<'a> {
     fn new(
         problem: &'a Problem,
-        unit: &Slice,
+        unit: &'a Slice,
         inputs: &Arrays,
         cotangents: &Arrays,
         want: &'a [&'static Port],
@@ -111,7 +112,7 @@ impl<'a> Work<'a> {
             |port: &Port| cotangents.get(&format!("d_{}", port.name)).map(|c| unit.part(problem, port, c).to_owned());
         let cotangents = problem.spec.outputs.iter().filter_map(|p| Some((p.name, seed(p)?))).collect();
         let (tokens, inputs) = (unit.tokens(), unit.inputs(problem, inputs));
-        Self { problem, tokens, inputs, cotangents, want, rounds, budget: BUDGET }
+        Self { problem, tokens, fixed: unit.fixed(), inputs, cotangents, want, rounds, budget: BUDGET }
     }
 
     fn run(&self) -> (Parts, Parts) {
@@ -217,7 +218,7 @@ impl<'a> Work<'a> {
     }
 
     fn unit<F>(&self, tokens: usize, inputs: BTreeMap<&'static str, ArrayD<F>>) -> Unit<'a, F> {
-        Unit { problem: self.problem, tokens, inputs }
+        Unit { problem: self.problem, tokens, fixed: self.fixed, inputs }
     }
 
     fn named(&self, outputs: Vec<ArrayD<f64>>) -> Parts {

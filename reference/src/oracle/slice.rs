@@ -54,6 +54,11 @@ impl Slice {
         self.span.len()
     }
 
+    /// The index along each independent axis other than the batch.
+    pub(super) fn fixed(&self) -> &[(Dim, usize)] {
+        &self.fixed
+    }
+
     fn place(&self, problem: &Problem, dim: Dim) -> Place {
         match dim {
             Dim::B => return Place::Index(self.row),

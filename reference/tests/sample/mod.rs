@@ -49,7 +49,8 @@ impl Random {
                 }
             }
             Domain::LogDecay => array.mapv_inplace(|x| -(-x - 1.0).exp().ln_1p()),
-            Domain::Fraction => array.mapv_inplace(|x| 1.0 / (1.0 + (-x).exp())),
+            // a fraction still, of which `inputs` makes the rest
+            Domain::Fraction | Domain::Against(_) => array.mapv_inplace(|x| 1.0 / (1.0 + (-x).exp())),
             Domain::LogRate => array.mapv_inplace(|_| (1.0 + 15.0 * self.uniform()).ln()),
         }
         array
@@ -57,7 +58,14 @@ impl Random {
 
     /// Every input that the problem says is given.
     pub(crate) fn inputs(&mut self, problem: &Problem) -> Arrays {
-        problem.inputs().map(|p| (p.name.to_owned(), self.input(problem, p))).collect()
+        let mut inputs: Arrays = problem.inputs().map(|p| (p.name.to_owned(), self.input(problem, p))).collect();
+        for port in problem.inputs() {
+            if let Domain::Against(other) = problem.domain(port) {
+                let against = &inputs[port.name] * &inputs[other];
+                inputs.insert(port.name.to_owned(), -against);
+            }
+        }
+        inputs
     }
 
     /// A cotangent of every output.

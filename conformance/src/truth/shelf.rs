@@ -1,0 +1,143 @@
+//! Standards kept on disk, so that judging another candidate costs the candidate alone.
+//!
+//! A file is named by the hash of everything its numbers follow from: this very program, the problem, the storage type,
+//! inputs and cotangents. A program that was built anew therefore finds nothing of an older one's.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use ndarray::{ArrayD, IxDyn};
+use reference::problem::Problem;
+use reference::tensor::{DType, Tensors};
+use safetensors::tensor::{Dtype, TensorView};
+use safetensors::{SafeTensors, serialize};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Standards, port};
+use crate::measure::Standard;
+
+/// A folder of standards.
+#[derive(Debug)]
+pub struct Shelf {
+    folder: PathBuf,
+    program: Vec<u8>,
+}
+
+/// What a standard has beside its arrays.
+#[derive(Serialize, Deserialize)]
+struct Label {
+    /// The bits of the numbers, which decimal digits may miss by one.
+    rms_bound: u64,
+    max_bound: u64,
+    doubt: Option<String>,
+}
+
+impl Shelf {
+    /// The shelf in `folder`, which is made if need be.
+    ///
+    /// # Errors
+    /// A folder that cannot be made, or a program that cannot read itself.
+    pub fn open(folder: &Path) -> std::io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        let program = Sha256::digest(fs::read(std::env::current_exe()?)?).to_vec();
+        Ok(Self { folder: folder.to_owned(), program })
+    }
+
+    /// Where the standards of a question belong.
+    pub(super) fn place(&self, problem: &Problem, dtype: DType, inputs: &Tensors, cotangents: &Tensors) -> PathBuf {
+        let mut hash = Sha256::new();
+        hash.update(&self.program);
+        hash.update(format!("{problem} {dtype}"));
+        for (name, tensor) in inputs.iter().chain(cotangents) {
+            hash.update(format!("{name} {} {:?}", tensor.dtype(), tensor.shape()));
+            hash.update(tensor.bytes());
+        }
+        let name: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
+        self.folder.join(name).with_extension("safetensors")
+    }
+}
+
+/// The standards that a file holds; `None` when there is none, or it is not whole.
+pub(super) fn find(path: &Path, problem: &Problem, storage: DType) -> Option<Standards> {
+    let bytes = fs::read(path).ok()?;
+    let file = SafeTensors::deserialize(&bytes).ok()?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).ok()?;
+    let labels = header.metadata().as_ref()?;
+    let array = |name: &str| {
+        let view = file.tensor(name).ok()?;
+        let values = view.data().as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)).collect();
+        ArrayD::from_shape_vec(IxDyn(view.shape()), values).ok()
+    };
+    let standard = |(name, label): (&String, &String)| {
+        let label: Label = serde_json::from_str(label).ok()?;
+        let (rms_bound, max_bound) = (f64::from_bits(label.rms_bound), f64::from_bits(label.max_bound));
+        let doubt = label.doubt;
+        let port = port(problem, name)?;
+        let (truth, sigma) = (array(&format!("{name} truth"))?, array(&format!("{name} sigma"))?);
+        let dtype = Problem::dtype(port, storage);
+        let port_name = name.clone();
+        let found = Standard { port: port_name, dims: port.dims, dtype, truth, sigma, rms_bound, max_bound, doubt };
+        Some((name.clone(), found))
+    };
+    labels.iter().map(standard).collect()
+}
+
+/// Keeps standards. A shelf that cannot be written is no reason to fail: they are computed again.
+pub(super) fn keep(path: &Path, standards: &Standards) {
+    let bytes = |array: &ArrayD<f64>| array.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+    let mut arrays = Vec::new();
+    let mut labels = HashMap::new();
+    for (name, s) in standards {
+        arrays.push((format!("{name} truth"), s.truth.shape(), bytes(&s.truth)));
+        arrays.push((format!("{name} sigma"), s.sigma.shape(), bytes(&s.sigma)));
+        let (rms_bound, max_bound) = (s.rms_bound.to_bits(), s.max_bound.to_bits());
+        let label = Label { rms_bound, max_bound, doubt: s.doubt.clone() };
+        let Ok(text) = serde_json::to_string(&label) else { return };
+        labels.insert(name.clone(), text);
+    }
+    let views: Option<Vec<_>> = arrays
+        .iter()
+        .map(|(name, shape, data)| Some((name, TensorView::new(Dtype::F64, shape.to_vec(), data).ok()?)))
+        .collect();
+    let Some(Ok(blob)) = views.map(|v| serialize(v, Some(labels))) else { return };
+    let put = || -> std::io::Result<()> {
+        let mut draft = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+        draft.write_all(&blob)?;
+        draft.persist(path)?;
+        Ok(())
+    };
+    _ = put();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::truth::Truth;
+
+    #[test]
+    fn what_is_found_is_what_was_kept_and_a_broken_file_is_not_found() {
+        let folder = tempfile::TempDir::new().expect("a temporary directory");
+        let shelf = Arc::new(Shelf::open(folder.path()).expect("a folder of ours"));
+        let case: crate::case::Case = "hgrn(T=5,D=3,dtype=bf16)".parse().expect("valid");
+        let first = Truth::of(&case).on(Some(shelf.clone()));
+        let (fresh, gradients) = (first.outputs(), first.gradients(&first.cotangents));
+        let (fresh, gradients) = (fresh.expect("valid"), gradients.expect("valid"));
+        let files: Vec<_> = fs::read_dir(folder.path()).expect("there").map(|f| f.expect("there").path()).collect();
+        assert_eq!(files.len(), 2);
+        let second = Truth::of(&case).on(Some(shelf.clone()));
+        assert_eq!(second.outputs().expect("kept"), fresh);
+        assert_eq!(second.gradients(&second.cotangents).expect("kept"), gradients);
+        for file in files {
+            assert!(find(&file, &case.problem, case.dtype).is_some());
+            fs::write(&file, &fs::read(&file).expect("there")[..100]).expect("a folder of ours");
+            assert!(find(&file, &case.problem, case.dtype).is_none());
+        }
+        let third = Truth::of(&case).on(Some(shelf));
+        assert_eq!(third.outputs().expect("computed again"), fresh);
+    }
+}

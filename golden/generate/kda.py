@@ -1,0 +1,50 @@
+"""Vectors of kda."""
+
+from vector import Case, by_sequence
+
+SIZES = {"B": 1, "T": 70, "H": 2, "HV": 2, "K": 16, "V": 16}
+RAW = {"qk_l2norm": True, "softplus_gate": True, "beta_sigmoid": True}
+L2_EPSILON = 1e-6
+
+
+def case(name, sizes=None, **rest):
+    return Case("kda", name, SIZES | (sizes or {}), **rest)
+
+
+CASES = (
+    case("typical", {"B": 2, "T": 64}, absent=("h0",)),
+    case("ragged", {"T": 67, "K": 20, "V": 36}, absent=("h0",)),
+    case("packed", lengths=(17, 0, 1, 52)),
+    case("states", gate="slow", attrs={"scale": 0.5}),
+    case("hard-gates", gate="hard"),
+    case("gva", {"HV": 4}),
+    case("raw", attrs=RAW),
+    case("neg-eigval", {"HV": 4}, attrs=RAW | {"allow_neg_eigval": True}, lengths=(33, 37)),
+)
+
+NAIVE_NOTE = "packing and prologues are written out around naive_recurrent_kda and naive_kda_gate"
+
+# case, form, storage type
+TRITON = ()
+# results that a form does not give
+WITHOUT = {}
+FINDINGS = {}
+
+
+def naive(
+    q, k, v, g, beta, *, h0, A_log, dt_bias, cu_seqlens, scale, qk_l2norm, softplus_gate, beta_sigmoid, allow_neg_eigval
+):
+    from fla.ops.kda.gate import naive_kda_gate
+    from fla.ops.kda.naive import naive_recurrent_kda
+
+    if qk_l2norm:
+        q, k = (x / (x.square().sum(-1, keepdim=True) + L2_EPSILON).sqrt() for x in (q, k))
+    if softplus_gate:
+        g = naive_kda_gate(g, A_log, dt_bias)
+    if beta_sigmoid:
+        beta = beta.sigmoid() * (2 if allow_neg_eigval else 1)
+
+    def recur(q, k, v, g, beta, h0):
+        return naive_recurrent_kda(q, k, v, g, beta, scale=scale, initial_state=h0, output_final_state=True)
+
+    return by_sequence(recur, (q, k, v, g, beta), h0, cu_seqlens)

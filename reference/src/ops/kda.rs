@@ -1,0 +1,174 @@
+//! Kimi delta attention: the delta rule after a decay of each key channel by itself.
+//!
+//! $$ h'_t = \operatorname{diag}(e^{g_t}) h_{t-1}, \quad u_t = \beta_t (v_t - h'^\top_t k_t), \quad h_t = h'_t + k_t u_t^\top, \quad o_t = s\, h_t^\top q_t $$
+//!
+//! Contractive, hence well conditioned, while $g \le 0$ and $0 \le \beta \lVert k \rVert^2 \le 2$: keys must be of unit
+//! length or `qk_l2norm` set.
+//!
+//! Three prologues may be part of the call: `qk_l2norm` replaces q, k by $x / \sqrt{\sum x^2 + 10^{-6}}$;
+//! `softplus_gate` replaces g by $-e^{A} \ln(1 + e^{g + b})$ with $A$ = `A_log` of the head and $b$ = `dt_bias` of the
+//! channel; `beta_sigmoid` replaces β by its sigmoid, doubled with `allow_neg_eigval`.
+//!
+//! # Errors
+//! C1: the value heads are a multiple of the key heads. C2: `allow_neg_eigval` needs `beta_sigmoid`.
+//!
+//! Paper: Kimi Team, *Kimi Linear: An Expressive, Efficient Attention Architecture*, 2025, eq. 1.
+//! Upstream: `fla/ops/kda` of 0.6.0, where `dt_bias` is flat, and which has a gate with a lower bound besides.
+
+use ndarray::{Array1, Array2};
+
+use crate::real::Real;
+use crate::spec::{Attr, Constraint, Dim, Domain, Level, OpSpec, Port, Presence, State, Value};
+use crate::unit::{Outputs, Unit};
+use crate::{dims, function};
+
+/// What upstream adds to the sum of squares before the root.
+const L2_EPSILON: f64 = 1e-6;
+
+fn kda<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
+    let v = x.matrix("v");
+    let (q, k) = (prologue(x, "q"), prologue(x, "k"));
+    let scale = F::from_f64(x.problem.number("scale").unwrap_or_else(|| (q.ncols() as f64).powf(-0.5)));
+    let mut h = x.matrix("h0").to_owned();
+    let mut o = Array2::from_elem(v.dim(), F::zero());
+    for t in 0..x.tokens {
+        let (g, beta) = (log_decay(x, t), write_strength(x, t));
+        for (mut h_row, &g_i) in h.rows_mut().into_iter().zip(&g) {
+            let decay = g_i.exp();
+            h_row.mapv_inplace(|h_ij| decay * h_ij);
+        }
+        let u: Vec<F> =
+            h.columns().into_iter().zip(v.row(t)).map(|(h_col, &v_j)| beta * (v_j - F::dot(k.row(t), h_col))).collect();
+        for (mut h_row, &k_i) in h.rows_mut().into_iter().zip(k.row(t)) {
+            for (h_ij, &u_j) in h_row.iter_mut().zip(&u) {
+                *h_ij = h_ij.mac(k_i, u_j);
+            }
+        }
+        for (o_j, h_col) in o.row_mut(t).iter_mut().zip(h.columns()) {
+            *o_j = scale * F::dot(q.row(t), h_col);
+        }
+    }
+    vec![o.into_dyn(), h.into_dyn()]
+}
+
+/// `q` or `k` as the recurrence uses it: `[T, K]`.
+fn prologue<F: Real>(x: &Unit<'_, F>, name: &str) -> Array2<F> {
+    let mut rows = x.matrix(name).to_owned();
+    if x.problem.flag("qk_l2norm") {
+        for mut row in rows.rows_mut() {
+            let norm = (row.iter().map(|&x| x * x).sum::<F>() + F::from_f64(L2_EPSILON)).sqrt();
+            row.mapv_inplace(|x| x / norm);
+        }
+    }
+    rows
+}
+
+/// `[K]`.
+fn log_decay<F: Real>(x: &Unit<'_, F>, t: usize) -> Array1<F> {
+    let g = x.matrix("g").row(t).to_owned();
+    if !x.problem.flag("softplus_gate") {
+        return g;
+    }
+    let rate = -x.scalar("A_log").exp();
+    g.iter().zip(x.vector("dt_bias")).map(|(&g_i, &b_i)| rate * (g_i + b_i).softplus()).collect()
+}
+
+fn write_strength<F: Real>(x: &Unit<'_, F>, t: usize) -> F {
+    let beta = x.vector("beta")[t];
+    match (x.problem.flag("beta_sigmoid"), x.problem.flag("allow_neg_eigval")) {
+        (false, _) => beta,
+        (true, false) => beta.sigmoid(),
+        (true, true) => F::from_f64(2.0) * beta.sigmoid(),
+    }
+}
+
+/// See the module documentation.
+pub static SPEC: OpSpec = OpSpec {
+    name: "kda",
+    level: Level::Op,
+    summary: "h = diag(exp(g)) h;  h += β k (v − hᵀ k)ᵀ;  o = scale hᵀ q",
+    source: "Kimi Team 2025 (arXiv 2510.26692), eq. 1",
+    upstream: &["fla.ops.kda.chunk_kda", "fla.ops.kda.fused_recurrent_kda"],
+    sizes: dims![B, T, H, HV, K, V],
+    inputs: &[
+        Port::new("q", dims![B, T, H, K], Domain::UnitKey).domain_if(&[("qk_l2norm", Domain::Normal)]),
+        Port::new("k", dims![B, T, H, K], Domain::UnitKey).domain_if(&[("qk_l2norm", Domain::Normal)]),
+        Port::new("v", dims![B, T, HV, V], Domain::Normal),
+        Port::new("g", dims![B, T, HV, K], Domain::LogDecay).single().domain_if(&[("softplus_gate", Domain::Normal)]),
+        Port::new("beta", dims![B, T, HV], Domain::Fraction).single().domain_if(&[("beta_sigmoid", Domain::Normal)]),
+        Port::new("h0", dims![N, HV, K, V], Domain::Normal).single().presence(Presence::OrZero),
+        Port::new("A_log", dims![HV], Domain::LogRate).single().presence(Presence::With("softplus_gate")),
+        Port::new("dt_bias", dims![HV, K], Domain::Normal).single().presence(Presence::OrZeroWith("softplus_gate")),
+    ],
+    outputs: &[
+        Port::new("o", dims![B, T, HV, V], Domain::Normal),
+        Port::new("ht", dims![N, HV, K, V], Domain::Normal).single(),
+    ],
+    attrs: &[
+        Attr { name: "scale", default: Value::Auto, summary: "factor on q; auto is K^-1/2" },
+        Attr { name: "qk_l2norm", default: Value::Flag(false), summary: "normalise q and k to unit length first" },
+        Attr {
+            name: "softplus_gate",
+            default: Value::Flag(false),
+            summary: "g is raw: −exp(A_log) softplus(g + dt_bias)",
+        },
+        Attr { name: "beta_sigmoid", default: Value::Flag(false), summary: "β is raw: its sigmoid is used" },
+        Attr { name: "allow_neg_eigval", default: Value::Flag(false), summary: "β in (0, 2): twice the sigmoid" },
+    ],
+    constraints: &[
+        Constraint {
+            label: "C1",
+            text: "HV is a positive multiple of H",
+            holds: |p| {
+                p.size(Dim::H) > 0
+                    && p.size(Dim::HV) >= p.size(Dim::H)
+                    && p.size(Dim::HV).is_multiple_of(p.size(Dim::H))
+            },
+            break_it: |p| p.sizes.extend([(Dim::H, 2), (Dim::HV, 3)]),
+        },
+        Constraint {
+            label: "C2",
+            text: "allow_neg_eigval needs beta_sigmoid",
+            holds: |p| !p.flag("allow_neg_eigval") || p.flag("beta_sigmoid"),
+            break_it: |p| {
+                p.attrs.extend([("allow_neg_eigval", Value::Flag(true)), ("beta_sigmoid", Value::Flag(false))]);
+            },
+        },
+    ],
+    independent: dims![B, HV],
+    states: &[State { initial: "h0", last: "ht" }],
+    function: function!(kda),
+};
+
+#[cfg(test)]
+mod tests {
+    use super::SPEC;
+    use crate::by_hand::{HALF, check};
+
+    #[test]
+    fn channels_decay_apart_and_are_read_together() {
+        // rows 8 → 4 and 4 → 1; k reads 5 of 11
+        let inputs = format!("q=1,2 k=1,1 v=11 g={HALF},{} beta=0.5 h0=8,4", 2.0 * HALF);
+        check(
+            &SPEC,
+            "B=1 T=1 H=1 HV=1 K=2 V=1 scale=1",
+            &inputs,
+            "d_o=1",
+            "ht=7,4 o=15 d_q=7,4 d_v=1.5 d_beta=18 d_g=-2,0.5 d_h0=-0.25,0.125 d_k=-3,4.5",
+        );
+    }
+
+    #[test]
+    fn prologues_at_values_that_are_known() {
+        // softplus of 0 is ln 2, so both channels decay by 1/2; the sigmoid of 0 is 1/2
+        let inputs = "q=3,4 k=0,2 v=6 g=1,2 beta=0 h0=8,8 A_log=0 dt_bias=-1,-2";
+        let fields = "B=1 T=1 H=1 HV=1 K=2 V=1 scale=1 qk_l2norm=true softplus_gate=true beta_sigmoid=true";
+        let expected = |beta: f64| {
+            let (q, k) = ((25.0 + 1e-6f64).sqrt(), 2.0 / (4.0 + 1e-6f64).sqrt());
+            let second = 4.0 + k * beta * (6.0 - 4.0 * k);
+            format!("ht=4,{second} o={}", (3.0 * 4.0 + 4.0 * second) / q)
+        };
+        check(&SPEC, fields, inputs, "", &expected(0.5));
+        check(&SPEC, &format!("{fields} allow_neg_eigval=true"), inputs, "", &expected(1.0));
+    }
+}
