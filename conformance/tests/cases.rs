@@ -35,12 +35,12 @@ fn case(tokens: usize, width: usize, dtypes: &'static [DType]) -> impl Strategy<
         let (flags, absent, packing) = choices;
         let set = |bits: u32, i: usize| bits >> (i % 32) & 1 == 1;
         for (i, attr) in spec.attrs.iter().enumerate().filter(|(i, _)| set(flags, *i)) {
-            let value = if matches!(attr.default, Value::Flag(_)) {
-                Value::Flag(true)
-            } else {
-                Value::Number(0.25 * (i + 1) as f64)
+            let value = match attr.default {
+                Value::Flag(on) => Value::Flag(!on),
+                _ => Value::Number(0.25 * (i + 1) as f64),
             };
-            problem.attrs.insert(attr.name, value);
+            // as text sets it: a default is not kept
+            assert_eq!(problem.set(attr.name, &value.to_string()), Ok(true), "{}", attr.name);
         }
         let optional = |(i, p): &(usize, &reference::spec::Port)| p.presence == Presence::OrZero && set(absent, *i);
         problem.absent = spec.inputs.iter().enumerate().filter(optional).map(|(_, p)| p.name).collect();

@@ -11,66 +11,23 @@ for, or refuses as unsupported, is declined.
 """
 
 import argparse
-import importlib
 import importlib.metadata
 import inspect
 import math
-from dataclasses import dataclass
 
 from fla_conformance import Declined, op, serve
-
-# the spec's name -> fla's
-NAMES = {
-    "h0": "initial_state",
-    "qk_l2norm": "use_qk_l2norm_in_kernel",
-    "softplus_gate": "use_gate_in_kernel",
-    "beta_sigmoid": "use_beta_sigmoid_in_kernel",
-}
-
-
-@dataclass(frozen=True)
-class Form:
-    """One of fla's functions, and the arguments that it takes through `**kwargs`."""
-
-    module: str
-    function: str
-    keywords: tuple = ()
-
-    def load(self):
-        return getattr(importlib.import_module(self.module), self.function)
-
-
-FORMS = {
-    "simple_gla": {
-        "chunk": Form("fla.ops.simple_gla", "chunk_simple_gla"),
-        "fused_chunk": Form("fla.ops.simple_gla", "fused_chunk_simple_gla"),
-        "fused_recurrent": Form("fla.ops.simple_gla", "fused_recurrent_simple_gla"),
-        "parallel": Form("fla.ops.simple_gla", "parallel_simple_gla"),
-        "naive_recurrent": Form("fla.ops.simple_gla.naive", "naive_recurrent_simple_gla"),
-        "naive_chunk": Form("fla.ops.simple_gla.naive", "naive_chunk_simple_gla"),
-        "naive_parallel": Form("fla.ops.simple_gla.naive", "naive_parallel_simple_gla"),
-    },
-    "gated_delta_rule": {
-        "chunk": Form("fla.ops.gated_delta_rule", "chunk_gated_delta_rule", ("use_gate_in_kernel", "A_log", "dt_bias")),
-        "fused_recurrent": Form("fla.ops.gated_delta_rule", "fused_recurrent_gated_delta_rule"),
-        "naive_recurrent": Form("fla.ops.gated_delta_rule.naive", "naive_recurrent_gated_delta_rule"),
-        "naive_chunk": Form("fla.ops.gated_delta_rule.naive", "naive_chunk_gated_delta_rule"),
-    },
-    "hgrn": {
-        "chunk": Form("fla.ops.hgrn", "chunk_hgrn"),
-        "fused_recurrent": Form("fla.ops.hgrn", "fused_recurrent_hgrn"),
-        "naive_recurrent": Form("fla.ops.hgrn.naive", "naive_recurrent_hgrn"),
-        "naive_chunk": Form("fla.ops.hgrn.naive", "naive_chunk_hgrn"),
-    },
-}
-
+from fla_conformance.shims.forms import FORMS, NAMES
 
 def call(form, inputs, want):
     """The outputs of one of fla's functions, by the spec's names."""
     function = form.load()
     parameters = inspect.signature(function).parameters
     takes = {*parameters, *form.keywords}
-    arguments = {NAMES.get(name, name): x for name, x in inputs.items() if x is not None and x is not False}
+    given = {name: x for name, x in inputs.items() if x is not None and x is not False}
+    if form.adapt:
+        given = form.adapt(given)
+    names = NAMES | form.names
+    arguments = form.constants | {names.get(name, name): x for name, x in given.items()}
     if "ht" in want:
         arguments["output_final_state"] = True
     for name in arguments:
@@ -83,19 +40,21 @@ def call(form, inputs, want):
     _heads(form, inputs)
     BACKENDS.clear()
     try:
-        o, ht = function(**arguments)
+        result = function(**arguments)
     except (AssertionError, ValueError, RuntimeError) as error:
         # what fla refuses to do, and what it refuses to do with this version of Triton
         if "support" in str(error) or "Please upgrade" in str(error):
             raise Declined(f"{form.function}: {error}") from error
         raise
+    # some forms return the output alone
+    o, ht = result if isinstance(result, tuple) else (result, None)
     ran = f"fla {form.function}: {', '.join(sorted(BACKENDS)) or ('torch' if 'naive' in form.function else 'triton')}"
     return {"o": o, "ht": ht if "ht" in want else None, "ran": ran}
 
 
 def _heads(form, inputs):
     q, v = inputs.get("q"), inputs.get("v")
-    if "naive" in form.function and v is not None and q.shape[2] != v.shape[2]:
+    if not form.grouped and q is not None and v is not None and q.shape[2] != v.shape[2]:
         raise Declined(f"{form.function} takes as many value heads as key heads")
 
 
@@ -161,8 +120,7 @@ def _once(kernel, quantiles):
 def version():
     """Versions of what computes, and the back ends that fla may choose; from here on `watch` is on."""
     watch()
-    import fla.ops.gated_delta_rule
-    import fla.ops.simple_gla  # noqa: F401 (registers back ends)
+    import fla.ops  # noqa: F401 (registers back ends)
     from fla.backends import BaseBackend
 
     packages = ("flash-linear-attention", "torch", "triton", "tilelang", "flash-qla")
@@ -186,7 +144,7 @@ def main():
     if options.list:
         for name, forms in FORMS.items():
             for form, where in forms.items():
-                print(f"{name:18} {form:16} {where.module}.{where.function}")
+                print(f"{name:20} {form:18} {where.module}.{where.function}")
         return
     register(options.form)
     if options.first_config:
