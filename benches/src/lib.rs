@@ -4,8 +4,9 @@
 
 #![forbid(unsafe_code)]
 
-use fla_conformance::candidate::{Fill, Request};
+use fla_conformance::candidate::Request;
 use fla_conformance::case::Case;
+use fla_conformance::check::Call;
 use fla_conformance::sample;
 
 /// One case for each op, small enough for a laptop and large enough to keep two cores busy.
@@ -21,10 +22,10 @@ pub const CASES: [&str; 3] = [
 /// Text that is no case.
 pub fn request(text: &str, gradients: bool) -> Result<Request, fla_conformance::case::Error> {
     let case: Case = text.parse()?;
-    let outputs = || case.problem.spec.outputs.iter().map(|p| p.name.to_owned()).collect();
-    let wanted = || case.problem.differentiable().map(|p| format!("d_{}", p.name)).collect();
-    let (want, cotangents) =
-        if gradients { (wanted(), sample::cotangents(&case)) } else { (outputs(), Default::default()) };
     let inputs = sample::inputs(&case);
-    Ok(Request { problem: case.problem, dtype: case.dtype, inputs, cotangents, want, fill: Fill::Any })
+    let call = match gradients {
+        true => Call::backward(&case.problem, &inputs, &sample::cotangents(&case)),
+        false => Call::forward(&case.problem, &inputs),
+    };
+    Ok(call.request(case.dtype, &[]).expect("a call of values needs no earlier answer"))
 }

@@ -113,20 +113,28 @@ fn committed(args: &ListArgs) -> Result<Vec<Run>, Error> {
     Ok(runs)
 }
 
-/// How many cases and checks each suite has for an op.
-fn trials(op: &str) -> BTreeMap<&'static str, usize> {
-    let count = |size| {
-        let cases = suite::cases(size).into_iter().filter(|c| c.problem.spec.name == op);
-        (Size::name(size), cases.map(|c| applicable(&c).count()).sum())
-    };
-    [Size::Smoke, Size::Full, Size::Soak].map(count).into()
+/// How many cases and checks each suite has, by op.
+fn trials() -> BTreeMap<&'static str, BTreeMap<&'static str, usize>> {
+    let mut trials: BTreeMap<_, BTreeMap<_, usize>> = BTreeMap::new();
+    for size in [Size::Smoke, Size::Full, Size::Soak] {
+        for case in suite::cases(size) {
+            let of_op = trials.entry(case.problem.spec.name).or_default();
+            *of_op.entry(size.name()).or_default() += applicable(&case).count();
+        }
+    }
+    trials
 }
 
 /// The support table: printed, compared with a document, or put into it.
 fn support(args: &ListArgs) -> Result<ExitCode, Error> {
+    let mut trials = trials();
     let rows: Vec<SupportRow> = reference::ops::OPS
         .iter()
-        .map(|s| SupportRow { op: s.name.to_owned(), summary: s.summary.to_owned(), trials: trials(s.name) })
+        .map(|s| SupportRow {
+            op: s.name.to_owned(),
+            summary: s.summary.to_owned(),
+            trials: trials.remove(s.name).unwrap_or_default(),
+        })
         .collect();
     let table = support_table(&rows, &committed(args)?, optimized::kernel_hash());
     let Some(path) = args.check.as_ref().or(args.write.as_ref()) else {
