@@ -3,14 +3,15 @@
 # keeps what it has. Then, anywhere: fla-conformance report OUT/own-*/records.jsonl --evidence reports/records/NAME.jsonl
 #
 #   reports/evidence.sh PROGRAM OUT own               our CUDA kernels: smoke, then full
-#   reports/evidence.sh PROGRAM OUT fla FORM [SUITE]  fla's kernels of one form (chunk, fused_recurrent, fused_chunk,
+#   reports/evidence.sh PROGRAM OUT fla FORM [SUITE [FILTER...]]
+#                                                     fla's kernels of one form (chunk, fused_recurrent, fused_chunk,
 #                                                     parallel); SHARDS (12) processes compile at the same time
-#   reports/evidence.sh PROGRAM OUT bench [FILTER]    ours beside fla's chunk form, autotuned; nothing else should run
+#   reports/evidence.sh PROGRAM OUT bench [FILTER...] ours beside fla's chunk form, autotuned; nothing else should run
 #
 # fla's stages need python3 with flash-linear-attention 0.6.0, torch and triton, and conformance/python on PYTHONPATH.
 # LIMIT (seconds, 3600) ends a stage.
 set -euo pipefail
-[ $# -ge 3 ] || { sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -ge 3 ] || { sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2; }
 program=$1 out=$2 stage=$3 limit=${LIMIT:-3600} shim='python3 -m fla_conformance.shims.fla'
 mkdir -p "$out"
 oracle="--oracle-cache $out/oracle" # what one stage has computed the next need not
@@ -28,12 +29,12 @@ fla)
     name="$out/fla-$form-$suite-$i"
     # f32 products in f32: what fla does without being asked is a finding of its own
     TRITON_F32_DEFAULT=ieee RAYON_NUM_THREADS=2 judged "$program" run --candidate "$shim --first-config --form $form" \
-      --suite "$suite" --shard "$i/$shards" --jobs 2 --timeout 600 $oracle --out "$name" >"$name.log" 2>&1 &
+      --suite "$suite" "${@:6}" --shard "$i/$shards" --jobs 2 --timeout 600 $oracle --out "$name" >"$name.log" 2>&1 &
   done
   wait
   tail -qn 1 "$out"/fla-"$form-$suite"-*.log ;;
 bench)
   judged "$program" bench --candidate cuda --against "$shim --form chunk" --against "$shim --form fused_recurrent" \
-    --timeout 900 --iterations 40 --out "$out/bench" ${4:+"$4"} 2>&1 | tee "$out/bench.log" ;;
+    --timeout 900 --iterations 40 --out "$out/bench" "${@:4}" 2>&1 | tee "$out/bench.log" ;;
 *) echo "no stage $stage: own, fla or bench" >&2; exit 2 ;;
 esac

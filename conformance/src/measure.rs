@@ -219,7 +219,7 @@ impl Standard {
             let row = rows.map_or(0, |r| at[r]);
             let column = columns.iter().fold(0, |c, &a| c * error.shape()[a] + at[a]);
             let cell = &mut heat[row * tall / height][column * wide / width];
-            *cell = cell.max(e.abs() as f32);
+            *cell = cell.max((e.abs() as f32).min(f32::MAX));
         }
         heat
     }

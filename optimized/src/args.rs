@@ -6,6 +6,11 @@ pub(crate) struct Ptr(pub(crate) u64);
 
 impl Ptr {
     pub(crate) const NULL: Self = Self(0);
+
+    /// The address this many bytes further on.
+    pub(crate) const fn after(self, bytes: usize) -> Self {
+        Self(self.0 + bytes as u64)
+    }
 }
 
 /// The bytes of an argument struct, 8-byte aligned.

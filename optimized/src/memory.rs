@@ -107,7 +107,7 @@ impl<'d> Memory<'d> {
             self.device.upload(base, &vec![PATTERN; guard])?;
             self.device.upload(base + (guard + bytes) as u64, &vec![PATTERN; guard])?;
         }
-        Ok(Ptr(base + guard as u64))
+        Ok(Ptr(base).after(guard))
     }
 
     fn poison(&mut self, ptr: Ptr, dtype: DType, elements: usize) -> Result<(), Error> {

@@ -10,10 +10,13 @@ pub struct Measure {
     /// Name of the statistic: `rms`, `max`.
     pub statistic: String,
     /// What was measured, in units of the rounding floor.
+    #[serde(with = "crate::number")]
     pub error: f64,
     /// The largest value that is still right.
+    #[serde(with = "crate::number")]
     pub bound: f64,
     /// Root mean square error relative to the truth's root mean square, for people.
+    #[serde(with = "crate::number")]
     pub relative: f64,
     /// Index of the worst element.
     pub at: Vec<usize>,

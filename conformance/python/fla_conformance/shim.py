@@ -47,6 +47,7 @@ class Op:
     function: object
     backward: object
     arrays: str
+    refusal: object
 
     @property
     def spec(self):
@@ -54,12 +55,16 @@ class Op:
         return SPECS.get(self.name)
 
 
-def op(name, *, backward=None, arrays=None):
-    """Registers the function as the implementation of the op of that name."""
+def op(name, *, backward=None, arrays=None, refusal=None):
+    """Registers the function as the implementation of the op of that name.
+
+    `refusal` gets what the function or its backward pass raises, and returns a reason where that is no fault but a limit
+    that the implementation states itself; the call is then declined.
+    """
 
     def register(function):
         kind = arrays or ("torch" if importlib.util.find_spec("torch") else "numpy")
-        _OPS[name] = Op(name, function, backward, kind)
+        _OPS[name] = Op(name, function, backward, kind, refusal)
         return function
 
     return register
@@ -161,7 +166,7 @@ class Request:
         """Runs the op on the message's tensors."""
         held = {name: self.side.load(tensor) for name, tensor in message.tensors.items()}
         cotangents = {name: held.pop(name) for name in list(held) if name.startswith("d_") and name[2:] in self.outputs}
-        with self.side.poison(message.fields.get("fill", "")):
+        with self.side.poison(message.fields.get("fill", "")), self.refusals():
             results, ran = self.run(held, cotangents)
         storage = self.storage(message.tensors)
         tensors = {}
@@ -173,6 +178,16 @@ class Request:
             if not self.side.same(array, tensor):
                 raise Trespassed(f"wrote into its input {name}")
         return Message("done", {"ran": ran}, tensors)
+
+    @contextlib.contextmanager
+    def refusals(self):
+        """Makes what the op refuses by raising a declined call."""
+        try:
+            yield
+        except Exception as error:
+            if self.op.refusal and (reason := self.op.refusal(error)):
+                raise Declined(reason) from error
+            raise
 
     @property
     def outputs(self):
@@ -204,6 +219,7 @@ class Request:
             leaves = {name: self.side.leaf(inputs[name]) for name in self.gradients if name in inputs}
             outputs, ran = self.named(self.op.function(**(arguments | leaves)))
             results = outputs | self.side.gradients(outputs, leaves, cotangents)
+        ran = ran() if callable(ran) else str(ran)
         missing = [name for name in self.want if results.get(name) is None]
         if missing:
             raise ValueError(f"returned no {', '.join(missing)}")
@@ -235,12 +251,12 @@ class Request:
         return arguments
 
     def named(self, answer):
-        """An op's answer as a dict, and what it says has run."""
+        """An op's answer as a dict, and what it says has run: text, or a function to ask after the backward pass."""
         function = inspect.unwrap(self.op.function)
         ran = f"{function.__module__}.{function.__qualname__}"
         if isinstance(answer, dict):
             answer = dict(answer)
-            return answer, str(answer.pop("ran", ran))
+            return answer, answer.pop("ran", ran)
         if not isinstance(answer, (tuple, list)):
             answer = (answer,)
         if len(answer) > len(self.outputs):

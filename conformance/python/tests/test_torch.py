@@ -34,8 +34,8 @@ class TorchShim(unittest.TestCase):
         shim._OPS.clear()
         shim._OPS.update(self.saved)
 
-    def ask(self, function, want, fill="", dtype="F64", **arrays):
-        shim.op("hgrn", arrays="torch")(function)
+    def ask(self, function, want, fill="", dtype="F64", refusal=None, **arrays):
+        shim.op("hgrn", arrays="torch", refusal=refusal)(function)
         tensors = {name: narrow(a, dtype) for name, a in ({"x": X, "g": G} | arrays).items()}
         fields = {"op": "hgrn", "attrs": json.dumps({}), "want": want, "fill": fill}
         return shim.Server("test", device="cpu").answer(Message("call", fields, tensors))
@@ -45,6 +45,36 @@ class TorchShim(unittest.TestCase):
         # by hand: the last token is seen by o and ht, the first by o and, decayed, by what follows
         self.assertEqual(widen(reply.tensors["d_x"]).tolist(), [[[2.0, 3.0], [2.0, 2.0]]])
         np.testing.assert_allclose(widen(reply.tensors["d_g"]), [[[0.0, 0.0], [1.0, -4.0]]])
+
+    def test_a_backward_pass_may_refuse_and_is_heard_when_asked_what_ran(self):
+        class Picky(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x, fine):
+                ctx.fine = fine
+                return x.clone()
+
+            @staticmethod
+            def backward(ctx, d):
+                if not ctx.fine:
+                    raise RuntimeError("Please upgrade")
+                heard.append("backward")
+                return d, None
+
+        for fine in (True, False):
+            heard = []
+
+            def picky(x, g, *, h0, cu_seqlens=None):
+                o, ht = hgrn(x, g, h0=h0)
+                return {"o": Picky.apply(o, fine), "ht": ht, "ran": lambda: " then ".join(["forward", *heard])}
+
+            for refusal, verb in ((None, "failed"), (lambda e: str(e) if "upgrade" in str(e) else None, "declined")):
+                heard.clear()
+                reply = self.ask(picky, "d_x", refusal=refusal, d_o=np.ones_like(X))
+                self.assertEqual(reply.verb, "done" if fine else verb)
+                if fine:
+                    self.assertEqual(reply.fields["ran"], "forward then backward")
+                elif refusal:
+                    self.assertEqual(reply.fields["reason"], "Please upgrade")
 
     def test_a_missing_cotangent_is_zero(self):
         reply = self.ask(hgrn, "d_x", d_ht=np.ones_like(X[:, 0]))
