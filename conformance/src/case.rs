@@ -9,7 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use reference::problem::Problem;
-use reference::spec::{Dim, OpSpec, Presence};
+use reference::spec::{Dim, OpSpec};
 use reference::tensor::DType;
 
 use crate::nearest::nearest;
@@ -152,8 +152,13 @@ impl FromStr for Case {
             given.push(key);
         }
         fill(&mut case.problem);
-        if !given.contains(&"absent") {
-            make_valid(&mut case.problem);
+        // what the text leaves open follows from what it says
+        let mut mended = case.problem.clone();
+        mended.mend();
+        let open = |key: &str| !given.contains(&key);
+        case.problem.sizes.extend(mended.sizes.into_iter().filter(|(dim, _)| open(dim.name())));
+        if open("absent") {
+            case.problem.absent = mended.absent;
         }
         case.problem.validate()?;
         Ok(case)
@@ -166,28 +171,14 @@ fn fill(problem: &mut Problem) {
         let default = match dim {
             Dim::T => problem.sequences.as_ref().map_or(64, |lengths| lengths.iter().sum()),
             Dim::H => 2,
-            Dim::HV => problem.size(Dim::H),
+            Dim::HV | Dim::HQ => problem.size(Dim::H),
             Dim::K | Dim::V | Dim::D => 32,
+            Dim::M => 8,
+            Dim::C | Dim::L => 3,
+            Dim::R => 2,
             Dim::B | Dim::N => 1,
         };
         problem.sizes.entry(dim).or_insert(default);
-    }
-}
-
-/// Drops optional inputs, last first, until they no longer exclude one another. Leaves a problem that is invalid for
-/// another reason as it is.
-pub(crate) fn make_valid(problem: &mut Problem) {
-    if problem.validate().is_ok() {
-        return;
-    }
-    let optional = |p: &&reference::spec::Port| matches!(p.presence, Presence::OrZero | Presence::OrZeroWith(_));
-    for port in problem.spec.inputs.iter().rev().filter(optional) {
-        let mut smaller = problem.clone();
-        smaller.absent.insert(port.name);
-        if smaller.validate().is_ok() {
-            *problem = smaller;
-            return;
-        }
     }
 }
 

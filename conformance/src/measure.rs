@@ -209,7 +209,7 @@ impl Standard {
     pub fn heat(&self, error: &ArrayD<f64>) -> Vec<Vec<f32>> {
         let rows = [Dim::T, Dim::N].into_iter().find_map(|d| self.dims.iter().position(|&x| x == d));
         let columns: Vec<usize> = (0..self.dims.len())
-            .filter(|&i| Some(i) != rows && matches!(self.dims[i], Dim::B | Dim::H | Dim::HV | Dim::D))
+            .filter(|&i| Some(i) != rows && matches!(self.dims[i], Dim::B | Dim::H | Dim::HV | Dim::HQ | Dim::D))
             .collect();
         let extent = |axes: &[usize]| axes.iter().map(|&a| error.shape()[a]).product::<usize>().max(1);
         let (height, width) = (rows.map_or(1, |r| error.shape()[r]).max(1), extent(&columns));
@@ -326,10 +326,11 @@ struct Groups {
 
 impl Groups {
     fn new(dims: &[Dim], shape: &[usize]) -> Self {
-        let pooled = dims.iter().any(|d| matches!(d, Dim::T | Dim::K | Dim::V | Dim::D));
+        let heads = |d: &Dim| matches!(d, Dim::B | Dim::N | Dim::H | Dim::HV | Dim::HQ);
+        let pooled = !dims.iter().all(heads);
         let axis = |(dim, &extent): (&Dim, &usize)| match dim {
             Dim::T => (CHUNK, extent.div_ceil(CHUNK)),
-            Dim::B | Dim::N | Dim::H | Dim::HV if pooled => (1, extent),
+            dim if pooled && heads(dim) => (1, extent),
             _ => (extent.max(1), 1),
         };
         Self { axes: dims.iter().zip(shape).map(axis).collect() }

@@ -198,6 +198,7 @@ fn plain(key: &Key, i: u64, port: &Port, profile: Profile, domain: Domain) -> f6
     match domain {
         Domain::Fraction | Domain::Against(_) => 1.0 / (1.0 + exp(-x)),
         Domain::LogRate => ln(1.0 + 15.0 * key.uniform(i)),
+        Domain::Uniform(low, high) => low + (high - low) * key.uniform(i),
         Domain::Normal | Domain::UnitKey | Domain::LogDecay => match profile {
             Profile::ModelScale if is_value(port) => 0.05 * x,
             Profile::Large if is_value(port) || is_key(port) => 8.0 * x,

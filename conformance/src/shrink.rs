@@ -1,7 +1,7 @@
 //! The smallest case that still fails.
 
 use reference::problem::Problem;
-use reference::spec::{Dim, Presence};
+use reference::spec::Dim;
 
 use crate::case::Case;
 use crate::sample::Profile;
@@ -51,7 +51,7 @@ pub fn simpler(case: &Case) -> Vec<Case> {
     for name in case.problem.attrs.keys() {
         offer(&|p| _ = p.attrs.remove(name));
     }
-    for port in case.problem.spec.inputs.iter().filter(|p| p.presence == Presence::OrZero) {
+    for port in case.problem.spec.inputs.iter().filter(|p| p.presence.free()) {
         offer(&|p| _ = p.absent.insert(port.name));
     }
     if case.profile != Profile::Typical {
@@ -72,12 +72,14 @@ fn smaller(extent: usize) -> Vec<usize> {
     sizes
 }
 
-/// Key and value heads go together, so that their ratio stays.
+/// Key heads and those that share them go together, so that their ratio stays.
 fn resize(p: &mut Problem, dim: Dim, extent: usize) {
-    let group = p.size(Dim::HV) / p.size(Dim::H).max(1);
+    let heads = p.size(Dim::H).max(1);
     p.sizes.insert(dim, extent);
-    if dim == Dim::H && p.spec.sizes.contains(&Dim::HV) {
-        p.sizes.insert(Dim::HV, extent * group.max(1));
+    for grouped in Dim::GROUPED.into_iter().filter(|_| dim == Dim::H) {
+        if let Some(count) = p.sizes.get_mut(&grouped) {
+            *count = extent * (*count / heads).max(1);
+        }
     }
 }
 

@@ -6,10 +6,10 @@
 
 use clap::ValueEnum;
 use reference::problem::Problem;
-use reference::spec::{Dim, OpSpec, Presence, Value};
+use reference::spec::{Dim, OpSpec, Value};
 use reference::tensor::DType;
 
-use crate::case::{Case, make_valid};
+use crate::case::Case;
 use crate::sample::Profile;
 
 /// How much to ask.
@@ -131,17 +131,21 @@ fn plain(spec: &'static OpSpec, recipe: &Recipe, i: usize) -> Case {
             Dim::B | Dim::N => recipe.rows[(i / 2) % recipe.rows.len()],
             Dim::T => recipe.lengths[i % recipe.lengths.len()],
             Dim::H => h,
-            Dim::HV => h * group,
+            Dim::HV | Dim::HQ => h * group,
             Dim::K => k,
             Dim::V => v,
             // as many channels as the heads of another op have together
             Dim::D => h * group * v,
+            Dim::M => [8, 5, 16][i % 3],
+            Dim::C => [3, 5, 9][i % 3],
+            Dim::L => [2, 4, 3, 1][i % 4],
+            Dim::R => 1 + i % 3,
         };
         (dim, extent)
     };
     let sizes: Vec<_> = spec.sizes.iter().map(size).collect();
     let mut problem = Problem::new(spec, &sizes);
-    make_valid(&mut problem);
+    problem.mend();
     Case { problem, dtype: DTYPES[i % DTYPES.len()], profile: Profile::Typical, seed: i as u64 }
 }
 
@@ -194,21 +198,21 @@ fn single<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item =
 
 fn set(case: &mut Case, attrs: &[(&'static str, Value)]) {
     case.problem.attrs.extend(attrs.iter().copied());
-    make_valid(&mut case.problem);
+    case.problem.mend();
 }
 
 fn pack(case: &mut Case, lengths: &[usize]) {
     case.problem.sequences = Some(lengths.to_vec());
     case.problem.sizes.insert(Dim::B, 1);
     case.problem.sizes.insert(Dim::T, lengths.iter().sum());
+    case.problem.mend();
 }
 
 /// The valid problems that differ in which optional inputs are given.
 fn presences(spec: &'static OpSpec) -> Vec<Problem> {
-    let optional: Vec<_> = spec.inputs.iter().filter(|p| p.presence == Presence::OrZero).map(|p| p.name).collect();
+    let optional: Vec<_> = spec.inputs.iter().filter(|p| p.presence.free()).map(|p| p.name).collect();
     let some = |mask: usize| {
-        let sizes: Vec<_> = spec.sizes.iter().map(|&d| (d, 1)).collect();
-        let mut problem = Problem::new(spec, &sizes);
+        let mut problem = Problem::smallest(spec);
         problem.absent = optional.iter().enumerate().filter(|(i, _)| mask >> i & 1 == 1).map(|(_, &n)| n).collect();
         problem
     };
@@ -218,12 +222,11 @@ fn presences(spec: &'static OpSpec) -> Vec<Problem> {
 /// Each flag by itself, with the others that it needs; all flags together; a number that is no default.
 fn attributes(spec: &'static OpSpec) -> Vec<Vec<(&'static str, Value)>> {
     let flags: Vec<_> = spec.attrs.iter().filter(|a| matches!(a.default, Value::Flag(_))).collect();
-    let turned = |a: &&reference::spec::Attr| (a.name, Value::Flag(a.default == Value::Flag(false)));
+    let turned = |a: &&reference::spec::Attr| (a.name, a.other);
     let valid = |attrs: &[(&'static str, Value)]| {
-        let sizes: Vec<_> = spec.sizes.iter().map(|&d| (d, 1)).collect();
-        let mut problem = Problem::new(spec, &sizes);
+        let mut problem = Problem::smallest(spec);
         problem.attrs.extend(attrs.iter().copied());
-        make_valid(&mut problem);
+        problem.mend();
         problem.validate().is_ok()
     };
     let mut sets: Vec<Vec<_>> = Vec::new();
@@ -240,7 +243,7 @@ fn attributes(spec: &'static OpSpec) -> Vec<Vec<(&'static str, Value)>> {
         sets.push(flags.iter().map(turned).collect());
     }
     let numbers = spec.attrs.iter().filter(|a| !matches!(a.default, Value::Flag(_)));
-    sets.extend(numbers.map(|a| vec![(a.name, Value::Number(0.375))]));
+    sets.extend(numbers.map(|a| vec![(a.name, a.other)]));
     sets
 }
 
@@ -271,7 +274,7 @@ mod tests {
             }
             for port in spec.inputs {
                 meets(port.name, &|c| c.problem.has(port));
-                if port.presence == Presence::OrZero {
+                if port.presence.free() {
                     meets(port.name, &|c| !c.problem.has(port));
                 }
             }

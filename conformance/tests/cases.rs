@@ -10,7 +10,7 @@ use fla_conformance::shrink::simpler;
 use fla_conformance::truth::Truth;
 use proptest::prelude::*;
 use reference::problem::Problem;
-use reference::spec::{Dim, Presence, Value};
+use reference::spec::Dim;
 use reference::tensor::DType;
 use reports::verdict::Verdict;
 
@@ -27,28 +27,26 @@ fn case(tokens: usize, width: usize, dtypes: &'static [DType]) -> impl Strategy<
             Dim::B | Dim::N => (dim, b),
             Dim::T => (dim, t),
             Dim::H => (dim, h),
-            Dim::HV => (dim, h * group),
+            Dim::HV | Dim::HQ => (dim, h * group),
             Dim::K => (dim, k),
-            Dim::V | Dim::D => (dim, v),
+            Dim::V | Dim::D | Dim::M => (dim, v),
+            Dim::C | Dim::L | Dim::R => (dim, h),
         };
         let mut problem = Problem::new(spec, &spec.sizes.iter().map(size).collect::<Vec<_>>());
         let (flags, absent, packing) = choices;
         let set = |bits: u32, i: usize| bits >> (i % 32) & 1 == 1;
-        for (i, attr) in spec.attrs.iter().enumerate().filter(|(i, _)| set(flags, *i)) {
-            let value = match attr.default {
-                Value::Flag(on) => Value::Flag(!on),
-                _ => Value::Number(0.25 * (i + 1) as f64),
-            };
+        for (_, attr) in spec.attrs.iter().enumerate().filter(|(i, _)| set(flags, *i)) {
             // as text sets it: a default is not kept
-            assert_eq!(problem.set(attr.name, &value.to_string()), Ok(true), "{}", attr.name);
+            assert_eq!(problem.set(attr.name, &attr.other.to_string()), Ok(true), "{}", attr.name);
         }
-        let optional = |(i, p): &(usize, &reference::spec::Port)| p.presence == Presence::OrZero && set(absent, *i);
+        let optional = |(i, p): &(usize, &reference::spec::Port)| p.presence.free() && set(absent, *i);
         problem.absent = spec.inputs.iter().enumerate().filter(optional).map(|(_, p)| p.name).collect();
         if let Some(lengths) = packing {
             problem.sizes.extend([(Dim::B, 1), (Dim::T, lengths.iter().sum())]);
             problem.sequences = Some(lengths);
         }
         let (profile, dtype, seed) = (Profile::ALL[numbers.0], dtypes[numbers.1], numbers.2);
+        problem.mend();
         problem.validate().is_ok().then_some(Case { problem, dtype, profile, seed })
     })
 }

@@ -12,6 +12,7 @@ the first configuration of its autotuner that fits.
 
 import argparse
 import hashlib
+import importlib
 import json
 import os
 import sys
@@ -26,58 +27,21 @@ PRECISIONS = {"BF16": "bf16", "F16": "f16", "F32": "f32"}
 
 
 def modules():
-    import based
-    import comba
-    import delta_rule
-    import dplr
-    import gated_delta_rule
-    import gated_oja_rule
-    import gdn2
-    import gla
-    import hgrn
-    import iplr
-    import kda
-    import lightning_attn
-    import linear_attn
-    import momentum_delta_rule
-    import normalized_linear_attn
-    import rebased
-    import retention
-    import rwkv6
-    import rwkv7
-    import simple_gla
-
-    return (
-        simple_gla,
-        gated_delta_rule,
-        hgrn,
-        gla,
-        retention,
-        lightning_attn,
-        linear_attn,
-        normalized_linear_attn,
-        delta_rule,
-        gated_oja_rule,
-        gdn2,
-        kda,
-        comba,
-        momentum_delta_rule,
-        rebased,
-        based,
-        rwkv6,
-        dplr,
-        iplr,
-        rwkv7,
-    )
+    """The makers: every other file here that has cases."""
+    here = Path(__file__).resolve().parent
+    found = [importlib.import_module(p.stem) for p in sorted(here.glob("*.py")) if p.stem != Path(__file__).stem]
+    return [module for module in found if hasattr(module, "CASES")]
 
 
-def naive(out):
-    """Every case, by fla's PyTorch code."""
+def naive(out, only=None):
+    """Every case, or those of one op, by fla's PyTorch code."""
     from fla_conformance import op
     from vector import Provenance, make
 
     command = "python3 golden/generate/all.py --producer naive"
     for module in modules():
+        if only not in (None, module.CASES[0].op):
+            continue
         op(module.CASES[0].op, arrays="torch")(module.naive)
         for case in module.CASES:
             provenance = Provenance("naive", "naive_recurrent", "f32", command, module.NAIVE_NOTE)
@@ -143,12 +107,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--producer", choices=("naive", "triton"))
     parser.add_argument("--out", type=Path, default=VECTORS)
+    parser.add_argument("--op", help="naive: this op alone")
     parser.add_argument("--shard", default="0/1", help="i/n: every n-th vector of triton, from the i-th")
     parser.add_argument("--manifest", action="store_true")
     options = parser.parse_args()
     failed = 0
     if options.producer == "naive":
-        naive(options.out)
+        naive(options.out, options.op)
     elif options.producer == "triton":
         failed = triton(options.out, *map(int, options.shard.split("/")))
     elif not options.manifest:

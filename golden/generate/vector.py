@@ -40,7 +40,7 @@ class Case:
             return self.draw(rng.standard_normal([sizes[d] for d in port.dims]), domain)
 
         inputs = {
-            p.name: draw(p, next((d for flag, d in p.raw.items() if self.attrs.get(flag)), p.domain))
+            p.name: draw(p, next((d for flag, d in p.raw if self.attrs.get(flag)), p.domain))
             for p in spec.given(self.attrs)
             if p.name not in self.absent
         }
@@ -54,6 +54,9 @@ class Case:
             return 1 / (1 + np.exp(-x))
         if domain == "log_rate":
             return np.log(1 + 15 * np.exp(-0.5 * x * x))
+        if domain.startswith("uniform "):
+            low, high = map(float, domain.split()[1:])
+            return low + (high - low) / (1 + np.exp(-x))
         if domain != "log_decay":
             return x
         g = -np.logaddexp(0, -x) * (SLOW if self.gate != "typical" else 1)

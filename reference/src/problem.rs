@@ -44,6 +44,15 @@ impl Problem {
         }
     }
 
+    /// A problem in which every extent is 1, or the least that its constraints allow.
+    #[must_use]
+    pub fn smallest(spec: &'static OpSpec) -> Self {
+        let sizes: Vec<_> = spec.sizes.iter().map(|&d| (d, 1)).collect();
+        let mut problem = Self::new(spec, &sizes);
+        problem.mend();
+        Self { sizes: problem.sizes, ..Self::new(spec, &[]) }
+    }
+
     /// Extent of `dim`; `N` is derived, a dimension the op does not have is 1.
     #[must_use]
     pub fn size(&self, dim: Dim) -> usize {
@@ -86,8 +95,8 @@ impl Problem {
     #[must_use]
     pub fn allows(&self, port: &Port) -> bool {
         match port.presence {
-            Presence::Required | Presence::OrZero => true,
             Presence::With(flag) | Presence::OrZeroWith(flag) => self.flag(flag),
+            _ => true,
         }
     }
 
@@ -178,8 +187,7 @@ impl Problem {
             }
         }
         for port in self.spec.inputs {
-            let required = matches!(port.presence, Presence::Required | Presence::With(_));
-            if self.allows(port) && required && self.absent.contains(port.name) {
+            if self.allows(port) && !port.presence.optional() && self.absent.contains(port.name) {
                 return Err(Error::Missing { op, port: port.name.into() });
             }
         }
@@ -190,6 +198,15 @@ impl Problem {
             }
         }
         Ok(())
+    }
+
+    /// Makes it meet the constraints that it violates, as each of them says how.
+    pub fn mend(&mut self) {
+        for c in self.spec.constraints {
+            if !(c.holds)(self) {
+                (c.mend)(self);
+            }
+        }
     }
 
     /// The problem that these input shapes pose.

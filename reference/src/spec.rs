@@ -19,17 +19,44 @@ pub enum Dim {
     H,
     /// Value heads, a multiple of the key heads: value head `j` uses key head `⌊j·H/HV⌋`.
     HV,
+    /// Query heads, a multiple of the key heads: query head `j` uses key head `⌊j·H/HQ⌋`.
+    HQ,
     /// Key width of a head.
     K,
     /// Value width of a head.
     V,
     /// Model width.
     D,
+    /// Memory slots, or modes, of a head.
+    M,
+    /// Rows of a table that belongs to a head.
+    C,
+    /// Levels, sources or chosen blocks.
+    L,
+    /// Sub-steps of a token.
+    R,
 }
 
 impl Dim {
     /// Every dimension.
-    pub const ALL: [Self; 8] = [Self::B, Self::N, Self::T, Self::H, Self::HV, Self::K, Self::V, Self::D];
+    pub const ALL: [Self; 13] = [
+        Self::B,
+        Self::N,
+        Self::T,
+        Self::H,
+        Self::HV,
+        Self::HQ,
+        Self::K,
+        Self::V,
+        Self::D,
+        Self::M,
+        Self::C,
+        Self::L,
+        Self::R,
+    ];
+
+    /// Heads of which several may share a key head.
+    pub const GROUPED: [Self; 2] = [Self::HV, Self::HQ];
 
     /// The name in case strings.
     #[must_use]
@@ -40,9 +67,14 @@ impl Dim {
             Self::T => "T",
             Self::H => "H",
             Self::HV => "HV",
+            Self::HQ => "HQ",
             Self::K => "K",
             Self::V => "V",
             Self::D => "D",
+            Self::M => "M",
+            Self::C => "C",
+            Self::L => "L",
+            Self::R => "R",
         }
     }
 
@@ -92,7 +124,7 @@ impl Level {
 }
 
 /// Where an input's values come from: the distribution that real models produce.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Domain {
     /// Signed, standard normal.
     Normal,
@@ -106,6 +138,8 @@ pub enum Domain {
     LogRate,
     /// Minus a fraction of another input of the same shape, element by element: what keeps `I + b aᵀ` from growing.
     Against(&'static str),
+    /// Uniform between two numbers.
+    Uniform(f64, f64),
 }
 
 /// Element type of a port, given the storage type of the case.
@@ -124,10 +158,38 @@ pub enum Presence {
     Required,
     /// May be absent, which means zeros.
     OrZero,
+    /// May be absent, which means ones.
+    OrOne,
+    /// May be absent, which means minus infinity: the logarithm of nothing.
+    OrMinusInfinity,
     /// Given exactly when this flag attribute is true.
     With(&'static str),
     /// Optional (absent means zeros), and allowed only when this flag attribute is true.
     OrZeroWith(&'static str),
+}
+
+impl Presence {
+    /// Whether the input may be absent, where it may be given at all.
+    #[must_use]
+    pub const fn optional(self) -> bool {
+        !matches!(self, Self::Required | Self::With(_))
+    }
+
+    /// Whether the input may be absent or given as one likes, whatever the attributes are.
+    #[must_use]
+    pub const fn free(self) -> bool {
+        matches!(self, Self::OrZero | Self::OrOne | Self::OrMinusInfinity)
+    }
+
+    /// What every element of an absent input is.
+    #[must_use]
+    pub const fn neutral(self) -> f64 {
+        match self {
+            Self::Required | Self::OrZero | Self::With(_) | Self::OrZeroWith(_) => 0.0,
+            Self::OrOne => 1.0,
+            Self::OrMinusInfinity => f64::NEG_INFINITY,
+        }
+    }
 }
 
 /// An input or output.
@@ -221,8 +283,30 @@ pub struct Attr {
     pub name: &'static str,
     /// Value when not given; its variant fixes the type ([`Value::Auto`] is a number).
     pub default: Value,
+    /// A value that is not the default and changes answers: what cases try.
+    pub other: Value,
     /// What it does, in a clause.
     pub summary: &'static str,
+}
+
+impl Attr {
+    /// A flag; cases try its opposite.
+    #[must_use]
+    pub const fn flag(name: &'static str, default: bool, summary: &'static str) -> Self {
+        Self { name, default: Value::Flag(default), other: Value::Flag(!default), summary }
+    }
+
+    /// A number.
+    #[must_use]
+    pub const fn number(name: &'static str, default: f64, other: f64, summary: &'static str) -> Self {
+        Self { name, default: Value::Number(default), other: Value::Number(other), summary }
+    }
+
+    /// A number that the op derives when it is not given.
+    #[must_use]
+    pub const fn auto(name: &'static str, other: f64, summary: &'static str) -> Self {
+        Self { name, default: Value::Auto, other: Value::Number(other), summary }
+    }
 }
 
 /// Attribute values that were given; the others have their defaults.
@@ -239,6 +323,45 @@ pub struct Constraint {
     pub holds: fn(&Problem) -> bool,
     /// Turns a valid problem into one that violates this constraint and no earlier one: the test of the error.
     pub break_it: fn(&mut Problem),
+    /// Turns a problem that violates this constraint, and no earlier one, into one that meets it: how cases are made.
+    pub mend: fn(&mut Problem),
+}
+
+impl Constraint {
+    /// Value heads are a multiple of key heads.
+    #[must_use]
+    pub const fn grouped_values(label: &'static str) -> Self {
+        Self {
+            label,
+            text: "HV is a positive multiple of H",
+            holds: |p| grouped(p, Dim::HV),
+            break_it: |p| p.sizes.extend([(Dim::H, 2), (Dim::HV, 3)]),
+            mend: |p| group(p, Dim::HV),
+        }
+    }
+
+    /// Query heads are a multiple of key heads.
+    #[must_use]
+    pub const fn grouped_queries(label: &'static str) -> Self {
+        Self {
+            label,
+            text: "HQ is a positive multiple of H",
+            holds: |p| grouped(p, Dim::HQ),
+            break_it: |p| p.sizes.extend([(Dim::H, 2), (Dim::HQ, 3)]),
+            mend: |p| group(p, Dim::HQ),
+        }
+    }
+}
+
+fn grouped(p: &Problem, heads: Dim) -> bool {
+    let (h, heads) = (p.size(Dim::H), p.size(heads));
+    h > 0 && heads >= h && heads.is_multiple_of(h)
+}
+
+fn group(p: &mut Problem, heads: Dim) {
+    let h = p.size(Dim::H).max(1);
+    let each = (p.size(heads) / h).max(1);
+    p.sizes.extend([(Dim::H, h), (heads, h * each)]);
 }
 
 /// A pair of ports through which the recurrence can be cut along `T`.
@@ -248,6 +371,23 @@ pub struct State {
     pub initial: &'static str,
     /// Output from which the next piece resumes.
     pub last: &'static str,
+    /// Whether it is read and written element by element, never as an operand of a matrix product: a sum of squares, a
+    /// running maximum, a clock. Kernels keep such a state in their accumulators.
+    pub elementwise: bool,
+}
+
+impl State {
+    /// A state that matrix products read.
+    #[must_use]
+    pub const fn new(initial: &'static str, last: &'static str) -> Self {
+        Self { initial, last, elementwise: false }
+    }
+
+    /// A state that no matrix product reads.
+    #[must_use]
+    pub const fn elementwise(initial: &'static str, last: &'static str) -> Self {
+        Self { initial, last, elementwise: true }
+    }
 }
 
 /// The one definition of an op; see the crate documentation for how to add one.
@@ -299,6 +439,14 @@ impl OpSpec {
     #[must_use]
     pub fn attr(&self, name: &str) -> Option<&'static Attr> {
         self.attrs.iter().find(|a| a.name == name)
+    }
+
+    /// Whether the function sees one index of this dimension: the batch, and what [`OpSpec::independent`] names, key heads
+    /// included when several others share them.
+    #[must_use]
+    pub fn maps(&self, dim: Dim) -> bool {
+        let shared = || dim == Dim::H && Dim::GROUPED.iter().any(|d| self.independent.contains(d));
+        matches!(dim, Dim::B | Dim::N) || self.independent.contains(&dim) || shared()
     }
 
     /// Whether a tensor of this port has one slice for each token.

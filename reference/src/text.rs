@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::error::Error;
 use crate::problem::Problem;
-use crate::spec::{Dim, Port, Presence, Value};
+use crate::spec::{Dim, Port, Value};
 
 impl Problem {
     /// The fields of the problem's text in their canonical order: sizes, attributes, packing, what is absent.
@@ -63,7 +63,7 @@ impl Problem {
     }
 
     fn leave_out(&mut self, name: &str) -> Result<(), Error> {
-        let optional = |p: &&Port| matches!(p.presence, Presence::OrZero | Presence::OrZeroWith(_));
+        let optional = |p: &&Port| p.presence.optional();
         let inputs = self.spec.inputs.iter().filter(optional).map(|p| p.name);
         let optional: Vec<&'static str> = inputs.chain(self.spec.states.iter().map(|s| s.last)).collect();
         if let Some(name) = optional.iter().find(|&&n| n == name) {

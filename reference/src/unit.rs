@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::{ArrayD, ArrayView0, ArrayView1, ArrayView2, ArrayViewD, Dimension, Ix0, Ix1, Ix2};
+use ndarray::{ArrayD, ArrayView0, ArrayView1, ArrayView2, ArrayView3, ArrayViewD, Dimension, Ix0, Ix1, Ix2, Ix3};
 
 use crate::dual::Dual;
 use crate::problem::Problem;
@@ -12,7 +12,7 @@ use crate::spec::Dim;
 use crate::tape::Var;
 
 /// The inputs of one slice: one sequence of one head. The independent axes are gone from every port, time runs
-/// forwards, and absent optional inputs are zeros.
+/// forwards, and absent optional inputs are what their presence says: zeros, mostly.
 #[derive(Debug)]
 pub struct Unit<'a, F> {
     /// Attributes and extents of the whole problem.
@@ -52,6 +52,18 @@ impl<F: Real> Unit<'_, F> {
     #[must_use]
     pub fn matrix(&self, name: &str) -> ArrayView2<'_, F> {
         self.view::<Ix2>(name)
+    }
+
+    /// Three dimensions: `[T, R, K]`.
+    #[must_use]
+    pub fn cube(&self, name: &str) -> ArrayView3<'_, F> {
+        self.view::<Ix3>(name)
+    }
+
+    /// Whether an optional input is given.
+    #[must_use]
+    pub fn given(&self, name: &str) -> bool {
+        self.problem.spec.input(name).is_some_and(|port| self.problem.has(port))
     }
 }
 

@@ -19,7 +19,7 @@ use agree::{IDENTITY, assert_agree, largest};
 use sample::{Random, problem};
 
 /// Wide enough for matrix products, long enough for errors to add up.
-const LARGER: &str = "B=2,T=40,H=2,HV=2,K=16,V=12,D=8";
+const LARGER: &str = "B=2,T=40,H=2,HV=2,HQ=2,K=16,V=12,D=8,M=6,C=3,L=4,R=2";
 
 fn names<'a>(ports: impl Iterator<Item = &'a Port>) -> Vec<&'static str> {
     ports.map(|p| p.name).collect()
@@ -27,6 +27,12 @@ fn names<'a>(ports: impl Iterator<Item = &'a Port>) -> Vec<&'static str> {
 
 fn inner(a: &ArrayD<f64>, b: &ArrayD<f64>) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// Numbers of the problem's own, which no other row of the table changes.
+fn random(problem: &Problem) -> Random {
+    let text = problem.to_string();
+    Random::new(text.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)))
 }
 
 /// A direction of length 1.
@@ -88,9 +94,8 @@ fn the_variants_exercise_every_option() {
     }
 }
 
-/// Central differences of order eight: their own error is below that of the subtraction.
-fn differences(problem: &Problem, inputs: &Arrays, name: &str, u: &ArrayD<f64>) -> Arrays {
-    const STEP: f64 = 1.0 / 1024.0;
+/// Central differences of order eight: their own error is below that of the subtraction, where the op is smooth.
+fn differences(problem: &Problem, inputs: &Arrays, name: &str, u: &ArrayD<f64>, step: f64) -> Arrays {
     const WEIGHTS: [f64; 4] = [4.0 / 5.0, -1.0 / 5.0, 4.0 / 105.0, -1.0 / 280.0];
     let at = |x: f64| {
         let mut moved = inputs.clone();
@@ -100,37 +105,63 @@ fn differences(problem: &Problem, inputs: &Arrays, name: &str, u: &ArrayD<f64>) 
     let mut slope: Arrays =
         problem.spec.outputs.iter().map(|p| (p.name.to_owned(), ArrayD::zeros(problem.shape(p)))).collect();
     for (i, weight) in WEIGHTS.into_iter().enumerate() {
-        let x = STEP * (i + 1) as f64;
+        let x = step * (i + 1) as f64;
         let (right, left) = (at(x), at(-x));
         for (output, total) in &mut slope {
-            *total += &((&right[output] - &left[output]) * (weight / STEP));
+            *total += &((&right[output] - &left[output]) * (weight / step));
         }
     }
     slope
 }
 
+/// Whether differences at two steps agree. Near a kink or a jump they do not, whatever the derivative is.
+fn smooth(coarse: &Arrays, fine: &Arrays, outputs: &Arrays) -> bool {
+    coarse.iter().all(|(name, a)| {
+        let (b, y) = (&fine[name], largest(&outputs[name]));
+        largest(&(a - b)) <= 4.0 * IDENTITY * (largest(a).max(largest(b)) + y)
+    })
+}
+
+/// Holds the derivative along one input against differences; `false` where the op is not smooth within a step.
+fn holds(problem: &Problem, port: &Port, random: &mut Random) -> bool {
+    const STEP: f64 = 1.0 / 1024.0;
+    let inputs = random.inputs(problem);
+    let outputs = oracle::forward(problem, &inputs).expect("a valid question");
+    let u = direction(random, &inputs[port.name]);
+    let exact = oracle::directional(problem, &inputs, &along(port.name, &u)).expect("a valid question");
+    let found = differences(problem, &inputs, port.name, &u, STEP);
+    let close = |(output, slope): (&String, &ArrayD<f64>)| {
+        let scale = largest(&outputs[output]) + largest(slope);
+        largest(&(&found[output] - slope)) <= IDENTITY * scale
+    };
+    if exact.iter().all(close) {
+        return true;
+    }
+    if !smooth(&found, &differences(problem, &inputs, port.name, &u, STEP / 2.0), &outputs) {
+        return false;
+    }
+    for (output, slope) in &exact {
+        let what = format!("{problem}: {output} along {}", port.name);
+        assert_agree(&what, &found[output], slope, largest(&outputs[output]));
+    }
+    true
+}
+
 #[test]
 fn directional_derivatives_are_central_differences() {
-    for (i, problem) in OPS.iter().flat_map(|s| variants::all(s)).enumerate() {
-        let mut random = Random::new(i as u64);
-        let inputs = random.inputs(&problem);
-        let outputs = oracle::forward(&problem, &inputs).expect("a valid question");
+    for problem in OPS.iter().flat_map(|s| variants::all(s)) {
+        let mut random = random(&problem);
         for port in problem.inputs() {
-            let u = direction(&mut random, &inputs[port.name]);
-            let exact = oracle::directional(&problem, &inputs, &along(port.name, &u)).expect("a valid question");
-            let found = differences(&problem, &inputs, port.name, &u);
-            for (output, slope) in &exact {
-                let what = format!("{problem}: {output} along {}", port.name);
-                assert_agree(&what, &found[output], slope, largest(&outputs[output]));
-            }
+            let met = (0..20).any(|_| holds(&problem, port, &mut random));
+            assert!(met, "{problem}: no smooth place along {}", port.name);
         }
     }
 }
 
 #[test]
 fn gradients_are_adjoint_to_directional_derivatives() {
-    for (i, problem) in OPS.iter().flat_map(|s| variants::all(s)).enumerate() {
-        let mut random = Random::new(1000 + i as u64);
+    for problem in OPS.iter().flat_map(|s| variants::all(s)) {
+        let mut random = random(&problem);
         let (inputs, w) = (random.inputs(&problem), random.cotangents(&problem));
         let want = names(problem.differentiable());
         let answer = oracle::gradients(&problem, &inputs, &w, &want).expect("a valid question");
@@ -188,7 +219,10 @@ fn what_is_not_finite_stays_in_its_row() {
         let second = |x: &Arrays| x.values().map(|a| a.index_axis(Axis(0), 1).to_owned()).collect::<Vec<_>>();
         assert_eq!(second(&clean.outputs), second(&dirty.outputs), "{problem}");
         assert_eq!(second(&clean.gradients), second(&dirty.gradients), "{problem}");
-        assert!(dirty.outputs["o"].index_axis(Axis(0), 0).iter().all(|x| x.is_nan()), "{problem}");
+        // a first token may have nothing to look at
+        let first = dirty.outputs["o"].index_axis(Axis(0), 0).to_owned();
+        let last = first.index_axis(Axis(0), first.len_of(Axis(0)) - 1);
+        assert!(last.iter().all(|x| x.is_nan()), "{problem}");
     }
 }
 

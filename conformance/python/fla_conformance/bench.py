@@ -55,7 +55,7 @@ class Draw:
 
     def input(self, port, attrs):
         """An input by its domain under these attributes."""
-        return self.port(port, next((d for flag, d in port.raw.items() if attrs.get(flag)), port.domain))
+        return self.port(port, next((d for flag, d in port.raw if attrs.get(flag)), port.domain))
 
     def port(self, port, domain):
         """Values for a port."""
@@ -68,6 +68,9 @@ class Draw:
             x = -f.log1p(f.exp(-x)) * self.decay
         elif domain == "fraction" or domain.startswith("against "):
             x = 1 / (1 + f.exp(-x))
+        elif domain.startswith("uniform "):
+            low, high = map(float, domain.split()[1:])
+            x = low + (high - low) * 0.5 * (1 + f.tanh(x / math.sqrt(math.pi / 2)))
         elif domain == "log_rate":
             x = f.log(1 + 15 * 0.5 * (1 + f.tanh(x / math.sqrt(math.pi / 2))))
         return self.side.cast(x, storage)

@@ -5,7 +5,7 @@ use reference::problem::Problem;
 use reference::spec::{Dim, OpSpec};
 use reference::tensor::DType;
 
-use crate::case::{Case, make_valid};
+use crate::case::Case;
 use crate::sample::Profile;
 
 /// Extents of one standard case; an op takes those it has.
@@ -39,21 +39,25 @@ pub(super) fn cases(gpu: bool) -> Vec<Case> {
 
 fn case(spec: &'static OpSpec, extents: &Extents, dtype: DType) -> Option<Case> {
     let grouped = extents.heads != extents.value_heads;
-    if grouped && !spec.sizes.contains(&Dim::HV) {
+    if grouped && !Dim::GROUPED.iter().any(|d| spec.sizes.contains(d)) {
         return None;
     }
     let size = |dim: Dim| match dim {
         Dim::B | Dim::N => extents.rows,
         Dim::T => extents.tokens,
         Dim::H => extents.heads,
-        Dim::HV => extents.value_heads,
+        Dim::HV | Dim::HQ => extents.value_heads,
         Dim::K | Dim::V => extents.width,
         Dim::D => extents.heads * extents.width,
+        Dim::M => 64,
+        Dim::C => 15,
+        Dim::L => 16,
+        Dim::R => 2,
     };
     let sizes: Vec<_> = spec.sizes.iter().map(|&d| (d, size(d))).collect();
     let mut problem = Problem::new(spec, &sizes);
     problem.absent = spec.states.iter().flat_map(|s| [s.initial, s.last]).collect();
-    make_valid(&mut problem);
+    problem.mend();
     Some(Case { problem, dtype, profile: Profile::Typical, seed: 0 })
 }
 
@@ -61,17 +65,18 @@ fn case(spec: &'static OpSpec, extents: &Extents, dtype: DType) -> Option<Case> 
 /// same widths, attributes and inputs.
 pub(super) fn small(case: &Case) -> Case {
     let mut small = case.clone();
-    let (heads, value_heads) = (case.problem.size(Dim::H), case.problem.size(Dim::HV));
+    let heads = case.problem.size(Dim::H).max(1);
     for (dim, extent) in &mut small.problem.sizes {
         *extent = match dim {
             Dim::B | Dim::N => 1,
             Dim::T => (*extent).min(TOKENS),
             Dim::H => 1,
-            Dim::HV => (value_heads / heads.max(1)).max(1),
+            Dim::HV | Dim::HQ => (*extent / heads).max(1),
             Dim::D => (*extent).min(200),
-            Dim::K | Dim::V => *extent,
+            Dim::K | Dim::V | Dim::M | Dim::C | Dim::L | Dim::R => *extent,
         };
     }
+    small.problem.mend();
     small
 }
 

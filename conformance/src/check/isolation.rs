@@ -51,14 +51,14 @@ fn both(case: &Case, inputs: &Tensors, cotangents: &Tensors) -> Vec<Call> {
     vec![Call::forward(&case.problem, inputs), Call::backward(&case.problem, inputs, cotangents)]
 }
 
-/// One slice for each independent axis that has several; the seed says which. Value heads are kept by whole groups,
+/// One slice for each independent axis that has several; the seed says which. Heads that share a key head are kept by whole groups,
 /// because they share a key head.
 fn kept(case: &Case) -> Vec<Keep> {
     let p = &case.problem;
     let slices = |&axis: &Dim| {
         let counted = match axis {
             Dim::B => Dim::N,
-            Dim::HV => Dim::H,
+            Dim::HV | Dim::HQ => Dim::H,
             other => other,
         };
         let count = p.size(counted);
@@ -92,9 +92,9 @@ fn place(problem: &Problem, port: &Port, keep: Keep) -> Option<(usize, std::ops:
     if let Some(axis) = cut::axis(port, keep.axis) {
         return Some((axis, one));
     }
-    let group = problem.size(Dim::HV) / problem.size(Dim::H).max(1);
-    let axis = cut::axis(port, Dim::HV).filter(|_| keep.axis == Dim::H)?;
-    Some((axis, keep.index * group..(keep.index + 1) * group))
+    let heads = Dim::GROUPED.into_iter().find(|d| port.dims.contains(d)).filter(|_| keep.axis == Dim::H)?;
+    let group = problem.size(heads) / problem.size(Dim::H).max(1);
+    Some((cut::axis(port, heads)?, keep.index * group..(keep.index + 1) * group))
 }
 
 fn replaced(case: &Case, tensors: &Tensors, keep: Keep, fill: Other, truth: &Truth) -> Tensors {

@@ -197,7 +197,7 @@ fn bench(frame: &Frame) -> Result<BenchRequest, Error> {
     let allowed: Vec<_> = spec.inputs.iter().filter(|p| problem.allows(p)).map(|p| p.name).collect();
     problem.absent.retain(|name| allowed.contains(name));
     if frame.get("inputs").is_none() {
-        crate::case::make_valid(&mut problem);
+        problem.mend();
     }
     problem.validate()?;
     let want = names(field("bench", frame, "want")?);

@@ -13,7 +13,7 @@
 use ndarray::{Array1, Array2, Axis, Slice};
 
 use crate::real::Real;
-use crate::spec::{Attr, Domain, Level, OpSpec, Port, Value};
+use crate::spec::{Attr, Domain, Level, OpSpec, Port};
 use crate::unit::{Outputs, Unit};
 use crate::{dims, function};
 
@@ -54,8 +54,8 @@ pub static SPEC: OpSpec = OpSpec {
     ],
     outputs: &[Port::new("o", dims![B, T, H, V], Domain::Normal)],
     attrs: &[
-        Attr { name: "scale", default: Value::Auto, summary: "factor on q; auto is K^-1/2" },
-        Attr { name: "normalize", default: Value::Flag(true), summary: "divide by the sum of the weights" },
+        Attr::auto("scale", 0.375, "factor on q; auto is K^-1/2"),
+        Attr::flag("normalize", true, "divide by the sum of the weights"),
     ],
     constraints: &[],
     independent: dims![B, H],

@@ -18,7 +18,7 @@
 use ndarray::{Array2, ArrayView1};
 
 use crate::real::Real;
-use crate::spec::{Attr, Constraint, Dim, Domain, Level, OpSpec, Port, Presence, State, Value};
+use crate::spec::{Attr, Constraint, Domain, Level, OpSpec, Port, Presence, State, Value};
 use crate::unit::{Outputs, Unit};
 use crate::{dims, function};
 
@@ -106,27 +106,14 @@ pub static SPEC: OpSpec = OpSpec {
         Port::new("ht", dims![N, HV, K, V], Domain::Normal).single(),
     ],
     attrs: &[
-        Attr { name: "scale", default: Value::Auto, summary: "factor on q; auto is K^-1/2" },
-        Attr { name: "qk_l2norm", default: Value::Flag(false), summary: "normalise q and k to unit length first" },
-        Attr {
-            name: "softplus_gate",
-            default: Value::Flag(false),
-            summary: "g is raw: −exp(A_log) softplus(g + dt_bias)",
-        },
-        Attr { name: "beta_sigmoid", default: Value::Flag(false), summary: "β is raw: its sigmoid is used" },
-        Attr { name: "allow_neg_eigval", default: Value::Flag(false), summary: "β in (0, 2): twice the sigmoid" },
+        Attr::auto("scale", 0.375, "factor on q; auto is K^-1/2"),
+        Attr::flag("qk_l2norm", false, "normalise q and k to unit length first"),
+        Attr::flag("softplus_gate", false, "g is raw: −exp(A_log) softplus(g + dt_bias)"),
+        Attr::flag("beta_sigmoid", false, "β is raw: its sigmoid is used"),
+        Attr::flag("allow_neg_eigval", false, "β in (0, 2): twice the sigmoid"),
     ],
     constraints: &[
-        Constraint {
-            label: "C1",
-            text: "HV is a positive multiple of H",
-            holds: |p| {
-                p.size(Dim::H) > 0
-                    && p.size(Dim::HV) >= p.size(Dim::H)
-                    && p.size(Dim::HV).is_multiple_of(p.size(Dim::H))
-            },
-            break_it: |p| p.sizes.extend([(Dim::H, 2), (Dim::HV, 3)]),
-        },
+        Constraint::grouped_values("C1"),
         Constraint {
             label: "C2",
             text: "allow_neg_eigval needs beta_sigmoid",
@@ -134,10 +121,11 @@ pub static SPEC: OpSpec = OpSpec {
             break_it: |p| {
                 p.attrs.extend([("allow_neg_eigval", Value::Flag(true)), ("beta_sigmoid", Value::Flag(false))]);
             },
+            mend: |p| _ = p.attrs.insert("beta_sigmoid", Value::Flag(true)),
         },
     ],
     independent: dims![B, HV],
-    states: &[State { initial: "h0", last: "ht" }],
+    states: &[State::new("h0", "ht")],
     function: function!(gated_delta_rule),
 };
 

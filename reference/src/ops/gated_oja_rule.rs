@@ -20,7 +20,7 @@
 use ndarray::Array2;
 
 use crate::real::Real;
-use crate::spec::{Attr, Constraint, Dim, Domain, Level, OpSpec, Port, Presence, State, Value};
+use crate::spec::{Attr, Constraint, Domain, Level, OpSpec, Port, Presence, State};
 use crate::unit::{Outputs, Unit};
 use crate::{dims, function};
 
@@ -84,20 +84,13 @@ pub static SPEC: OpSpec = OpSpec {
         Port::new("ht", dims![N, HV, K, V], Domain::Normal).single(),
     ],
     attrs: &[
-        Attr { name: "scale", default: Value::Auto, summary: "factor on q; auto is K^-1/2" },
-        Attr { name: "q_l2norm", default: Value::Flag(false), summary: "normalise q to unit length first" },
-        Attr { name: "k_l2norm", default: Value::Flag(false), summary: "normalise k to unit length first" },
+        Attr::auto("scale", 0.375, "factor on q; auto is K^-1/2"),
+        Attr::flag("q_l2norm", false, "normalise q to unit length first"),
+        Attr::flag("k_l2norm", false, "normalise k to unit length first"),
     ],
-    constraints: &[Constraint {
-        label: "C1",
-        text: "HV is a positive multiple of H",
-        holds: |p| {
-            p.size(Dim::H) > 0 && p.size(Dim::HV) >= p.size(Dim::H) && p.size(Dim::HV).is_multiple_of(p.size(Dim::H))
-        },
-        break_it: |p| p.sizes.extend([(Dim::H, 2), (Dim::HV, 3)]),
-    }],
+    constraints: &[Constraint::grouped_values("C1")],
     independent: dims![B, HV],
-    states: &[State { initial: "h0", last: "ht" }],
+    states: &[State::new("h0", "ht")],
     function: function!(gated_oja_rule),
 };
 

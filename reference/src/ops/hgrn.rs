@@ -43,7 +43,7 @@ pub static SPEC: OpSpec = OpSpec {
     attrs: &[],
     constraints: &[],
     independent: dims![B, D],
-    states: &[State { initial: "h0", last: "ht" }],
+    states: &[State::new("h0", "ht")],
     function: function!(hgrn),
 };
 

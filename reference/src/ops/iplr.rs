@@ -17,7 +17,7 @@
 use ndarray::Array2;
 
 use crate::real::Real;
-use crate::spec::{Attr, Domain, Level, OpSpec, Port, Presence, State, Value};
+use crate::spec::{Attr, Domain, Level, OpSpec, Port, Presence, State};
 use crate::unit::{Outputs, Unit};
 use crate::{dims, function};
 
@@ -62,10 +62,10 @@ pub static SPEC: OpSpec = OpSpec {
         Port::new("o", dims![B, T, H, V], Domain::Normal),
         Port::new("ht", dims![N, H, K, V], Domain::Normal).single(),
     ],
-    attrs: &[Attr { name: "scale", default: Value::Auto, summary: "factor on q; auto is K^-1/2" }],
+    attrs: &[Attr::auto("scale", 0.375, "factor on q; auto is K^-1/2")],
     constraints: &[],
     independent: dims![B, H],
-    states: &[State { initial: "h0", last: "ht" }],
+    states: &[State::new("h0", "ht")],
     function: function!(iplr),
 };
 

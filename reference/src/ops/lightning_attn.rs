@@ -62,14 +62,10 @@ pub static SPEC: OpSpec = OpSpec {
         Port::new("ht", dims![N, H, K, V], Domain::Normal).single(),
     ],
     attrs: &[
-        Attr { name: "layer_idx", default: Value::Number(0.0), summary: "the layer, from 0: later ones decay less" },
-        Attr { name: "num_layers", default: Value::Number(1.0), summary: "how many layers there are" },
-        Attr { name: "scale", default: Value::Auto, summary: "factor on q; auto is K^-1/2" },
-        Attr {
-            name: "reverse",
-            default: Value::Flag(false),
-            summary: "run each sequence from its last token to its first",
-        },
+        Attr::number("layer_idx", 0.0, 0.375, "the layer, from 0: later ones decay less"),
+        Attr::number("num_layers", 1.0, 0.375, "how many layers there are"),
+        Attr::auto("scale", 0.375, "factor on q; auto is K^-1/2"),
+        Attr::flag("reverse", false, "run each sequence from its last token to its first"),
     ],
     constraints: &[Constraint {
         label: "C1",
@@ -79,9 +75,10 @@ pub static SPEC: OpSpec = OpSpec {
             _ => false,
         },
         break_it: |p| p.attrs.extend([("layer_idx", Value::Number(3.0)), ("num_layers", Value::Number(2.0))]),
+        mend: |p| p.attrs.clear(),
     }],
     independent: dims![B, H],
-    states: &[State { initial: "h0", last: "ht" }],
+    states: &[State::new("h0", "ht")],
     function: function!(lightning_attn),
 };
 

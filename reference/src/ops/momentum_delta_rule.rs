@@ -18,7 +18,7 @@
 use ndarray::{Array2, Zip};
 
 use crate::real::Real;
-use crate::spec::{Attr, Domain, Level, OpSpec, Port, Presence, State, Value};
+use crate::spec::{Attr, Domain, Level, OpSpec, Port, Presence, State};
 use crate::unit::{Outputs, Unit};
 use crate::{dims, function};
 
@@ -91,13 +91,13 @@ pub static SPEC: OpSpec = OpSpec {
         Port::new("mt", dims![N, H, K, V], Domain::Normal).single(),
     ],
     attrs: &[
-        Attr { name: "scale", default: Value::Auto, summary: "factor on q; auto is K^-1/2" },
-        Attr { name: "qk_l2norm", default: Value::Flag(false), summary: "normalise q, k and p to unit length first" },
-        Attr { name: "p_times_alpha", default: Value::Flag(true), summary: "read the decayed state: p times exp(g)" },
+        Attr::auto("scale", 0.375, "factor on q; auto is K^-1/2"),
+        Attr::flag("qk_l2norm", false, "normalise q, k and p to unit length first"),
+        Attr::flag("p_times_alpha", true, "read the decayed state: p times exp(g)"),
     ],
     constraints: &[],
     independent: dims![B, H],
-    states: &[State { initial: "h0", last: "ht" }, State { initial: "m0", last: "mt" }],
+    states: &[State::new("h0", "ht"), State::new("m0", "mt")],
     function: function!(momentum_delta_rule),
 };
 

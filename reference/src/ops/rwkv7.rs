@@ -21,7 +21,7 @@
 use ndarray::Array2;
 
 use crate::real::Real;
-use crate::spec::{Attr, Domain, Level, OpSpec, Port, Presence, State, Value};
+use crate::spec::{Attr, Domain, Level, OpSpec, Port, Presence, State};
 use crate::unit::{Outputs, Unit};
 use crate::{dims, function};
 
@@ -70,16 +70,12 @@ pub static SPEC: OpSpec = OpSpec {
         Port::new("ht", dims![N, H, K, V], Domain::Normal).single(),
     ],
     attrs: &[
-        Attr { name: "scale", default: Value::Number(1.0), summary: "factor on q" },
-        Attr {
-            name: "reverse",
-            default: Value::Flag(false),
-            summary: "run each sequence from its last token to its first",
-        },
+        Attr::number("scale", 1.0, 0.375, "factor on q"),
+        Attr::flag("reverse", false, "run each sequence from its last token to its first"),
     ],
     constraints: &[],
     independent: dims![B, H],
-    states: &[State { initial: "h0", last: "ht" }],
+    states: &[State::new("h0", "ht")],
     function: function!(rwkv7),
 };
 

@@ -16,7 +16,7 @@
 use ndarray::Array2;
 
 use crate::real::Real;
-use crate::spec::{Attr, Constraint, Domain, Level, OpSpec, Port, Presence, State, Value};
+use crate::spec::{Attr, Constraint, Domain, Level, OpSpec, Port, Presence, State};
 use crate::unit::{Outputs, Unit};
 use crate::{dims, function};
 
@@ -66,21 +66,18 @@ pub static SPEC: OpSpec = OpSpec {
         Port::new("ht", dims![N, H, K, V], Domain::Normal).single(),
     ],
     attrs: &[
-        Attr { name: "scale", default: Value::Auto, summary: "factor on q; auto is K^-1/2" },
-        Attr {
-            name: "reverse",
-            default: Value::Flag(false),
-            summary: "run each sequence from its last token to its first",
-        },
+        Attr::auto("scale", 0.375, "factor on q; auto is K^-1/2"),
+        Attr::flag("reverse", false, "run each sequence from its last token to its first"),
     ],
     constraints: &[Constraint {
         label: "C1",
         text: "at most one of g and g_gamma is given",
         holds: |p| p.absent.contains("g") || p.absent.contains("g_gamma"),
         break_it: |p| p.absent.clear(),
+        mend: |p| _ = p.absent.insert("g_gamma"),
     }],
     independent: dims![B, H],
-    states: &[State { initial: "h0", last: "ht" }],
+    states: &[State::new("h0", "ht")],
     function: function!(simple_gla),
 };
 

@@ -181,12 +181,12 @@ impl<'a> Work<'a> {
         for segment in segments {
             let read = self.read(&state);
             let past = self.past(&state, &read, |rest| {
-                let inputs = self.still(self.piece(segment, rest));
+                let inputs = self.still(self.piece(segment, &self.beside(rest, &state)));
                 self.named((self.problem.spec.function.f64)(&self.unit(segment.len(), inputs)))
             });
             let mut values = self.values(segment.len(), self.piece(segment, &read));
             for (name, past) in past.into_iter().flatten() {
-                if self.problem.spec.states.iter().any(|s| s.last == name)
+                if self.problem.spec.states.iter().any(|s| s.last == name && !s.elementwise)
                     && let Some(value) = values.get_mut(name)
                 {
                     *value += &past;
@@ -317,11 +317,7 @@ impl<'a> Work<'a> {
 
     /// The dimensions of a port that a slice keeps.
     fn kept(&self, port: &Port) -> Vec<Dim> {
-        let mapped = |d: &Dim| {
-            let independent = self.problem.spec.independent;
-            matches!(d, Dim::B | Dim::N) || independent.contains(d) || (*d == Dim::H && independent.contains(&Dim::HV))
-        };
-        port.dims.iter().copied().filter(|d| !mapped(d)).collect()
+        port.dims.iter().copied().filter(|&d| !self.problem.spec.maps(d)).collect()
     }
 
     fn token_axis(&self, port: &Port) -> Option<usize> {
@@ -337,13 +333,19 @@ fn span(segment: &Range<usize>) -> Span {
 mod tests {
     use super::*;
     use crate::ops::OPS;
-    use crate::spec::{OpSpec, Presence, Value};
+    use crate::spec::{Domain, OpSpec, Value};
 
-    fn waves(shape: &[usize], phase: usize) -> ArrayD<f64> {
+    fn waves(shape: &[usize], phase: usize, domain: Domain) -> ArrayD<f64> {
         let mut i = 7 * phase;
         ArrayD::from_shape_simple_fn(shape, || {
             i += 1;
-            0.6 * (i as f64).sin() - 0.1
+            let x = 0.6 * (i as f64).sin() - 0.1;
+            match domain {
+                Domain::Uniform(low, high) => low + (high - low) * (0.5 + 0.7 * x),
+                Domain::LogDecay | Domain::Against(_) => -x.abs(),
+                Domain::Fraction | Domain::LogRate => x.abs(),
+                Domain::Normal | Domain::UnitKey => x,
+            }
         })
     }
 
@@ -352,13 +354,11 @@ mod tests {
         let switches = spec.attrs.iter().filter(|a| flags && matches!(a.default, Value::Flag(_)));
         problem.attrs = switches.map(|a| (a.name, Value::Flag(true))).collect();
         problem.sizes = spec.sizes.iter().map(|&d| (d, if d == Dim::T { 9 } else { 2 })).collect();
-        if problem.validate().is_err() {
-            // of inputs that exclude one another, the constant ones go
-            let optional = spec.inputs.iter().filter(|p| p.presence == Presence::OrZero && !p.differentiable);
-            problem.absent = optional.map(|p| p.name).collect();
-        }
+        problem.mend();
         let named = |ports: Vec<&Port>, prefix: &str| -> Arrays {
-            let array = |(i, p): (usize, &Port)| (format!("{prefix}{}", p.name), waves(&problem.shape(p), i));
+            let array = |(i, p): (usize, &Port)| {
+                (format!("{prefix}{}", p.name), waves(&problem.shape(p), i, problem.domain(p)))
+            };
             ports.into_iter().enumerate().map(array).collect()
         };
         let inputs = named(problem.inputs().collect(), "");

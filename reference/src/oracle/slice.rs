@@ -70,8 +70,8 @@ impl Slice {
             if axis == dim {
                 return Place::Index(i);
             }
-            if axis == Dim::HV && dim == Dim::H {
-                return Place::Index(i * problem.size(Dim::H) / problem.size(Dim::HV));
+            if Dim::GROUPED.contains(&axis) && dim == Dim::H {
+                return Place::Index(i * problem.size(Dim::H) / problem.size(axis));
             }
         }
         Place::Whole
@@ -119,11 +119,11 @@ impl Slice {
         self.part(problem, port, whole).to_owned()
     }
 
-    /// Every input of the op for this slice; absent ones are zeros.
+    /// Every input of the op for this slice; absent ones are what their presence says.
     pub(super) fn inputs(&self, problem: &Problem, inputs: &Arrays) -> BTreeMap<&'static str, ArrayD<f64>> {
         let part = |port: &Port| match inputs.get(port.name) {
             Some(whole) => self.part(problem, port, whole).to_owned(),
-            None => ArrayD::zeros(self.shape(problem, port)),
+            None => ArrayD::from_elem(self.shape(problem, port), port.presence.neutral()),
         };
         problem.spec.inputs.iter().map(|p| (p.name, part(p))).collect()
     }

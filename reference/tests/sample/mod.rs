@@ -52,6 +52,7 @@ impl Random {
             // a fraction still, of which `inputs` makes the rest
             Domain::Fraction | Domain::Against(_) => array.mapv_inplace(|x| 1.0 / (1.0 + (-x).exp())),
             Domain::LogRate => array.mapv_inplace(|_| (1.0 + 15.0 * self.uniform()).ln()),
+            Domain::Uniform(low, high) => array.mapv_inplace(|_| low + (high - low) * self.uniform()),
         }
         array
     }

@@ -1,17 +1,17 @@
 //! Small problems of an op in every variant that its spec allows.
 
 use reference::problem::Problem;
-use reference::spec::{OpSpec, Presence, Value};
+use reference::spec::OpSpec;
 
 use crate::sample::problem;
 
 /// Several value heads for a key head; packed with an empty sequence; no token; one token; no sequence.
 const SHAPES: [&str; 5] = [
-    "B=2,T=5,H=2,HV=4,K=3,V=4,D=3",
-    "B=1,T=7,H=2,HV=2,K=4,V=3,D=2,seqs=3+0+4",
-    "B=2,T=0,H=1,HV=2,K=2,V=3,D=2",
-    "B=1,T=1,H=1,HV=1,K=2,V=1,D=1",
-    "B=1,T=0,H=1,HV=1,K=2,V=2,D=1,seqs=",
+    "B=2,T=5,H=2,HV=4,HQ=4,K=3,V=4,D=3,M=3,C=3,L=2,R=2",
+    "B=1,T=7,H=2,HV=2,HQ=2,K=4,V=3,D=2,M=2,C=3,L=3,R=1,seqs=3+0+4",
+    "B=2,T=0,H=1,HV=2,HQ=2,K=2,V=3,D=2,M=2,C=1,L=1,R=2",
+    "B=1,T=1,H=1,HV=1,HQ=1,K=2,V=1,D=1,M=1,C=1,L=1,R=3",
+    "B=1,T=0,H=1,HV=1,HQ=1,K=2,V=2,D=1,M=1,C=1,L=1,R=1,seqs=",
 ];
 
 /// Every valid combination of a shape, attribute values and absent inputs.
@@ -21,16 +21,17 @@ pub(crate) fn all(spec: &OpSpec) -> Vec<Problem> {
 
 /// The same at one shape.
 pub(crate) fn at(spec: &OpSpec, shape: &str) -> Vec<Problem> {
-    let mut fields = vec![shape.to_owned()];
+    let mut extents = problem(spec.name, shape);
+    extents.mend();
+    extents.attrs.clear();
+    extents.absent.clear();
+    let sizes = extents.fields().into_iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(",");
+    let mut fields = vec![sizes];
     for attr in spec.attrs {
-        let other = match attr.default {
-            Value::Flag(on) => format!(",{}={}", attr.name, !on),
-            Value::Number(_) | Value::Auto => format!(",{}=0.7", attr.name),
-        };
-        fields = with_or_without(fields, &other);
+        fields = with_or_without(fields, &format!(",{}={}", attr.name, attr.other));
     }
     for port in spec.inputs {
-        if matches!(port.presence, Presence::OrZero | Presence::OrZeroWith(_)) {
+        if port.presence.optional() {
             fields = with_or_without(fields, &format!(",absent={}", port.name));
         }
     }

@@ -9,16 +9,35 @@ use crate::spec::{Domain, OpSpec, Port, Precision};
 impl Work<'_> {
     /// States, or their cotangents, as a chunk reads them.
     pub(super) fn read(&self, states: &Parts) -> Parts {
-        let round = |a: &ArrayD<f64>| if self.rounds { a.mapv(rounded::read) } else { a.clone() };
-        states.iter().map(|(&name, a)| (name, round(a))).collect()
+        let round = |name, a: &ArrayD<f64>| match self.rounds && !self.elementwise(name) {
+            true => a.mapv(rounded::read),
+            false => a.clone(),
+        };
+        states.iter().map(|(&name, a)| (name, round(name, a))).collect()
     }
 
-    /// What the chunk has not read of the states passes by it, as `decay` lets it.
+    fn elementwise(&self, initial: &str) -> bool {
+        self.problem.spec.states.iter().any(|s| s.initial == initial && s.elementwise)
+    }
+
+    /// What the chunk has not read of the states passes by it, as `decay` lets it; elementwise states are read whole.
     pub(super) fn past(&self, states: &Parts, read: &Parts, decay: impl FnOnce(&Parts) -> Parts) -> Option<Parts> {
         if !self.rounds {
             return None;
         }
-        Some(decay(&states.iter().map(|(&name, a)| (name, a - &read[name])).collect()))
+        let rest = |name, a: &ArrayD<f64>| match self.elementwise(name) {
+            true => ArrayD::zeros(a.raw_dim()),
+            false => a - &read[name],
+        };
+        Some(decay(&states.iter().map(|(&name, a)| (name, rest(name, a))).collect()))
+    }
+
+    /// What passes by, beside the elementwise states that may say how it decays.
+    pub(super) fn beside(&self, rest: &Parts, states: &Parts) -> Parts {
+        let whole = |(&name, a): (&&'static str, &ArrayD<f64>)| {
+            (name, if self.elementwise(name) { states[name].clone() } else { a.clone() })
+        };
+        rest.iter().map(whole).collect()
     }
 
     /// Inputs of a piece in which nothing is read and nothing written, so that states only decay.
