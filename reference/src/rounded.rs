@@ -150,8 +150,9 @@ impl Sum for Rounded {
 }
 
 impl Real for Rounded {
+    /// A constant, as the accumulator's type holds it.
     fn from_f64(x: f64) -> Self {
-        Self(x)
+        Self(accumulated(x))
     }
     fn value(self) -> f64 {
         self.0

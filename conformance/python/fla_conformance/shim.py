@@ -23,6 +23,7 @@ import json
 import sys
 import traceback
 from dataclasses import dataclass
+from pathlib import Path
 
 from .ports import SPECS
 from .wire import Channel, Message, WireError
@@ -279,5 +280,5 @@ def _describe(error):
     text = f"{type(error).__name__}: {error}"[:2000]
     with contextlib.suppress(IndexError):
         last = frames[-1]
-        text += f" (at {last.filename}:{last.lineno} in {last.name})"
+        text += f" (at {'/'.join(Path(last.filename).parts[-2:])}:{last.lineno} in {last.name})"
     return text

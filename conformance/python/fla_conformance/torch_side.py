@@ -61,6 +61,9 @@ class TorchSide:
         if roots:
             seeds = [self._seed(o, cotangents.get(f"d_{name}")) for name, o in roots.items()]
             found = torch.autograd.grad(list(roots.values()), list(leaves.values()), seeds, allow_unused=True)
+        elif len(leaves) > 1:
+            # a single input may have been forgotten
+            raise NotImplementedError("no output takes part in autograd: forward only")
         gradients = {}
         for (name, leaf), gradient in zip(leaves.items(), found):
             if gradient is None and leaf.numel():

@@ -86,6 +86,10 @@ class TorchShim(unittest.TestCase):
         reply = self.ask(lambda x, g, h0: (x.detach(), g[:, -1]), "d_x", d_o=X)
         self.assertIn("autograd left no gradient for x", reply.fields["message"])
 
+    def test_without_any_gradient_it_is_forward_only(self):
+        reply = self.ask(lambda x, g, h0: (x.detach(), g[:, -1].detach()), "d_x,d_g", d_o=X)
+        self.assertEqual((reply.verb, "forward only" in reply.fields["reason"]), ("declined", True))
+
     def test_an_output_that_the_input_does_not_reach(self):
         reply = self.ask(lambda x, g, h0: (x * 2, g[:, -1]), "d_x", d_o=X, d_ht=X[:, 0])
         self.assertEqual(widen(reply.tensors["d_x"]).tolist(), (2 * X).tolist())

@@ -62,8 +62,8 @@ pub static SPEC: OpSpec = OpSpec {
         Port::new("ht", dims![N, H, K, V], Domain::Normal).single(),
     ],
     attrs: &[
-        Attr::number("layer_idx", 0.0, 0.375, "the layer, from 0: later ones decay less"),
-        Attr::number("num_layers", 1.0, 0.375, "how many layers there are"),
+        Attr::number("layer_idx", 0.0, 1.0, "the layer, from 0: later ones decay less"),
+        Attr::number("num_layers", 1.0, 4.0, "how many layers there are"),
         Attr::auto("scale", 0.375, "factor on q; auto is K^-1/2"),
         Attr::flag("reverse", false, "run each sequence from its last token to its first"),
     ],

@@ -3,6 +3,8 @@
 import importlib
 from dataclasses import dataclass, field
 
+from fla_conformance.shim import Declined
+
 # the spec's name -> fla's, in every form that does not say otherwise
 NAMES = {
     "h0": "initial_state",
@@ -41,7 +43,11 @@ def _flat_bias(given):
 
 
 def _whole_layers(given):
-    return given | {name: int(given.get(name, default)) for name, default in (("layer_idx", 0), ("num_layers", 1))}
+    layers = {"layer_idx": 0, "num_layers": 1} | {n: given[n] for n in ("layer_idx", "num_layers") if n in given}
+    for name, x in layers.items():
+        if x != int(x):
+            raise Declined(f"{name} counts layers, {x} is no whole number")
+    return given | {name: int(x) for name, x in layers.items()}
 
 
 def _rwkv7_as_dplr(given):
