@@ -65,25 +65,34 @@ fn join(spec: &OpSpec, dims: &[Dim], parts: &[Answer]) -> Answer {
     answer
 }
 
-/// Runs `first`, then `second` from its states, and the gradients back through the states.
-fn resumed(mut first: Question, mut second: Question) -> [Answer; 2] {
-    let states = first.problem.spec.states;
-    let before = first.answer();
-    for state in states {
-        second.problem.absent.remove(state.initial);
-        second.set(state.initial, before.outputs[state.last].clone());
+/// Runs the pieces one after the other, each from the states of the one before, and the gradients back through the states:
+/// what the ranks of a context-parallel group exchange.
+fn resumed(mut pieces: Vec<Question>) -> Vec<Answer> {
+    let states = pieces[0].problem.spec.states;
+    for i in 1..pieces.len() {
+        let before = pieces[i - 1].answer();
+        for state in states {
+            pieces[i].problem.absent.remove(state.initial);
+            pieces[i].set(state.initial, before.outputs[state.last].clone());
+        }
     }
-    let mut after = second.answer();
-    for state in states {
-        let carried = after.gradients.remove(&format!("d_{}", state.initial)).expect("states have gradients");
-        first.cotangents.insert(format!("d_{}", state.last), carried);
+    for i in (1..pieces.len()).rev() {
+        let mut after = pieces[i].answer();
+        for state in states {
+            let carried = after.gradients.remove(&format!("d_{}", state.initial)).expect("states have gradients");
+            pieces[i - 1].cotangents.insert(format!("d_{}", state.last), carried);
+        }
     }
-    [first.answer(), after]
+    let mut answers: Vec<Answer> = pieces.iter().map(Question::answer).collect();
+    for answer in &mut answers[1..] {
+        answer.gradients.retain(|name, _| states.iter().all(|s| name.strip_prefix("d_") != Some(s.initial)));
+    }
+    answers
 }
 
-/// The answer to the whole from its two pieces, given in the order in which they ran.
-fn reunited(spec: &OpSpec, mut parts: [Answer; 2], backwards: bool) -> Answer {
-    let [first, second] = parts.clone();
+/// The answer to the whole from its pieces, given in the order in which they ran.
+fn reunited(spec: &OpSpec, mut parts: Vec<Answer>, backwards: bool) -> Answer {
+    let (first, last) = (parts[0].clone(), parts[parts.len() - 1].clone());
     if backwards {
         parts.reverse();
     }
@@ -91,22 +100,42 @@ fn reunited(spec: &OpSpec, mut parts: [Answer; 2], backwards: bool) -> Answer {
     for state in spec.states {
         let initial = first.gradients.get_key_value(&format!("d_{}", state.initial));
         whole.gradients.extend(initial.map(|(name, d)| (name.clone(), d.clone())));
-        whole.outputs.insert(state.last.to_owned(), second.outputs[state.last].clone());
+        whole.outputs.insert(state.last.to_owned(), last.outputs[state.last].clone());
     }
     whole
+}
+
+/// Cuts before each of these tokens and compares with the whole.
+fn assert_resumable(problem: Problem, cuts: &[usize]) {
+    let (spec, backwards) = (problem.spec, problem.reversed());
+    let whole = Question::new(problem, 13);
+    let ends = [&[0], cuts, &[whole.problem.size(Dim::T)]].concat();
+    let mut pieces: Vec<Question> = ends.windows(2).map(|w| tokens(&whole, &(w[0]..w[1]))).collect();
+    if backwards {
+        pieces.reverse();
+    }
+    let answer = reunited(spec, resumed(pieces), backwards);
+    assert_equal(&format!("{} cut at {cuts:?}", whole.problem), &answer, &whole.answer());
 }
 
 #[test]
 fn resuming_at_any_token_is_running_through() {
     for spec in OPS.iter().filter(|s| !s.states.is_empty()) {
-        for problem in variants::at(spec, "B=2,T=4,H=2,HV=4,K=3,V=4,D=3") {
-            let whole = Question::new(problem, 13);
-            let (expected, length, backwards) = (whole.answer(), whole.problem.size(Dim::T), whole.problem.reversed());
-            for t in 0..=length {
-                let (left, right) = (tokens(&whole, &(0..t)), tokens(&whole, &(t..length)));
-                let parts = if backwards { resumed(right, left) } else { resumed(left, right) };
-                let answer = reunited(spec, parts, backwards);
-                assert_equal(&format!("{} cut at {t}", whole.problem), &answer, &expected);
+        for problem in variants::at(spec, "B=2,T=4,H=2,HV=4,HQ=4,K=3,V=4,D=3,M=4,C=3,L=3,R=2") {
+            for t in 0..=problem.size(Dim::T) {
+                assert_resumable(problem.clone(), &[t]);
+            }
+        }
+    }
+}
+
+/// Context parallelism: ranks of equal and unequal lengths, one without a token among them.
+#[test]
+fn ranks_that_pass_on_their_states_are_one() {
+    for spec in OPS.iter().filter(|s| !s.states.is_empty()) {
+        for problem in variants::at(spec, "B=1,T=8,H=1,HV=2,HQ=2,K=3,V=2,D=3,M=4,C=3,L=4,R=2") {
+            for cuts in [&[2, 4, 6][..], &[1, 1, 7], &[4]] {
+                assert_resumable(problem.clone(), cuts);
             }
         }
     }
@@ -115,7 +144,7 @@ fn resuming_at_any_token_is_running_through() {
 #[test]
 fn packed_sequences_are_runs_by_themselves() {
     for spec in OPS {
-        for problem in variants::at(spec, "B=1,T=7,H=2,HV=4,K=3,V=4,D=3,seqs=3+0+4") {
+        for problem in variants::at(spec, "B=1,T=7,H=2,HV=4,HQ=4,K=3,V=4,D=3,M=4,C=3,L=3,R=2,seqs=3+0+4") {
             let packed = Question::new(problem, 14);
             let offsets = packed.problem.offsets();
             let alone = |n: usize| {
