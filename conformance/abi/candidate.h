@@ -43,8 +43,8 @@ typedef struct fla_tensor {
 typedef struct fla_call {
   const char *op;         /* spec name: "gated_delta_rule" */
   const char *attrs_json; /* a JSON object; an attribute that is missing has its default */
-  /* Inputs by port name, "cu_seqlens" (I64, N + 1 offsets) among them when sequences are packed. An optional input that
-   * is not here stands for zeros. Read only: writing into one is a fault. */
+  /* Inputs by port name, indices as I64, "cu_seqlens" (I64, N + 1 offsets) among them when sequences are packed. An
+   * optional input that is not here stands for zeros. Read only: writing into one is a fault. */
   const fla_tensor *inputs;
   size_t n_inputs;
   /* Cotangents "d_<output>"; a missing one stands for zeros. None when no gradient is wanted. Read only. */

@@ -25,6 +25,9 @@ const EMBEDDED: [(&str, &str); 4] = [
     ("reference", include_str!("../expectations/reference.toml")),
 ];
 
+/// Cases of the suite by which nobody can be judged, whoever is asked.
+const BEYOND_JUDGING: (&str, &str) = ("mistrusted.toml", include_str!("../expectations/mistrusted.toml"));
+
 /// An expectations file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -113,6 +116,8 @@ impl Expectations {
     /// A file that cannot be read or is no list of expectations.
     pub fn load(candidate: &str, files: &[PathBuf]) -> Result<Self, Error> {
         let mut all = Self::default();
+        let (name, text) = BEYOND_JUDGING;
+        all.add(Path::new(&format!("expectations/{name}")), text)?;
         if let Some((name, text)) = EMBEDDED.iter().find(|(name, _)| *name == candidate) {
             all.add(Path::new(&format!("expectations/{name}.toml")), text)?;
         }
@@ -150,7 +155,11 @@ impl Expectations {
     /// What the expectations make of a verdict.
     #[must_use]
     pub fn meaning(&self, case: &str, check: &str, verdict: &Verdict) -> Expected {
-        let mut fitting = self.entries.iter().filter(|e| fits(&e.case, case) && fits(&e.check, check)).peekable();
+        // that a case cannot be judged excuses no failure and no refusal; a pass says that it can
+        let judged = matches!(verdict, Verdict::Fail { .. } | Verdict::Declined { .. });
+        let speaks = |e: &&Entry| e.verdict != Kind::Mistrusted || !judged;
+        let fits = |e: &&Entry| fits(&e.case, case) && fits(&e.check, check);
+        let mut fitting = self.entries.iter().filter(fits).filter(speaks).peekable();
         if fitting.peek().is_none() || matches!(verdict, Verdict::NotApplicable { .. }) {
             return Expected::Pass;
         }
@@ -188,6 +197,17 @@ mod tests {
         assert_eq!(all.meaning("hgrn(T=1)", "poison", &Verdict::Fail { fault, call: 0 }), Expected::Waived);
         assert!(all.all_used(&[("hgrn(T=1)".into(), "poison")]).is_ok());
         assert!(matches!(all.all_used(&[("hgrn(T=1)".into(), "forward")]), Err(Error::Unused { .. })));
+    }
+
+    #[test]
+    fn a_case_beyond_judging_excuses_nothing_else() {
+        let all = expectations(&ONE.replace("'fail'", "'mistrusted'")).expect("valid");
+        let meaning = |verdict: &Verdict| all.meaning("hgrn(T=1)", "poison", verdict);
+        let fault = reports::verdict::Fault::Error { message: String::new() };
+        assert_eq!(meaning(&Verdict::Mistrusted { reason: String::new() }), Expected::Waived);
+        assert_eq!(meaning(&Verdict::Fail { fault, call: 0 }), Expected::Pass, "a failure counts");
+        assert_eq!(meaning(&Verdict::Declined { reason: String::new() }), Expected::Pass);
+        assert_eq!(meaning(&Verdict::Pass { measures: Vec::new() }), Expected::Surprise, "it can be judged after all");
     }
 
     #[test]

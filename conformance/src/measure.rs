@@ -23,7 +23,9 @@
 //! others, and the worst held-out value replaces the quantile when it is larger, up to [`HELD_OUT_CAP`] times it. The
 //! limit is [`FREEDOM`] times that: an implementation may order its sums as it likes and round at places of its own. For
 //! the maximum it is [`TAIL`] times: σ is itself an estimate from few runs, and an implementation that treats a chunk at
-//! once commits the errors of the chunk's largest terms, which the recurrence has shrunk by the next token.
+//! once commits the errors of the chunk's largest terms, which the recurrence has shrunk by the next token. Rounding at
+//! random also knows nothing of a sum that errs the same way every time; so a limit is at least [`FREEDOM`] times what the
+//! recurrence itself shows when it is run in plain `f32`, rounding to nearest.
 //!
 //! An element whose truth and whose floor are zero must be zero. A case whose floor exceeds [`cap`] relative to the
 //! truth, or a gradient's [`GRADIENT_CAP`], is not judged: it could not fail.
@@ -148,6 +150,27 @@ impl Standard {
         let (rms_bound, max_bound) = (FREEDOM * rms, TAIL * max);
         let Subject { dims, dtype, .. } = subject;
         Self { port: subject.port.to_owned(), dims, dtype, truth, sigma, rms_bound, max_bound, doubt }
+    }
+
+    /// The same, with limits that this answer of plain `f32` code is well within. Where even that is beyond the cap, nothing
+    /// can be judged.
+    #[must_use]
+    pub fn allowing(mut self, plain: &ArrayD<f64>, storage: DType) -> Self {
+        let error = (plain - &self.truth) * scale(storage);
+        let stored = Zip::from(&error).and(&self.truth).map_collect(|e, y| self.dtype.round(y + e) - y);
+        let z = scores(&stored, &self.sigma);
+        self.rms_bound = self.rms_bound.max(FREEDOM * root_mean_square(z.iter().copied()));
+        self.max_bound = self.max_bound.max(FREEDOM * z.iter().copied().fold(0.0, f64::max));
+        let signal = root_mean_square(self.truth.iter().copied());
+        let relative = root_mean_square(error.iter().copied()) / signal;
+        let limit = cap(storage);
+        let fine = relative <= limit;
+        if signal > 0.0 && !fine {
+            let text =
+                format!("plain f32 code errs by {relative:.2e} of the truth of {}, the cap is {limit:.2e}", self.port);
+            self.doubt.get_or_insert(text);
+        }
+        self
     }
 
     /// Whether a candidate that answers zeros would be right: there is nothing, or nothing that the answer's type holds.

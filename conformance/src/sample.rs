@@ -6,6 +6,8 @@
 //! the same numbers, rounded otherwise. Only IEEE additions, products, quotients and roots are used, with an exponential
 //! and a logarithm of our own: no result depends on a machine's mathematical library.
 
+mod blocks;
+
 use ndarray::{ArrayD, IxDyn};
 use rayon::prelude::*;
 use reference::problem::Problem;
@@ -13,6 +15,7 @@ use reference::spec::{Dim, Domain, OpSpec, Port};
 use reference::tensor::{DType, Tensor, Tensors};
 
 use crate::case::Case;
+use blocks::Blocks;
 
 /// Changes whenever the numbers of some case change: records of different versions do not compare.
 pub const VERSION: &str = "1";
@@ -150,6 +153,7 @@ struct Draw<'a> {
     repeats: Option<(usize, usize)>,
     /// The input that this one goes against.
     other: Option<Box<Draw<'a>>>,
+    blocks: Option<Blocks>,
 }
 
 impl<'a> Draw<'a> {
@@ -163,11 +167,15 @@ impl<'a> Draw<'a> {
             _ => None,
         };
         let key = Key::new(&format!("{} {}", seeded(case), port.name));
-        Self { port, key, profile: case.profile, domain, repeats, other }
+        let blocks = Blocks::new(&case.problem, port);
+        Self { port, key, profile: case.profile, domain, repeats, other, blocks }
     }
 
     /// Fills the row that begins with element `first`.
     fn fill(&self, first: usize, row: &mut [f64]) {
+        if let Some(blocks) = &self.blocks {
+            return blocks.fill(&self.key, first, row);
+        }
         for (j, x) in row.iter_mut().enumerate() {
             let i = self.place(first + j);
             *x = match self.port.domain {
@@ -199,7 +207,7 @@ fn plain(key: &Key, i: u64, port: &Port, profile: Profile, domain: Domain) -> f6
         Domain::Fraction | Domain::Against(_) => 1.0 / (1.0 + exp(-x)),
         Domain::LogRate => ln(1.0 + 15.0 * key.uniform(i)),
         Domain::Uniform(low, high) => low + (high - low) * key.uniform(i),
-        Domain::Normal | Domain::UnitKey | Domain::LogDecay => match profile {
+        Domain::Normal | Domain::UnitKey | Domain::LogDecay | Domain::Blocks(_) => match profile {
             Profile::ModelScale if is_value(port) => 0.05 * x,
             Profile::Large if is_value(port) || is_key(port) => 8.0 * x,
             _ => x,

@@ -14,6 +14,8 @@
 //! | `failed` | candidate | `message` | – |
 //! | `bye` | harness | – | – |
 //!
+//! Inputs that are indices are `I64`, like `cu_seqlens`; every other tensor is of floats.
+//!
 //! # Optional extensions
 //! A peer that does not know them ignores them, and without them everything works as above.
 //! - `hello`: `features`, comma-separated: `fill` when `call`'s field `fill` is honoured, `bench` when `bench` is.

@@ -230,3 +230,22 @@ fn a_served_candidate_survives_wrong_calls() {
     assert!(matches!(next(), Some(Message::Done(_))));
     assert!(next().is_none());
 }
+
+#[test]
+fn indices_travel_as_integers_and_nothing_else_does() {
+    let sizes = [(Dim::B, 1), (Dim::T, 3), (Dim::H, 1), (Dim::HQ, 2), (Dim::K, 2), (Dim::V, 2), (Dim::L, 2)];
+    for dtype in [DType::F64, DType::F32, DType::F16, DType::Bf16] {
+        let mut sent = question(problem("dsa", &sizes), dtype, "o,d_q");
+        let listed = Tensor::from_bytes(DType::I64, &[1, 3, 2], Tensor::from_i64(&[-1, 0, 0, 1, 1, 2]).into_bytes());
+        sent.inputs.insert("indices".into(), listed.expect("six integers"));
+        let got = decode_call(&encode_call(&sent)).expect("a call");
+        assert_eq!((got.dtype, &got.inputs), (dtype, &sent.inputs));
+        for (name, wrong) in [("indices", dtype), ("q", DType::I64)] {
+            let mut other = sent.clone();
+            let tensor = Tensor::from_array(&sent.inputs[name].to_array(), wrong);
+            other.inputs.insert(name.into(), tensor);
+            let error = decode_call(&encode_call(&other));
+            assert!(matches!(&error, Err(Error::DType { tensor, .. }) if tensor == name), "{error:?}");
+        }
+    }
+}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fla_conformance.blocks import blocks
 from fla_conformance.numpy_side import narrow, widen
 from fla_conformance.ports import SPECS
 from fla_conformance.shim import Server
@@ -37,6 +38,9 @@ class Case:
         sizes = self.sizes | {"N": len(self.lengths) or self.sizes["B"]}
 
         def draw(port, domain):
+            if port.index:
+                seed = zlib.crc32(f"{self.op}/{self.name}".encode())
+                return blocks(seed, port, sizes, spec.attrs | self.attrs, self.lengths)
             return self.draw(rng.standard_normal([sizes[d] for d in port.dims]), domain)
 
         inputs = {
@@ -73,7 +77,8 @@ class Case:
             if name in outputs and not (gradients and name[2:] in want):
                 continue
             port = spec.input(name) or next(p for p in spec.outputs if f"d_{p.name}" == name)
-            tensors[name] = narrow(x, "F32" if port.single else dtype)
+            integer = port.index and name == port.name
+            tensors[name] = Tensor("I64", x.shape, x.tobytes()) if integer else narrow(x, "F32" if port.single else dtype)
         if self.lengths:
             offsets = np.cumsum([0, *self.lengths], dtype=np.int64)
             tensors["cu_seqlens"] = Tensor("I64", offsets.shape, offsets.tobytes())
@@ -81,7 +86,8 @@ class Case:
 
     def want(self):
         """Every output, and the gradient of every given input that has one."""
-        ports = [p for p in SPECS[self.op].given(self.attrs) if p.name not in (*self.absent, "g_gamma")]
+        given = [p for p in SPECS[self.op].given(self.attrs) if not p.index]
+        ports = [p for p in given if p.name not in (*self.absent, "g_gamma")]
         return [*(p.name for p in SPECS[self.op].outputs), *(f"d_{p.name}" for p in ports)]
 
 

@@ -129,6 +129,12 @@ pub fn upstream() -> impl Iterator<Item = &'static str> {
     include_str!("../upstream.txt").lines().filter(|line| !line.starts_with('#') && !line.is_empty())
 }
 
+/// The functions of [`upstream`] of which there is no spec, each with the reason.
+pub fn without_spec() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let lines = include_str!("../upstream_without.txt").lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| line.split_once(": "))
+}
+
 impl Vector {
     /// Checks the hash and takes the vector apart.
     ///

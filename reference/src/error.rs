@@ -71,6 +71,20 @@ pub enum Error {
         /// The offending problem.
         got: String,
     },
+    /// An element of an integer input that is no such index.
+    #[error("{op}: {port}{at:?} is {got}, expected -1 or a whole number below {below} that was not listed before")]
+    Index {
+        /// Spec name.
+        op: &'static str,
+        /// Port name.
+        port: &'static str,
+        /// Where in the tensor.
+        at: Vec<usize>,
+        /// The number that came.
+        got: String,
+        /// How many blocks there are to choose from.
+        below: usize,
+    },
     /// Bytes that do not make up the tensor they claim to be.
     #[error("a {dtype} tensor of shape {shape:?} needs {expected} bytes, got {got}")]
     Bytes {

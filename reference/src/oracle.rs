@@ -4,6 +4,7 @@
 //! summed in a fixed order, so answers do not depend on the number of threads.
 
 mod gradient;
+mod index;
 mod slice;
 
 use std::collections::BTreeMap;
@@ -144,7 +145,9 @@ fn check(problem: &Problem, inputs: &Arrays) -> Result<(), Error> {
     }
     for port in problem.inputs() {
         let missing = || Error::Missing { op: problem.spec.name, port: port.name.into() };
-        problem.expect(port, inputs.get(port.name).ok_or_else(missing)?.shape())?;
+        let array = inputs.get(port.name).ok_or_else(missing)?;
+        problem.expect(port, array.shape())?;
+        index::check(problem, port, array)?;
     }
     Ok(())
 }

@@ -128,10 +128,17 @@ impl Problem {
         special.map_or(port.domain, |&(_, domain)| domain)
     }
 
+    /// Tokens of a block of [`Domain::Blocks`], at least one.
+    #[must_use]
+    pub fn block(&self, size: Option<&str>) -> usize {
+        size.and_then(|name| self.number(name)).map_or(1, |size| (size as usize).max(1))
+    }
+
     /// Element type of a port when the case is stored in `storage`.
     #[must_use]
     pub fn dtype(port: &Port, storage: DType) -> DType {
         match (port.precision, storage) {
+            (Precision::Index, _) => DType::I64,
             (Precision::Storage, _) | (_, DType::F64) => storage,
             (Precision::Single, _) => DType::F32,
         }
@@ -156,6 +163,12 @@ impl Problem {
             None => offsets.extend((1..=rows).map(|b| b * tokens)),
         }
         offsets
+    }
+
+    /// Tokens of the longest sequence.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        self.sequences.as_ref().map_or(self.size(Dim::T), |lengths| lengths.iter().copied().max().unwrap_or(0))
     }
 
     /// `cu_seqlens` of a packed problem.
@@ -239,8 +252,18 @@ impl Problem {
                 problem.expect(port, shape)?;
             }
         }
+        problem.derive();
         problem.validate()?;
         Ok(problem)
+    }
+
+    /// Gives an extent that no given input has what the constraints make of it.
+    fn derive(&mut self) {
+        let mut mended = self.clone();
+        mended.mend();
+        for &dim in self.spec.sizes {
+            self.sizes.entry(dim).or_insert_with(|| mended.size(dim));
+        }
     }
 
     fn bind(&mut self, port: &'static Port, shape: &[usize]) -> Result<(), Error> {

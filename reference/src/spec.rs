@@ -140,6 +140,10 @@ pub enum Domain {
     Against(&'static str),
     /// Uniform between two numbers.
     Uniform(f64, f64),
+    /// Blocks of tokens that a token looks at: the last dimension lists the indices of different blocks of its sequence, in
+    /// ascending order, its own one always and none that is later, the others at random; where there are fewer than it has
+    /// room for, −1 comes first. The attribute named says how many tokens a block has; without one, a block is a token.
+    Blocks(Option<&'static str>),
 }
 
 /// Element type of a port, given the storage type of the case.
@@ -149,6 +153,8 @@ pub enum Precision {
     Storage,
     /// `f32`, or `f64` when the case is `f64`: gates, states.
     Single,
+    /// `i64` whatever the case: indices. Never rounded, never differentiated.
+    Index,
 }
 
 /// What an absent optional input stands for.
@@ -231,6 +237,13 @@ impl Port {
     pub const fn single(mut self) -> Self {
         self.precision = Precision::Single;
         self
+    }
+
+    /// The same port, of integers.
+    #[must_use]
+    pub const fn index(mut self) -> Self {
+        self.precision = Precision::Index;
+        self.constant()
     }
 
     /// The same port, without a gradient.

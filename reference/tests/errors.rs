@@ -11,7 +11,7 @@ use reference::ops::OPS;
 use reference::oracle;
 use reference::problem::Problem;
 use reference::rounded::Rounding;
-use reference::spec::{Dim, Port, Value};
+use reference::spec::{Dim, Port, Precision, Value};
 use reference::tensor::Arrays;
 
 use sample::{Random, problem};
@@ -94,6 +94,39 @@ fn inputs_that_are_missing_misshapen_or_unknown() {
             assert!(matches!(&error, Error::Unknown { kind: "input", name: n, .. } if n == name), "{error}");
         }
     }
+}
+
+#[test]
+fn integers_that_are_no_indices() {
+    let mut tried = 0;
+    for (problem, inputs, _) in questions() {
+        for port in problem.inputs().filter(|p| p.precision == Precision::Index) {
+            let (shape, spec) = (problem.shape(port), problem.spec);
+            let last: Vec<usize> = shape.iter().map(|d| d - 1).collect();
+            let own = inputs[port.name][&last[..]];
+            let mut refused = |at: &[usize], x: f64, before: &dyn Fn(&mut ArrayD<f64>)| {
+                let mut wrong = inputs.clone();
+                let array = wrong.get_mut(port.name).expect("a given input");
+                before(array);
+                array[at] = x;
+                let Error::Index { op, port: name, at: place, got, below } = refusal(&problem, &wrong) else {
+                    panic!("{problem}: {} is accepted at {at:?} as {x}", port.name)
+                };
+                let told = (op, name, place.as_slice(), got, below as f64);
+                assert_eq!(told, (spec.name, port.name, at, x.to_string(), own + 1.0), "{problem}");
+                tried += 1;
+            };
+            // the last token's own block is the last of all
+            for x in [own + 1.0, -2.0, 0.5, f64::NAN, f64::INFINITY] {
+                refused(&last, x, &|_| {});
+                refused(&vec![0; shape.len()], x, &|_| {});
+            }
+            let mut beside = last.clone();
+            beside[shape.len() - 1] -= 1;
+            refused(&last, own, &|array| array[&beside[..]] = own);
+        }
+    }
+    assert!(tried > 0);
 }
 
 #[test]

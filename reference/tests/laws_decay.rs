@@ -8,8 +8,7 @@ use ndarray::{ArrayD, Axis};
 use reference::oracle::{Answer, forward};
 use reference::spec::{Dim, Value};
 
-use agree::assert_agree;
-use question::{Question, assert_same};
+use question::{Question, assert_agree, assert_same};
 use sample::problem;
 
 const SHAPES: [&str; 3] =

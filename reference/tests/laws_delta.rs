@@ -164,9 +164,9 @@ fn ojas_rule_reads_the_state_from_the_side_of_k() {
 
     let (o, ht) = (answer.outputs["o"].index_axis(Axis(1), tokens - 1), &answer.outputs["ht"]);
     let read = (ht * &q.insert_axis(Axis(3)) * scale).sum_axis(Axis(2));
-    agree::assert_agree("o = s hᵀ q", &o.to_owned(), &read, 0.0);
+    question::assert_agree("o = s hᵀ q", &o.to_owned(), &read, 0.0);
     let d_q = (ht * &d.insert_axis(Axis(2)) * scale).sum_axis(Axis(3));
-    agree::assert_agree(
+    question::assert_agree(
         "d_q = s h d_o",
         &answer.gradients["d_q"].index_axis(Axis(1), tokens - 1).to_owned(),
         &d_q,
@@ -195,5 +195,5 @@ fn a_delta_rule_that_writes_with_full_strength_reads_back_what_it_wrote() {
     let mut delta = Question::new(problem("delta_rule", "B=2,T=9,H=2,K=4,V=3,scale=1"), 14);
     delta.set("beta", ArrayD::ones(delta.inputs["beta"].raw_dim()));
     delta.set("q", delta.inputs["k"].clone());
-    agree::assert_agree("o = v", &delta.answer().outputs["o"], &delta.inputs["v"], 0.0);
+    question::assert_agree("o = v", &delta.answer().outputs["o"], &delta.inputs["v"], 0.0);
 }

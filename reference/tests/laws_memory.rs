@@ -83,7 +83,7 @@ fn assert_one_step_size(what: &str, momentum: &Question, mut answer: Answer, exp
     let d_eta = answer.gradients.remove("d_eta").expect("eta has a gradient");
     let d_beta = answer.gradients.insert("d_beta".to_owned(), &d_eta / &momentum.inputs["beta"]);
     let products = [d_beta.expect("beta has a gradient") * &momentum.inputs["beta"], d_eta * &momentum.inputs["eta"]];
-    agree::assert_agree(&format!("{what}: β d_β = η d_η"), &products[0], &products[1], 0.0);
+    question::assert_agree(&format!("{what}: β d_β = η d_η"), &products[0], &products[1], 0.0);
     assert_equal(&what, &answer, expected);
 }
 

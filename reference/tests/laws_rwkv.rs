@@ -8,8 +8,7 @@ use ndarray::{ArrayD, Axis, Slice};
 use reference::oracle::Answer;
 use reference::spec::Dim;
 
-use agree::assert_agree;
-use question::{Question, assert_equal, assert_same};
+use question::{Question, assert_agree, assert_equal, assert_same};
 use sample::problem;
 
 const SHAPES: [&str; 3] = ["B=2,T=9,H=3,K=4,V=2", "B=1,T=9,H=3,K=4,V=2,seqs=4+0+5,scale=0.3", "B=2,T=1,H=1,K=5,V=3"];

@@ -12,10 +12,10 @@ use reference::ops::OPS;
 use reference::oracle;
 use reference::problem::Problem;
 use reference::rounded::Rounding;
-use reference::spec::{Dim, OpSpec, Port};
+use reference::spec::{Dim, Domain, OpSpec, Port, Precision};
 use reference::tensor::Arrays;
 
-use agree::{IDENTITY, assert_agree, largest};
+use agree::{IDENTITY, largest};
 use sample::{Random, problem};
 
 /// Wide enough for matrix products, long enough for errors to add up.
@@ -68,6 +68,12 @@ fn specs_refer_to_what_they_have() {
             let known = |d: &Dim| *d == Dim::N || spec.sizes.contains(d);
             assert!(port.dims.iter().all(known), "{op}: a dimension of {}", port.name);
             assert!(port.domain_if.iter().all(|(flag, _)| spec.attr(flag).is_some()), "{op}: a flag of {}", port.name);
+            let integer = port.precision == Precision::Index;
+            assert_eq!(integer, matches!(port.domain, Domain::Blocks(_)), "{op}: {}", port.name);
+            if let Domain::Blocks(size) = port.domain {
+                let listed = port.dims.contains(&Dim::T) && port.dims.last() != Some(&Dim::T) && !port.differentiable;
+                assert!(listed && size.is_none_or(|s| spec.attr(s).is_some()), "{op}: {}", port.name);
+            }
         }
         for state in spec.states {
             let (first, last) = (spec.input(state.initial), spec.output(state.last));
@@ -114,15 +120,8 @@ fn differences(problem: &Problem, inputs: &Arrays, name: &str, u: &ArrayD<f64>, 
     slope
 }
 
-/// Whether differences at two steps agree. Near a kink or a jump they do not, whatever the derivative is.
-fn smooth(coarse: &Arrays, fine: &Arrays, outputs: &Arrays) -> bool {
-    coarse.iter().all(|(name, a)| {
-        let (b, y) = (&fine[name], largest(&outputs[name]));
-        largest(&(a - b)) <= 4.0 * IDENTITY * (largest(a).max(largest(b)) + y)
-    })
-}
-
-/// Holds the derivative along one input against differences; `false` where the op is not smooth within a step.
+/// Holds the derivative along one input against differences; `false` where differences cannot tell: near a kink or a jump,
+/// or where large terms cancel, those at two steps differ by as much as they differ from the derivative.
 fn holds(problem: &Problem, port: &Port, random: &mut Random) -> bool {
     const STEP: f64 = 1.0 / 1024.0;
     let inputs = random.inputs(problem);
@@ -130,28 +129,21 @@ fn holds(problem: &Problem, port: &Port, random: &mut Random) -> bool {
     let u = direction(random, &inputs[port.name]);
     let exact = oracle::directional(problem, &inputs, &along(port.name, &u)).expect("a valid question");
     let found = differences(problem, &inputs, port.name, &u, STEP);
-    let close = |(output, slope): (&String, &ArrayD<f64>)| {
-        let scale = largest(&outputs[output]) + largest(slope);
-        largest(&(&found[output] - slope)) <= IDENTITY * scale
-    };
-    if exact.iter().all(close) {
-        return true;
-    }
-    if !smooth(&found, &differences(problem, &inputs, port.name, &u, STEP / 2.0), &outputs) {
-        return false;
-    }
-    for (output, slope) in &exact {
-        let what = format!("{problem}: {output} along {}", port.name);
-        assert_agree(&what, &found[output], slope, largest(&outputs[output]));
-    }
-    true
+    let error = |output: &str| largest(&(&found[output] - &exact[output]));
+    let scale = |output: &str| largest(&outputs[output]) + largest(&exact[output]);
+    let close = |output: &str| error(output) <= IDENTITY * scale(output);
+    let Some(off) = exact.keys().find(|output| !close(output)) else { return true };
+    let again = differences(problem, &inputs, port.name, &u, STEP / 16.0);
+    let what = format!("{problem}: {off} along {}: off by {:e} of {:e}", port.name, error(off), scale(off));
+    assert!(largest(&(&found[off] - &again[off])) >= error(off) / 4.0, "{what}, and differences agree");
+    false
 }
 
 #[test]
 fn directional_derivatives_are_central_differences() {
     for problem in OPS.iter().flat_map(|s| variants::all(s)) {
         let mut random = random(&problem);
-        for port in problem.inputs() {
+        for port in problem.inputs().filter(|p| p.precision != Precision::Index) {
             let met = (0..20).any(|_| holds(&problem, port, &mut random));
             assert!(met, "{problem}: no smooth place along {}", port.name);
         }
@@ -207,7 +199,7 @@ fn what_is_not_finite_stays_in_its_row() {
         let mut random = Random::new(4);
         let (inputs, w) = (random.inputs(&problem), random.cotangents(&problem));
         let mut poisoned = inputs.clone();
-        for port in problem.inputs() {
+        for port in problem.inputs().filter(|p| p.precision != Precision::Index) {
             if let Some(axis) = port.dims.iter().position(|d| matches!(d, Dim::B | Dim::N)) {
                 let all = poisoned.get_mut(port.name).expect("a given input");
                 all.index_axis_mut(Axis(axis), 0).fill(f64::NAN);
@@ -241,17 +233,25 @@ fn rounded(problem: &Problem, unit_roundoff: f64, seed: u64) -> Arrays {
     answer.outputs.into_iter().chain(answer.gradients).collect()
 }
 
+/// Rounded runs whose errors are pooled.
+const RUNS: u64 = 8;
+
 #[test]
 fn rounding_errors_are_proportional_to_the_unit_roundoff() {
     for problem in OPS.iter().map(|s| variants::at(s, LARGER).remove(0)) {
         let exact = rounded(&problem, 0.0, 0);
         let (coarse, fine) = (2f64.powi(-12), 2f64.powi(-20));
-        let errors = |u| rms(&rounded(&problem, u, 1), &exact);
+        // gradients of a few elements are a few random numbers, so several runs count
+        let errors = |u| -> Vec<f64> {
+            let runs: Vec<_> = (1..=RUNS).map(|seed| rms(&rounded(&problem, u, seed), &exact)).collect();
+            let mean = |i: usize| (runs.iter().map(|run| run[i] * run[i]).sum::<f64>() / RUNS as f64).sqrt();
+            (0..exact.len()).map(mean).collect()
+        };
         for ((name, coarse), fine) in exact.keys().zip(errors(coarse)).zip(errors(fine)) {
             let ratio = coarse / fine;
             assert!((128.0..512.0).contains(&ratio), "{problem}: {name}: {coarse} and {fine} for a ratio of 256");
         }
-        let single = rms(&rounded(&problem, f64::from(f32::EPSILON) / 2.0, 1), &exact);
+        let single = errors(f64::from(f32::EPSILON) / 2.0);
         let inputs = Random::new(5).inputs(&problem);
         let plain = oracle::forward_f32(&problem, &inputs).expect("a valid question");
         for (name, error) in plain.keys().zip(rms(&plain, &exact)) {

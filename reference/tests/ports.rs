@@ -19,6 +19,8 @@ fn domain(domain: Domain) -> String {
         Domain::LogRate => "log_rate".into(),
         Domain::Against(other) => format!("against {other}"),
         Domain::Uniform(low, high) => format!("uniform {low} {high}"),
+        Domain::Blocks(None) => "blocks".into(),
+        Domain::Blocks(Some(size)) => format!("blocks {size}"),
     }
 }
 
@@ -32,6 +34,9 @@ fn port(port: &Port) -> Json {
     }
     if port.precision == Precision::Single {
         fields.insert("single".into(), json!(true));
+    }
+    if port.precision == Precision::Index {
+        fields.insert("index".into(), json!(true));
     }
     if !port.domain_if.is_empty() {
         let raw: Vec<_> = port.domain_if.iter().map(|&(flag, d)| json!([flag, domain(d)])).collect();

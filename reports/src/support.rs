@@ -20,6 +20,9 @@ pub struct SupportRow {
 /// Where the table stands in a document.
 const MARKS: [&str; 2] = ["<!-- support:begin -->", "<!-- support:end -->"];
 
+/// What stands where no record is.
+const NO_RECORD: &str = "–";
+
 /// Suites, the largest first: a record of a larger suite says more.
 const SUITES: [&str; 3] = ["soak", "full", "smoke"];
 
@@ -31,7 +34,8 @@ pub struct NoMarks {
     end: &'static str,
 }
 
-/// The table in Markdown: a row for each op, a column for each candidate that the records name.
+/// The table in Markdown: a row for each op that some record judges, a column for each candidate that the records name; the
+/// other ops in a sentence.
 ///
 /// `kernels` is the hash of the kernel sources in the tree. A candidate with kernels of ours is *verified* only for
 /// that very hash, else *stale*; a foreign candidate is reported as it was judged.
@@ -51,12 +55,22 @@ pub fn support_table(ops: &[SupportRow], runs: &[Run], kernels: &str) -> String 
     table.push_str("\n|---|");
     table.push_str(&"---|".repeat(candidates.len()));
     table.push('\n');
+    let mut unjudged = Vec::new();
     for row in ops {
-        let _ = write!(table, "| `{}`<br>{} |", row.op, row.summary.replace('|', "\\|"));
-        for name in &candidates {
-            let _ = write!(table, " {} |", cell(row, name, runs, kernels));
+        let cells: Vec<String> = candidates.iter().map(|name| cell(row, name, runs, kernels)).collect();
+        if cells.iter().all(|c| c == NO_RECORD) {
+            unjudged.push(format!("`{}`", row.op));
+            continue;
         }
-        table.push('\n');
+        let _ = writeln!(table, "| `{}`<br>{} | {} |", row.op, row.summary.replace('|', "\\|"), cells.join(" | "));
+    }
+    if !unjudged.is_empty() {
+        let _ = writeln!(
+            table,
+            "\nThe oracle knows {} more, of which no record is here yet: {}.",
+            unjudged.len(),
+            unjudged.join(", ")
+        );
     }
     table
 }
@@ -85,7 +99,7 @@ fn cell(row: &SupportRow, candidate: &str, runs: &[Run], kernels: &str) -> Strin
             }
         };
     }
-    "–".to_owned()
+    NO_RECORD.to_owned()
 }
 
 /// The counts of one op in one suite; `None` when the run judged none of it, or passed nothing.
@@ -150,6 +164,16 @@ mod tests {
         assert!(table(run("cuda", Some("abc"), fail)).contains("0 passed, 1 failed"));
         let declined = Verdict::Declined { reason: "no".into() };
         assert!(!table(run("cuda", Some("abc"), declined)).contains("verified"));
+    }
+
+    #[test]
+    fn what_nobody_judged_is_named_below() {
+        let declined = Verdict::Declined { reason: "no".into() };
+        let text = table(run("cuda", Some("abc"), declined));
+        assert!(
+            text.contains("The oracle knows 1 more") && text.contains("`hgrn`") && !text.contains("| `hgrn`"),
+            "{text}"
+        );
     }
 
     #[test]

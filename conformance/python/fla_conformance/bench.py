@@ -3,9 +3,10 @@
 import json
 import math
 
+from .blocks import blocks
 from .ports import SPECS
 from .shim import Declined
-from .wire import Message
+from .wire import Message, Tensor
 
 _FLOATS = ("BF16", "F16", "F32", "F64")
 # values of each result that go back to be checked again
@@ -25,7 +26,7 @@ def bench(request, fields):
     side = request.side
     draw = Draw(side, fields, _PROFILES[profile])
     given = fields["inputs"].split(",") if "inputs" in fields else [p.name for p in spec.given(request.attrs)]
-    inputs = {p.name: draw.input(p, request.attrs) for p in spec.inputs if p.name in given}
+    inputs = {p.name: draw.input(p, request.attrs, spec) for p in spec.inputs if p.name in given}
     for p in spec.inputs:
         # minus a fraction of another input
         if p.domain.startswith("against ") and p.name in inputs:
@@ -51,10 +52,14 @@ class Draw:
         self.dtype = fields["dtype"].upper()
         if self.dtype not in _FLOATS:
             raise ValueError(f"dtype: expected {', '.join(_FLOATS)}, got {fields['dtype']}")
-        self.generator = side.generator(int(fields.get("seed", "0")))
+        self.seed = int(fields.get("seed", "0"))
+        self.generator = side.generator(self.seed)
 
-    def input(self, port, attrs):
+    def input(self, port, attrs, spec):
         """An input by its domain under these attributes."""
+        if port.index:
+            chosen = blocks(self.seed, port, self.dims, spec.attrs | attrs)
+            return self.side.load(Tensor("I64", chosen.shape, chosen.tobytes()))
         return self.port(port, next((d for flag, d in port.raw if attrs.get(flag)), port.domain))
 
     def port(self, port, domain):

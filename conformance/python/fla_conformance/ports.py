@@ -11,12 +11,16 @@ from importlib import resources
 
 @dataclass(frozen=True)
 class Port:
-    """Dims are the field's names; N is the number of sequences. `single`: f32 whatever the storage type."""
+    """Dims are the field's names; N is the number of sequences.
+
+    `single`: f32 whatever the storage type, unless that is f64. `index`: i64 whatever the storage type.
+    """
 
     name: str
     dims: tuple
     domain: str = "normal"
     single: bool = False
+    index: bool = False
     # flag attributes and the domain of the raw value under each; the first true one wins
     raw: tuple = ()
     optional: bool = False

@@ -200,7 +200,7 @@ class Request:
     def storage(self, tensors):
         """The storage type of the case: that of the first input that is stored in it."""
         ports = self.op.spec.inputs if self.op.spec else ()
-        names = [p.name for p in ports if not p.single and p.name in tensors]
+        names = [p.name for p in ports if not (p.single or p.index) and p.name in tensors]
         return tensors[names[0]].dtype if names else "F32"
 
     def run(self, inputs, cotangents):

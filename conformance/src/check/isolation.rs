@@ -4,7 +4,7 @@
 use reference::error::Error;
 use reference::problem::Problem;
 use reference::spec::{Dim, Port};
-use reference::tensor::{Tensor, Tensors};
+use reference::tensor::{DType, Tensor, Tensors};
 use reports::verdict::Verdict;
 
 use super::{Call, Check, Trial, anyone, cut, verdicts};
@@ -104,8 +104,9 @@ fn replaced(case: &Case, tensors: &Tensors, keep: Keep, fill: Other, truth: &Tru
         let place = port.and_then(|p| place(&case.problem, p, keep));
         let Some((axis, range)) = place else { return (name.clone(), tensor.clone()) };
         let other = match fill {
-            Other::Finite => sample::others(case, name, truth.inputs.get(name).unwrap_or(tensor)),
-            Other::NaN => Tensor::filled(tensor.dtype(), tensor.shape(), f64::NAN),
+            // an integer cannot be NaN
+            Other::NaN if tensor.dtype() != DType::I64 => Tensor::filled(tensor.dtype(), tensor.shape(), f64::NAN),
+            _ => sample::others(case, name, truth.inputs.get(name).unwrap_or(tensor)),
         };
         let parts = [
             other.narrow(axis, 0..range.start),

@@ -86,9 +86,11 @@ fn judge(trial: &Trial<'_>, base: usize) -> Result<Verdict, Error> {
     let in_place = |first, last| if problem.reversed() { [last, first] } else { [first, last] };
     let outputs = whole(problem, super::outputs(problem), &in_place(first, last));
     let gradients = whole(problem, gradients(problem), &in_place(d_first, d_last));
+    let standards = trial.truth.gradients(&trial.truth.cotangents)?;
+    let standards = verdicts::of_pieces(&standards, trial.case);
     Ok(verdicts::worst([
         accurate(&*trial.truth.outputs()?, outputs, base + 1),
-        accurate(&*trial.truth.gradients(&trial.truth.cotangents)?, gradients, base + 3),
+        accurate(&standards, gradients, base + 3),
     ]))
 }
 

@@ -42,9 +42,15 @@ fn judge(trial: &Trial<'_>) -> Result<Verdict, Error> {
     else {
         return Ok(verdicts::malformed("the sequences' answers do not fit together".into(), last));
     };
+    let standards = trial.truth.gradients(&trial.truth.cotangents)?;
+    // a packed batch is one call, packed sequences are one each
+    let standards = match problem.sequences {
+        Some(_) => verdicts::of_pieces(&standards, trial.case),
+        None => (*standards).clone(),
+    };
     Ok(verdicts::worst([
         verdicts::accurate(&*trial.truth.outputs()?, &outputs, last - 1),
-        verdicts::accurate(&*trial.truth.gradients(&trial.truth.cotangents)?, &gradients, last),
+        verdicts::accurate(&standards, &gradients, last),
     ]))
 }
 

@@ -1,8 +1,10 @@
 //! From tensors to verdicts.
 
+use reference::spec::{Dim, Precision};
 use reference::tensor::{Tensor, Tensors};
 use reports::verdict::{Fault, Verdict};
 
+use crate::case::Case;
 use crate::measure::index;
 use crate::truth::Standards;
 
@@ -27,6 +29,18 @@ pub(super) fn accurate(standards: &Standards, answers: &Tensors, call: usize) ->
         }
     }
     Verdict::Pass { measures }
+}
+
+/// The standards by which a sum over pieces can be judged. The gradient of what all tokens share is the sum of the pieces'
+/// gradients, each of them rounded to the storage type: where they cancel, that is no fault of the sum's.
+pub(super) fn of_pieces(standards: &Standards, case: &Case) -> Standards {
+    let shared = |name: &str| {
+        let port = name.strip_prefix("d_").and_then(|input| case.problem.spec.input(input));
+        port.is_some_and(|p| {
+            p.precision == Precision::Storage && !p.dims.iter().any(|d| matches!(d, Dim::B | Dim::N | Dim::T))
+        })
+    };
+    standards.iter().filter(|(name, _)| !shared(name)).map(|(name, s)| (name.clone(), s.clone())).collect()
 }
 
 /// A failure unless the two tensors have the same bits.

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use reference::problem::Problem;
-use reference::spec::{OpSpec, Port, Presence};
-use reference::tensor::DType;
+use reference::spec::{OpSpec, Port, Precision, Presence};
 use serde::Serialize;
 
 use super::Error;
@@ -120,11 +118,14 @@ impl Spec {
 
 impl PortRow {
     fn new(port: &Port) -> Self {
-        let single = Problem::dtype(port, DType::Bf16) == DType::F32;
         Self {
             name: port.name,
             dims: port.dims.iter().map(|d| d.name()).collect(),
-            precision: if single { "f32" } else { "storage" },
+            precision: match port.precision {
+                Precision::Storage => "storage",
+                Precision::Single => "f32",
+                Precision::Index => "i64",
+            },
             differentiable: port.differentiable,
             optional: port.presence != Presence::Required,
         }
@@ -153,7 +154,10 @@ impl fmt::Display for Catalogue {
             writeln!(f, "  {name:<14} {summary}")?;
         }
         let (all, none) = (golden::upstream().count(), self.uncovered.len());
-        writeln!(f, "\nupstream\n  {} of the {all} public functions of fla 0.6.0's ops are covered", all - none)?;
+        writeln!(f, "\nupstream\n  {} of the {all} functions of fla 0.6.0's ops are covered; the others:", all - none)?;
+        for (function, reason) in golden::without_spec() {
+            writeln!(f, "  {function}: {reason}")?;
+        }
         writeln!(f, "\nprofiles")?;
         for Named { name, summary } in &self.profiles {
             writeln!(f, "  {name:<14} {summary}")?;

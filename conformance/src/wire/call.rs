@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use reference::error::Error as ProblemError;
 use reference::problem::Problem;
-use reference::spec::{Attrs, Dim, OpSpec, Value};
+use reference::spec::{Attrs, Dim, OpSpec, Precision, Value};
 use reference::tensor::{DType, Tensor, Tensors};
 use serde_json::{Map, Value as Json};
 
@@ -162,7 +162,13 @@ fn request(frame: Frame) -> Result<Request, Error> {
             problem.expect(port, tensor.shape())?;
         }
     }
-    for (name, tensor) in inputs.iter().chain(&cotangents) {
+    for (name, tensor) in &inputs {
+        match spec.input(name).map(|port| port.precision) {
+            Some(Precision::Index) => integer(name, tensor)?,
+            _ => floating(name, tensor)?,
+        }
+    }
+    for (name, tensor) in &cotangents {
         floating(name, tensor)?;
     }
     check_want("call", &problem, &want)?;
@@ -251,6 +257,13 @@ fn floating(name: &str, tensor: &Tensor) -> Result<(), Error> {
     match tensor.dtype() {
         DType::I64 => Err(Error::DType { tensor: name.to_owned(), got: "I64".into(), expected: "a float type" }),
         _ => Ok(()),
+    }
+}
+
+fn integer(name: &str, tensor: &Tensor) -> Result<(), Error> {
+    match tensor.dtype() {
+        DType::I64 => Ok(()),
+        got => Err(Error::DType { tensor: name.to_owned(), got: got.to_string(), expected: "I64" }),
     }
 }
 

@@ -66,7 +66,12 @@ pub static SPEC: OpSpec = OpSpec {
     level: Level::Op,
     summary: "u = β (v − hᵀ p);  h = exp(g) h + k uᵀ;  o = scale hᵀ q",
     source: "Hu et al. 2025 (arXiv 2506.02475)",
-    upstream: &["fla.ops.comba.chunk_comba", "fla.ops.comba.fused_recurrent_comba"],
+    upstream: &[
+        "fla.ops.comba.chunk_comba",
+        "fla.ops.comba.fused_recurrent_comba",
+        "fla.ops.comba.naive_chunk_comba",
+        "fla.ops.comba.naive_recurrent_comba",
+    ],
     sizes: dims![B, T, H, HV, K, V],
     inputs: &[
         Port::new("q", dims![B, T, H, K], Domain::UnitKey).domain_if(&[("qk_l2norm", Domain::Normal)]),

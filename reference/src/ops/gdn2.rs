@@ -83,7 +83,12 @@ pub static SPEC: OpSpec = OpSpec {
     level: Level::Op,
     summary: "h = diag(exp(g)) h;  h += k (w ⊙ v − hᵀ (b ⊙ k))ᵀ;  o = scale hᵀ q",
     source: "Gated DeltaNet-2 (arXiv 2605.22791)",
-    upstream: &["fla.ops.gdn2.chunk_gdn2", "fla.ops.gdn2.fused_recurrent_gdn2"],
+    upstream: &[
+        "fla.ops.gdn2.chunk_gdn2",
+        "fla.ops.gdn2.fused_recurrent_gdn2",
+        "fla.ops.gdn2.naive_chunk_gdn2",
+        "fla.ops.gdn2.naive_recurrent_gdn2",
+    ],
     sizes: dims![B, T, H, HV, K, V],
     inputs: &[
         Port::new("q", dims![B, T, H, K], Domain::UnitKey).domain_if(&[("qk_l2norm", Domain::Normal)]),

@@ -70,7 +70,9 @@ pub static SPEC: OpSpec = OpSpec {
     source: "Polyak 1964 on the loss of Yang, Kautz & Hatamizadeh 2024 (arXiv 2412.06464)",
     upstream: &[
         "fla.ops.momentum_delta_rule.chunk_momentum_delta_rule",
+        "fla.ops.momentum_delta_rule.chunk_momentum_delta_rule_ref",
         "fla.ops.momentum_delta_rule.fused_recurrent_momentum_delta_rule",
+        "fla.ops.momentum_delta_rule.recurrent_momentum_delta_rule_ref",
     ],
     sizes: dims![B, T, H, K, V],
     inputs: &[

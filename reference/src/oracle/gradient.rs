@@ -345,6 +345,7 @@ mod tests {
                 Domain::LogDecay | Domain::Against(_) => -x.abs(),
                 Domain::Fraction | Domain::LogRate => x.abs(),
                 Domain::Normal | Domain::UnitKey => x,
+                Domain::Blocks(_) => -1.0,
             }
         })
     }

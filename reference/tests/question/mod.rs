@@ -5,7 +5,7 @@ use reference::oracle::{self, Answer};
 use reference::problem::Problem;
 use reference::tensor::Arrays;
 
-use crate::agree::assert_agree;
+use crate::agree::{IDENTITY, largest};
 use crate::sample::Random;
 
 /// A problem with its inputs and a cotangent of every output.
@@ -33,6 +33,14 @@ impl Question {
         let want: Vec<&str> = self.problem.differentiable().map(|p| p.name).collect();
         oracle::gradients(&self.problem, &self.inputs, &self.cotangents, &want).expect("a valid question")
     }
+}
+
+/// Panics unless `got` and `expected` differ by at most [`IDENTITY`] of the largest expected magnitude, or of `beside`
+/// when they are what remains of numbers as large as that.
+pub(crate) fn assert_agree(what: &str, got: &ArrayD<f64>, expected: &ArrayD<f64>, beside: f64) {
+    assert_eq!(got.shape(), expected.shape(), "{what}");
+    let (error, scale) = (largest(&(got - expected)), beside + largest(expected));
+    assert!(error <= IDENTITY * scale, "{what}: off by {error:e} where the largest is {scale:e}");
 }
 
 /// Compares outputs and gradients by pairs of names, `d_` for a gradient.

@@ -2,7 +2,7 @@
 
 use ndarray::{ArrayD, Axis, IxDyn};
 use reference::problem::Problem;
-use reference::spec::{Domain, Port};
+use reference::spec::{Dim, Domain, Port};
 use reference::tensor::Arrays;
 
 /// The splitmix64 generator.
@@ -53,8 +53,31 @@ impl Random {
             Domain::Fraction | Domain::Against(_) => array.mapv_inplace(|x| 1.0 / (1.0 + (-x).exp())),
             Domain::LogRate => array.mapv_inplace(|_| (1.0 + 15.0 * self.uniform()).ln()),
             Domain::Uniform(low, high) => array.mapv_inplace(|_| low + (high - low) * self.uniform()),
+            Domain::Blocks(size) => self.blocks(problem, port, problem.block(size), &mut array),
         }
         array
+    }
+
+    /// Block indices in ascending order after as many −1 as there are too few blocks; the token's own one is the last.
+    fn blocks(&mut self, problem: &Problem, port: &Port, size: usize, array: &mut ArrayD<f64>) {
+        let time = port.dims.iter().position(|&d| d == Dim::T).expect("blocks are chosen by tokens");
+        let starts = if problem.sequences.is_some() { problem.offsets() } else { vec![0] };
+        for (token, mut row) in array.axis_iter_mut(Axis(time)).enumerate() {
+            let start = starts.iter().rfind(|&&s| s <= token).expect("the first sequence starts at 0");
+            let own = (token - start) / size;
+            let last = Axis(row.ndim() - 1);
+            for mut lane in row.lanes_mut(last) {
+                let others = own.min(lane.len().saturating_sub(1));
+                let mut open: Vec<usize> = (0..own).collect();
+                let mut chosen = vec![own];
+                for _ in 0..others {
+                    chosen.push(open.swap_remove((self.uniform() * open.len() as f64) as usize));
+                }
+                chosen.sort_unstable();
+                lane.fill(-1.0);
+                lane.iter_mut().rev().zip(chosen.iter().rev()).for_each(|(x, &block)| *x = block as f64);
+            }
+        }
     }
 
     /// Every input that the problem says is given.
@@ -82,7 +105,7 @@ pub(crate) fn problem(op: &str, fields: &str) -> Problem {
     for field in fields.split(',').filter(|f| !f.is_empty()) {
         let (key, value) = field.split_once('=').expect("key=value");
         let known = problem.set(key, value).expect("a field that parses");
-        assert!(known || reference::spec::Dim::from_name(key).is_some(), "{op} has no {key}");
+        assert!(known || Dim::from_name(key).is_some(), "{op} has no {key}");
     }
     problem
 }

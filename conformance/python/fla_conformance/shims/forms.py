@@ -55,6 +55,100 @@ def _rwkv7_as_dplr(given):
     return {name: x for name, x in given.items() if name != "kk"} | {"a": -kk, "b": kk * a}
 
 
+def _residuals_in_a_sequence(given):
+    # tokens never meet, so packing says nothing; a norm is asked for by its weight
+    rest = {name: x for name, x in given.items() if name not in ("cu_seqlens", "output_norm")}
+    ones = given["residuals"].new_ones(given["residuals"].shape[-1])
+    return {"rms_weight": ones} | rest | {"residuals": given["residuals"].unbind(0)}
+
+
+def _with_scale_and_gate(given):
+    q = given["q"]
+    return {"scale": q.shape[-1] ** -0.5, "g": q.new_zeros(q.shape[:3])} | given
+
+
+def _whole_blocks(given):
+    # without a gate there is no window
+    window = {"window_size": int(given.get("window_size", 32))} if "g_swa" in given else {}
+    rest = {name: x for name, x in given.items() if name != "window_size"}
+    return rest | window | {"block_size": int(given.get("block_size", 16))}
+
+
+def _packed_chunks(given):
+    rows, tokens = given["q"].shape[:2]
+    if rows != 1:
+        raise Declined("parallel_moba takes one row of packed sequences")
+    offsets = given.get("cu_seqlens")
+    if offsets is None:
+        offsets = given["q"].new_tensor([0, tokens]).long()
+    longest = int(offsets.diff().max()) if len(offsets) > 1 else 0
+    numbers = {name: int(given.get(name, default)) for name, default in (("chunk_size", 16), ("topk", 2))}
+    return given | numbers | {"cu_seqlens": offsets, "max_seqlen": longest}
+
+
+def _steps_as_rows(given):
+    # [B, T, R, ...] here, [B, T R, ...] there
+    rows = {name: given[name].flatten(1, 2) for name in ("k", "v", "beta")}
+    return {"g": None} | given | rows | {"num_householder": given["beta"].shape[2]}
+
+
+def _whole_window(given):
+    return given | {"window": int(given["window"])} if "window" in given else given
+
+
+def _wall_with_scale(given):
+    return {"scale": given["q"].shape[-1] ** -0.5} | _whole_window(given)
+
+
+def _parallax_in_16_bits(given):
+    if given["q"].element_size() != 2:
+        raise Declined("parallel_parallax takes 16-bit inputs")
+    return _whole_window(given)
+
+
+def _windowed(package, function, adapt=_whole_window):
+    return Form(f"fla.ops.{package}", function, names={"window": "window_size"}, adapt=adapt)
+
+
+def _tokenwise(given):
+    # tokens never meet, so packing says nothing
+    return {name: x for name, x in given.items() if name != "cu_seqlens"}
+
+
+def _flat_gate(given):
+    return _tokenwise(_flat_bias(given))
+
+
+def _whole(name, default):
+    return lambda given: given | {name: int(given.get(name, default))}
+
+
+def _rates_of_one_channel(given):
+    # [B, T, H] here, [B, T, H, 1] there
+    rates = {name: given[name].unsqueeze(-1) for name in ("theta", "alpha", "eta")}
+    return _whole("chunk_size", 16)(given | rates)
+
+
+def _iterated(given):
+    return _whole("num_iters", 20)(_tokenwise(given))
+
+
+def _named_function(given):
+    functions = ("relu", "leaky_relu", "sigmoid", "tanh")
+    rest = {name: x for name, x in _tokenwise(given).items() if name not in functions}
+    return rest | {"activation": name for name in functions if given.get(name)}
+
+
+def _factors_as_tensors(given):
+    factors = {name: given["a"].new_tensor([given[name]]) for name in ("alpha", "beta") if name in given}
+    return _tokenwise(given) | factors
+
+
+def _with_token_before(given):
+    x = given["x"]
+    return {"h0": x.new_zeros(x.shape[0], x.shape[2])} | given
+
+
 def _forms(package, grouped=True, **functions):
     rest = {form: how for form, how in functions.items() if isinstance(how, Form)}
     return {f: Form(package, how, grouped=grouped) for f, how in functions.items() if f not in rest} | rest
@@ -155,5 +249,88 @@ FORMS = {
             names={"normalize": "use_normalize"},
             constants={"use_normalize": False},
         ),
+    },
+    "log_linear_attn": _forms("fla.ops.log_linear_attn", chunk="chunk_log_linear_attn"),
+    "deltaformer": _forms(
+        "fla.ops.deltaformer",
+        parallel="deltaformer_attn",
+        naive_parallel=Form("fla.ops.deltaformer", "naive_deltaformer_attn"),
+    ),
+    "path_attn": _forms(
+        "fla.ops.path_attn",
+        parallel="parallel_path_attn",
+        naive_parallel=Form("fla.ops.path_attn", "naive_path_attn", adapt=_with_scale_and_gate),
+    ),
+    "attnres": {
+        form: Form(
+            "fla.ops.attnres",
+            function,
+            names={"q": "query", "eps": "rms_eps", "output_weight": "output_rms_weight"},
+            adapt=_residuals_in_a_sequence,
+        )
+        for form, function in (("parallel", "fused_attnres"), ("naive_parallel", "naive_attnres"))
+    },
+    "nsa": {
+        "parallel": Form("fla.ops.nsa", "parallel_nsa", adapt=_whole_blocks),
+        "naive_parallel": Form("fla.ops.nsa", "naive_nsa", adapt=_whole_blocks),
+    },
+    "dsa": {"naive_parallel": Form("fla.ops.dsa", "naive_dsa", constants={"q_idx": None, "k_idx": None})},
+    "moba": {"parallel": Form("fla.ops.moba", "parallel_moba", adapt=_packed_chunks)},
+    "gated_delta_product": {
+        "chunk": Form("fla.ops.gated_delta_product", "chunk_gated_delta_product", adapt=_steps_as_rows, grouped=False)
+    },
+    "attn": {
+        "parallel": _windowed("attn", "parallel_attn"),
+        "naive_parallel": _windowed("attn", "naive_parallel_attn"),
+    },
+    "forgetting_attn": {
+        "parallel": _windowed("forgetting_attn", "parallel_forgetting_attn"),
+        "naive_parallel": _windowed("forgetting_attn", "naive_forgetting_attn"),
+    },
+    "wall_attn": {
+        "parallel": _windowed("wall_attn", "parallel_wall_attn"),
+        "naive_parallel": _windowed("wall_attn", "naive_wall_attn", _wall_with_scale),
+    },
+    "parallax": {
+        "parallel": _windowed("parallax", "parallel_parallax", _parallax_in_16_bits),
+        "naive_parallel": _windowed("parallax", "naive_parallax"),
+    },
+    "titans": {
+        "naive_chunk": Form("fla.ops.titans.naive", "chunk_titans_linear_ref", adapt=_rates_of_one_channel),
+        "naive_recurrent": Form(
+            "fla.ops.titans.naive",
+            "chunk_titans_linear_ref",
+            constants={"use_chunk": False},
+            adapt=_rates_of_one_channel,
+        ),
+    },
+    "gdn_gate": {
+        "fused": Form("fla.ops.gated_delta_rule.gate", "fused_gdn_gate", adapt=_tokenwise),
+        "naive_recurrent": Form("fla.ops.gated_delta_rule.gate", "naive_gdn_gate", adapt=_tokenwise),
+    },
+    "kda_gate": {"fused": Form("fla.ops.kda.gate", "fused_kda_gate", adapt=_flat_gate)},
+    "beta_sigmoid": {"fused": Form("fla.ops.common.gate", "fused_beta_sigmoid", adapt=_tokenwise)},
+    "cumsum": {"chunk": Form("fla.ops.utils", "chunk_global_cumsum", names={"x": "s"})},
+    "local_cumsum": {
+        "chunk": Form("fla.ops.utils", "chunk_local_cumsum", names={"x": "g"}, adapt=_whole("chunk_size", 64))
+    },
+    "softmax": {"fused": Form("fla.ops.utils", "softmax_fwd", adapt=_tokenwise)},
+    "logsumexp": {"fused": Form("fla.ops.utils", "logsumexp_fwd", adapt=_tokenwise)},
+    "sinkhorn": {
+        "fused": Form("fla.ops.utils.sinkhorn", "sinkhorn", adapt=_iterated),
+        "naive_recurrent": Form("fla.ops.utils.sinkhorn", "naive_sinkhorn", adapt=_iterated),
+    },
+    "matmul": {"fused": Form("fla.ops.utils", "matmul", adapt=_named_function)},
+    "addmm": {"fused": Form("fla.ops.utils", "addmm", adapt=_factors_as_tensors)},
+    "rwkv7_channel_mixing": {
+        "parallel": Form(
+            "fla.ops.rwkv7.channel_mixing",
+            "channel_mixing_rwkv7",
+            names={"h0": "x_prev"},
+            adapt=_with_token_before,
+        ),
+    },
+    "rwkv7_key": {
+        "parallel": Form("fla.ops.rwkv7.fused_k_update", "fused_k_rwkv7", names={"k_a": "ka"}),
     },
 }

@@ -1,0 +1,168 @@
+//! The gated delta rule that writes with a preconditioned key.
+//!
+//! $$ A_t = e^{\gamma_t} A_{t-1} + \alpha_t k_t^2, \quad r_t = \ln(A_t + \epsilon) - c, \quad
+//!    w_t = k_t \, x^{-r_t / (1 + |r_t|)} $$
+//! $$ h'_t = e^{g_t} h_{t-1}, \quad u_t = \beta_t (v_t - h'^\top_t k_t), \quad h_t = h'_t + w_t u_t^\top, \quad
+//!    o_t = s\, h_t^\top q_t $$
+//!
+//! with $\gamma$ = `g_atk`, $\alpha$ = `beta_atk`, $c$ = `log_atk_scale`; the first line is per channel. `qk_l2norm`
+//! replaces q, k by $x / \sqrt{\sum x^2 + 10^{-6}}$ in both lines.
+//!
+//! The preconditioner lies between x and 1/x, so well conditioned while $g \le 0$ and
+//! $0 \le \beta \lVert k \rVert^2 \max(x, 1/x) \le 2$: keys must be of unit length or `qk_l2norm` set. A must not be
+//! negative. Where A is as small as ε, the logarithm is steep: gradients by k, a0 and `beta_atk` grow with 1/ε. At
+//! $r = 0$ the second derivative jumps.
+//!
+//! # Errors
+//! C1: x is positive. C2: eps is positive.
+//!
+//! Paper: *Preconditioned DeltaNet*, 2026 (arXiv 2604.21100), the diagonal preconditioner.
+//! Upstream: `fla/ops/precond_gated_delta_rule` of 0.6.0, where `use_qk_l2norm_in_kernel` is on unless told otherwise,
+//! a missing `log_atk_scale` is -0.2 (here it is always given), value heads in groups share the A of their key head
+//! (here each key head has one value head), and no form accepts that beta is missing. The chunk form rounds the last A
+//! to the key's type; the naive form always normalises, by $\max(\lVert x \rVert, 10^{-12})$.
+
+use ndarray::{Array1, Array2};
+
+use crate::real::Real;
+use crate::spec::{Attr, Constraint, Domain, Level, OpSpec, Port, Presence, State, Value};
+use crate::unit::{Outputs, Unit};
+use crate::{dims, function};
+
+/// What upstream adds to the sum of squares before the root.
+const L2_EPSILON: f64 = 1e-6;
+/// Upstream's range of the preconditioner.
+const RANGE: f64 = 1.5;
+/// Upstream's addend below the logarithm.
+const EPSILON: f64 = 1e-6;
+
+fn precond_gated_delta_rule<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
+    let (v, g, beta) = (x.matrix("v"), x.vector("g"), x.vector("beta"));
+    let (g_atk, beta_atk) = (x.vector("g_atk"), x.vector("beta_atk"));
+    let (q, k) = (normalised(x, "q"), normalised(x, "k"));
+    let scale = F::from_f64(x.problem.number("scale").unwrap_or_else(|| (q.ncols() as f64).powf(-0.5)));
+    let (mut h, mut a) = (x.matrix("h0").to_owned(), x.vector("a0").to_owned());
+    let mut o = Array2::from_elem(v.dim(), F::zero());
+    for t in 0..x.tokens {
+        let keep = g_atk[t].exp();
+        for (a_i, &k_i) in a.iter_mut().zip(k.row(t)) {
+            *a_i = keep * *a_i + beta_atk[t] * (k_i * k_i);
+        }
+        let w: Array1<F> = k.row(t).iter().zip(&a).map(|(&k_i, &a_i)| k_i * preconditioner(x, a_i)).collect();
+        let decay = g[t].exp();
+        h.mapv_inplace(|h_ij| decay * h_ij);
+        let step = |(h_col, &v_j)| beta[t] * (v_j - F::dot(k.row(t), h_col));
+        let u: Vec<F> = h.columns().into_iter().zip(v.row(t)).map(step).collect();
+        for ((i, j), h_ij) in h.indexed_iter_mut() {
+            *h_ij = h_ij.mac(w[i], u[j]);
+        }
+        for (o_j, h_col) in o.row_mut(t).iter_mut().zip(h.columns()) {
+            *o_j = scale * F::dot(q.row(t), h_col);
+        }
+    }
+    vec![o.into_dyn(), h.into_dyn(), a.into_dyn()]
+}
+
+/// The factor on a channel of the key, between x and 1/x.
+fn preconditioner<F: Real>(x: &Unit<'_, F>, a: F) -> F {
+    let number = |name, default| x.problem.number(name).unwrap_or(default);
+    let r = (a + F::from_f64(number("eps", EPSILON))).ln() - x.scalar("log_atk_scale");
+    let magnitude = if r.value() < 0.0 { -r } else { r };
+    (F::from_f64(-number("x", RANGE).ln()) * (r / (F::one() + magnitude))).exp()
+}
+
+/// `q` or `k` as the recurrence uses it: `[T, K]`.
+fn normalised<F: Real>(x: &Unit<'_, F>, name: &str) -> Array2<F> {
+    let mut rows = x.matrix(name).to_owned();
+    if x.problem.flag("qk_l2norm") {
+        for mut row in rows.rows_mut() {
+            let norm = (row.iter().map(|&x| x * x).sum::<F>() + F::from_f64(L2_EPSILON)).sqrt();
+            row.mapv_inplace(|x| x / norm);
+        }
+    }
+    rows
+}
+
+/// See the module documentation.
+pub static SPEC: OpSpec = OpSpec {
+    name: "precond_gated_delta_rule",
+    level: Level::Op,
+    summary: "A = exp(g_atk) A + beta_atk k²;  h = exp(g) h;  h += β M(A) k (v − hᵀ k)ᵀ;  o = scale hᵀ q",
+    source: "Preconditioned DeltaNet 2026 (arXiv 2604.21100)",
+    upstream: &[
+        "fla.ops.precond_gated_delta_rule.chunk_precond_gated_delta_rule",
+        "fla.ops.precond_gated_delta_rule.fused_recurrent_precond_gated_delta_rule",
+        "fla.ops.precond_gated_delta_rule.naive_recurrent_precond_gated_delta_rule",
+    ],
+    sizes: dims![B, T, H, K, V],
+    inputs: &[
+        Port::new("q", dims![B, T, H, K], Domain::UnitKey).domain_if(&[("qk_l2norm", Domain::Normal)]),
+        Port::new("k", dims![B, T, H, K], Domain::UnitKey).domain_if(&[("qk_l2norm", Domain::Normal)]),
+        Port::new("v", dims![B, T, H, V], Domain::Normal),
+        Port::new("g_atk", dims![B, T, H], Domain::LogDecay).single(),
+        Port::new("g", dims![B, T, H], Domain::LogDecay).single().presence(Presence::OrZero),
+        Port::new("beta_atk", dims![B, T, H], Domain::Fraction).single(),
+        Port::new("beta", dims![B, T, H], Domain::Fraction).single().presence(Presence::OrOne),
+        Port::new("h0", dims![N, H, K, V], Domain::Normal).single().presence(Presence::OrZero),
+        Port::new("a0", dims![N, H, K], Domain::Fraction).single().presence(Presence::OrZero),
+        Port::new("log_atk_scale", dims![H], Domain::Uniform(-1.0, 0.0)).single(),
+    ],
+    outputs: &[
+        Port::new("o", dims![B, T, H, V], Domain::Normal),
+        Port::new("ht", dims![N, H, K, V], Domain::Normal).single(),
+        Port::new("at", dims![N, H, K], Domain::Fraction).single(),
+    ],
+    attrs: &[
+        Attr::auto("scale", 0.375, "factor on q; auto is K^-1/2"),
+        Attr::flag("qk_l2norm", false, "normalise q and k to unit length first"),
+        Attr::number("x", RANGE, 2.0, "the preconditioner is between x and 1/x"),
+        Attr::number("eps", EPSILON, 0.0625, "added to A before the logarithm"),
+    ],
+    constraints: &[
+        Constraint {
+            label: "C1",
+            text: "x is positive",
+            holds: |p| p.number("x").is_some_and(|x| x > 0.0),
+            break_it: |p| _ = p.attrs.insert("x", Value::Number(0.0)),
+            mend: |p| _ = p.attrs.insert("x", Value::Number(RANGE)),
+        },
+        Constraint {
+            label: "C2",
+            text: "eps is positive",
+            holds: |p| p.number("eps").is_some_and(|eps| eps > 0.0),
+            break_it: |p| _ = p.attrs.insert("eps", Value::Number(0.0)),
+            mend: |p| _ = p.attrs.insert("eps", Value::Number(EPSILON)),
+        },
+    ],
+    independent: dims![B, H],
+    states: &[State::new("h0", "ht"), State::elementwise("a0", "at")],
+    function: function!(precond_gated_delta_rule),
+};
+
+#[cfg(test)]
+mod tests {
+    use super::SPEC;
+    use crate::by_hand::{HALF, check};
+
+    #[test]
+    fn a_centred_key_is_written_as_it_is() {
+        // A + ε = 1/2 + 1/4 + 1/4 = 1 and c = 0, so the factor is 1, and its slope by A is −ln x
+        let inputs = format!("q=2 k=1 v=5 g_atk={HALF} g={HALF} beta_atk=0.25 beta=0.5 h0=2 a0=1 log_atk_scale=0");
+        let slope = -2.0 * 4f64.ln() * 2.0;
+        let expected = format!(
+            "o=6 ht=3 at=0.75 d_v=1 d_h0=0.5 d_q=3 d_beta=8 d_log_atk_scale={} d_a0={} d_beta_atk={slope} d_g_atk={}",
+            -slope,
+            0.5 * slope,
+            0.5 * slope
+        );
+        check(&SPEC, "B=1 T=1 H=1 K=1 V=1 scale=1 x=4 eps=0.25", &inputs, "d_o=1", &expected);
+    }
+
+    #[test]
+    fn a_channel_seen_often_is_written_less() {
+        // A + ε = e and c = 0: r = 1, so the factor is x^(−1/2)
+        let e = std::f64::consts::E;
+        let inputs = format!("q=1 k=1 v=8 g_atk=0 g=0 beta_atk=1 beta=1 h0=0 a0={} log_atk_scale=0", e - 1.5);
+        check(&SPEC, "B=1 T=1 H=1 K=1 V=1 scale=1 x=4 eps=0.5", &inputs, "", &format!("ht=4 o=4 at={}", e - 0.5));
+    }
+}
