@@ -29,7 +29,7 @@ def call(form, inputs, want):
         given = form.adapt(given)
     names = NAMES | form.names
     arguments = form.constants | {names.get(name, name): x for name, x in given.items()}
-    if "ht" in want:
+    if want & set(form.outputs[1:]) and "output_final_state" in takes:
         arguments["output_final_state"] = True
     for name in arguments:
         if name not in takes:
@@ -42,10 +42,16 @@ def call(form, inputs, want):
     BACKENDS.clear()
     result = function(**arguments)
     # some forms return the output alone
-    o, ht = result if isinstance(result, tuple) else (result, None)
+    outputs = dict.fromkeys(form.outputs) | dict(zip(form.outputs, _flat(result)))
+    outputs = form.finish(outputs) if form.finish else outputs
     own = "torch" if "naive" in form.function else "triton"
     ran = lambda: f"fla {form.function}: {', '.join(sorted(BACKENDS)) or own}"
-    return {"o": o, "ht": ht if "ht" in want else None, "ran": ran}
+    kept = {name: x if name in want else None for name, x in list(outputs.items())[1:]}
+    return outputs | kept | {"ran": ran}
+
+
+def _flat(result):
+    return [x for part in result for x in _flat(part)] if isinstance(result, (tuple, list)) else [result]
 
 
 def refusal(error):

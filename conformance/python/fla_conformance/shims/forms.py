@@ -31,6 +31,10 @@ class Form:
     adapt: object = None
     # whether there may be more value heads than key heads
     grouped: bool = True
+    # what it returns, by the spec's names, nested pairs unpacked; states come last
+    outputs: tuple = ("o", "ht")
+    # changes the outputs, by the spec's names, where fla's shapes differ
+    finish: object = None
 
     def load(self):
         """The function."""
@@ -149,6 +153,43 @@ def _with_token_before(given):
     return {"h0": x.new_zeros(x.shape[0], x.shape[2])} | given
 
 
+def _paired(*names):
+    """Initial states that go into one argument, as a tuple."""
+
+    def adapt(given):
+        states = [given.get(name) for name in names]
+        rest = {name: x for name, x in given.items() if name not in names}
+        return rest if all(x is None for x in states) else rest | {"h0": tuple(states)}
+
+    return adapt
+
+
+def _both_slot_memories(given):
+    if ("hk0" in given) != ("hv0" in given):
+        raise Declined("states come in pairs")
+    return _paired("hk0", "hv0")(given)
+
+
+def _rows_of_one(given):
+    # [B, T, H] and [N, H, V] here, [B, T, H, 1] and [N, H, 1, V] there
+    bias = {"hb0": given["hb0"].unsqueeze(2)} if "hb0" in given else {}
+    return _whole("chunk_size", 16)(given | bias | {"eta": given["eta"].unsqueeze(-1)})
+
+
+def _logarithm_of_a_token(given):
+    # [N, H, K] here, [N, 1, H, K] there
+    z0 = {"z0": given["z0"].unsqueeze(1)} if "z0" in given else {}
+    return _paired("h0", "z0")(given | z0)
+
+
+def _logarithm(outputs):
+    return outputs | {"zt": outputs["zt"].squeeze(1)} if outputs.get("zt") is not None else outputs
+
+
+def _bias_as_vector(outputs):
+    return outputs | {"hbt": outputs["hbt"].squeeze(2)} if outputs.get("hbt") is not None else outputs
+
+
 def _forms(package, grouped=True, **functions):
     rest = {form: how for form, how in functions.items() if isinstance(how, Form)}
     return {f: Form(package, how, grouped=grouped) for f, how in functions.items() if f not in rest} | rest
@@ -249,6 +290,76 @@ FORMS = {
             names={"normalize": "use_normalize"},
             constants={"use_normalize": False},
         ),
+    },
+    "lightnet": {
+        form: Form(
+            "fla.ops.lightnet",
+            f"{form}_lightnet",
+            adapt=_logarithm_of_a_token,
+            outputs=("o", "ht", "zt"),
+            finish=_logarithm,
+        )
+        for form in ("chunk", "fused_recurrent")
+    },
+    "gsa": {
+        form: Form("fla.ops.gsa", f"{form}_gsa", adapt=_both_slot_memories, outputs=("o", "hkt", "hvt"))
+        for form in ("chunk", "fused_recurrent")
+    },
+    # its states are no pair that can be resumed from
+    "abc": {"chunk": Form("fla.ops.abc", "chunk_abc", outputs=("o",))},
+    "precond_gated_delta_rule": {
+        form: Form(
+            "fla.ops.precond_gated_delta_rule",
+            f"{form}_precond_gated_delta_rule",
+            names={"a0": "initial_A_state"},
+            constants={"use_qk_l2norm_in_kernel": False},
+            outputs=("o", "ht", "at"),
+        )
+        for form in ("chunk", "fused_recurrent")
+    },
+    "precond_kda": {
+        "chunk": Form(
+            "fla.ops.precond_kda",
+            "chunk_precond_kda",
+            _GATE,
+            names={"a0": "initial_A_state"},
+            adapt=_flat_bias,
+            outputs=("o", "ht", "at"),
+        ),
+        "fused_recurrent": Form(
+            "fla.ops.precond_kda",
+            "fused_recurrent_precond_kda",
+            names={"a0": "initial_A_state"},
+            constants={"use_qk_l2norm_in_kernel": False},
+            adapt=_flat_bias,
+            outputs=("o", "ht", "at"),
+        ),
+    },
+    "mesa_net": {
+        "chunk": Form(
+            "fla.ops.mesa_net",
+            "chunk_mesa_net",
+            names={"h_kk0": "h_kk_init", "h0": "h_kv_init"},
+            outputs=("o", "h_kkt", "ht"),
+        )
+    },
+    "ttt": {
+        form: Form(
+            "fla.ops.ttt",
+            f"{form}_ttt_linear",
+            names={"hb0": "initial_state_bias"},
+            adapt=_rows_of_one,
+            outputs=("o", "ht", "hbt"),
+            finish=_bias_as_vector,
+        )
+        for form in ("chunk", "fused_chunk")
+    },
+    "stickbreaking_attn": {
+        form: Form("fla.ops.stickbreaking_attn", function, outputs=("o", "rem"))
+        for form, function in (
+            ("parallel", "parallel_stickbreaking_attn"),
+            ("naive_parallel", "naive_stickbreaking_attn"),
+        )
     },
     "log_linear_attn": _forms("fla.ops.log_linear_attn", chunk="chunk_log_linear_attn"),
     "deltaformer": _forms(
