@@ -54,15 +54,19 @@ def _flat(result):
     return [x for part in result for x in _flat(part)] if isinstance(result, (tuple, list)) else [result]
 
 
+# how fla says that it does not do something, or not with what is installed
+_REFUSALS = ("support", "requires", "Please upgrade", "Please install", "must be divisible", "power of 2")
+
+
 def refusal(error):
     """What fla refuses to do, and what it refuses to do with this version of Triton."""
-    refuses = isinstance(error, (AssertionError, ValueError, RuntimeError))
-    return str(error) if refuses and any(word in str(error) for word in ("support", "requires", "Please upgrade")) else None
+    refuses = isinstance(error, (AssertionError, ImportError, ValueError, RuntimeError))
+    return str(error) if refuses and any(words in str(error) for words in _REFUSALS) else None
 
 
 def _heads(form, inputs):
     q, v = inputs.get("q"), inputs.get("v")
-    if not form.grouped and q is not None and v is not None and q.shape[2] != v.shape[2]:
+    if not form.grouped and q is not None and v is not None and q.shape[-2] != v.shape[-2]:
         raise Declined(f"{form.function} takes as many value heads as key heads")
 
 
