@@ -4,7 +4,7 @@ mod agree;
 mod question;
 mod sample;
 
-use ndarray::{ArrayD, Axis};
+use ndarray::{Array2, ArrayD, Axis};
 
 use question::{Question, assert_agree, assert_equal, assert_same};
 use sample::problem;
@@ -272,4 +272,18 @@ fn functions_of_a_product_come_after_it() {
         answer.outputs.insert("o".to_owned(), y.mapv(value));
         assert_equal(&name, &answer, &asked.answer());
     }
+}
+
+#[test]
+fn the_inverse_of_a_triangle_times_the_triangle_is_one() {
+    let question = Question::new(problem("triangular_inverse", "B=1,T=5,H=1,C=5"), 43);
+    let answer = question.answer();
+    let square = |x: &ArrayD<f64>| x.to_shape((5, 5)).expect("one block").to_owned();
+    let below = |x: Array2<f64>| Array2::from_shape_fn((5, 5), |(i, j)| if j < i { x[[i, j]] } else { 0.0 });
+    let (o, d_o) = (square(&answer.outputs["o"]), square(&question.cotangents["d_o"]));
+    let one = Array2::eye(5);
+    let triangle = &one + &below(square(&question.inputs["a"]));
+    assert_agree("(I + A) O", &triangle.dot(&o).into_dyn(), &one.into_dyn(), 0.0);
+    let expected = below(-o.t().dot(&d_o).dot(&o.t()));
+    assert_agree("d_a", &square(&answer.gradients["d_a"]).into_dyn(), &expected.into_dyn(), 0.0);
 }

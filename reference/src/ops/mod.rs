@@ -58,6 +58,7 @@ pub mod softmax;
 pub mod softplus;
 pub mod stickbreaking_attn;
 pub mod titans;
+pub mod triangular_inverse;
 pub mod ttt;
 pub mod wall_attn;
 
@@ -123,6 +124,7 @@ pub static OPS: &[&OpSpec] = &[
     &softplus::SPEC,
     &stickbreaking_attn::SPEC,
     &titans::SPEC,
+    &triangular_inverse::SPEC,
     &ttt::SPEC,
     &wall_attn::SPEC,
 ];

@@ -133,6 +133,17 @@ def _rates_of_one_channel(given):
     return _whole("chunk_size", 16)(given | rates)
 
 
+def _strictly_lower(given):
+    # rows are counted from the start of each sequence
+    a, size = given["a"], given["a"].shape[-1]
+    offsets = given.get("cu_seqlens", [0, a.shape[1]])
+    row = a.new_zeros(a.shape[1]).long()
+    for start, end in zip(offsets[:-1], offsets[1:]):
+        row[start:end] = row.new_tensor(range(int(end) - int(start))) % size
+    below = row[:, None] > row.new_tensor(range(size))
+    return given | {"a": a * below[None, :, None, :]}
+
+
 def _iterated(given):
     return _whole("num_iters", 20)(_tokenwise(given))
 
@@ -431,6 +442,7 @@ FORMS = {
         "fused": Form("fla.ops.utils.sinkhorn", "sinkhorn", adapt=_iterated),
         "naive_recurrent": Form("fla.ops.utils.sinkhorn", "naive_sinkhorn", adapt=_iterated),
     },
+    "triangular_inverse": {"fused": Form("fla.ops.utils", "solve_tril", names={"a": "A"}, adapt=_strictly_lower)},
     "matmul": {"fused": Form("fla.ops.utils", "matmul", adapt=_named_function)},
     "addmm": {"fused": Form("fla.ops.utils", "addmm", adapt=_factors_as_tensors)},
     "rwkv7_channel_mixing": {
