@@ -51,8 +51,8 @@ fn both(case: &Case, inputs: &Tensors, cotangents: &Tensors) -> Vec<Call> {
     vec![Call::forward(&case.problem, inputs), Call::backward(&case.problem, inputs, cotangents)]
 }
 
-/// One slice for each independent axis that has several; the seed says which. Heads that share a key head are kept by whole groups,
-/// because they share a key head.
+/// One slice for each independent axis that has several; the seed says which. Heads that share a key head are kept by
+/// whole groups.
 fn kept(case: &Case) -> Vec<Keep> {
     let p = &case.problem;
     let slices = |&axis: &Dim| {

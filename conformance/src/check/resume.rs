@@ -12,7 +12,7 @@ use reports::verdict::Verdict;
 use super::cut::{self, Along, Piece};
 use super::{Call, Check, Source, Trial, anyone, gradients, verdicts};
 use crate::case::Case;
-use crate::truth::{Standards, Truth};
+use crate::truth::Truth;
 
 pub(super) static CHECK: Check = Check {
     name: "resume",
@@ -86,11 +86,10 @@ fn judge(trial: &Trial<'_>, base: usize) -> Result<Verdict, Error> {
     let in_place = |first, last| if problem.reversed() { [last, first] } else { [first, last] };
     let outputs = whole(problem, super::outputs(problem), &in_place(first, last));
     let gradients = whole(problem, gradients(problem), &in_place(d_first, d_last));
-    let standards = trial.truth.gradients(&trial.truth.cotangents)?;
-    let standards = verdicts::of_pieces(&standards, trial.case);
+    let (truth, standards) = (trial.truth.outputs()?, trial.truth.gradients(&trial.truth.cotangents)?);
     Ok(verdicts::worst([
-        accurate(&*trial.truth.outputs()?, outputs, base + 1),
-        accurate(&standards, gradients, base + 3),
+        fitting(outputs, base + 1, |o| verdicts::accurate(&truth, o, base + 1)),
+        fitting(gradients, base + 3, |g| verdicts::accurate_pieces(trial.case, &standards, g, base + 3)),
     ]))
 }
 
@@ -98,9 +97,9 @@ fn whole(problem: &Problem, names: Vec<String>, parts: &[&Tensors]) -> Option<Te
     names.into_iter().map(|n| cut::joined(problem, &n, parts, Along::Time).map(|t| (n, t))).collect()
 }
 
-fn accurate(standards: &Standards, answers: Option<Tensors>, call: usize) -> Verdict {
+fn fitting(answers: Option<Tensors>, call: usize, judge: impl FnOnce(&Tensors) -> Verdict) -> Verdict {
     match answers {
-        Some(answers) => verdicts::accurate(standards, &answers, call),
+        Some(answers) => judge(&answers),
         None => verdicts::malformed("the pieces' answers do not fit together".into(), call),
     }
 }

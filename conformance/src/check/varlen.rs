@@ -44,14 +44,11 @@ fn judge(trial: &Trial<'_>) -> Result<Verdict, Error> {
     };
     let standards = trial.truth.gradients(&trial.truth.cotangents)?;
     // a packed batch is one call, packed sequences are one each
-    let standards = match problem.sequences {
-        Some(_) => verdicts::of_pieces(&standards, trial.case),
-        None => (*standards).clone(),
+    let gradients = match problem.sequences {
+        Some(_) => verdicts::accurate_pieces(trial.case, &standards, &gradients, last),
+        None => verdicts::accurate(&standards, &gradients, last),
     };
-    Ok(verdicts::worst([
-        verdicts::accurate(&*trial.truth.outputs()?, &outputs, last - 1),
-        verdicts::accurate(&standards, &gradients, last),
-    ]))
+    Ok(verdicts::worst([verdicts::accurate(&*trial.truth.outputs()?, &outputs, last - 1), gradients]))
 }
 
 fn whole(problem: &Problem, names: Vec<String>, parts: &[&Tensors]) -> Option<Tensors> {

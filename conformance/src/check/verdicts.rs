@@ -5,22 +5,26 @@ use reference::tensor::{Tensor, Tensors};
 use reports::verdict::{Fault, Verdict};
 
 use crate::case::Case;
-use crate::measure::index;
+use crate::measure::{Standard, index};
 use crate::truth::Standards;
 
 /// The verdict on `answers`, each measured against its standard. `call` is the call that gave them.
 pub(super) fn accurate(standards: &Standards, answers: &Tensors, call: usize) -> Verdict {
-    if let Some(reason) = standards.values().find_map(|s| s.doubt.clone()) {
+    measured(&standards.iter().collect::<Vec<_>>(), answers, call)
+}
+
+fn measured(standards: &[(&String, &Standard)], answers: &Tensors, call: usize) -> Verdict {
+    if let Some(reason) = standards.iter().find_map(|(_, s)| s.doubt.clone()) {
         return Verdict::Mistrusted { reason };
     }
-    if standards.values().all(|s| s.is_trivial()) {
+    if standards.iter().all(|(_, s)| s.is_trivial()) {
         return Verdict::Mistrusted {
             reason: "the truth is zero everywhere: a candidate that does nothing is right".into(),
         };
     }
     let mut measures = Vec::new();
     for (name, standard) in standards {
-        let Some(answer) = answers.get(name) else {
+        let Some(answer) = answers.get(*name) else {
             return malformed(format!("{name} is missing"), call);
         };
         match standard.judge(answer) {
@@ -31,16 +35,16 @@ pub(super) fn accurate(standards: &Standards, answers: &Tensors, call: usize) ->
     Verdict::Pass { measures }
 }
 
-/// The standards by which a sum over pieces can be judged. The gradient of what all tokens share is the sum of the pieces'
-/// gradients, each of them rounded to the storage type: where they cancel, that is no fault of the sum's.
-pub(super) fn of_pieces(standards: &Standards, case: &Case) -> Standards {
+/// The verdict on gradients that were put together from pieces. Those of what all tokens share are left out: they are sums of
+/// the pieces' gradients, each of them rounded to the storage type, and where these cancel, that is no fault of the sum's.
+pub(super) fn accurate_pieces(case: &Case, standards: &Standards, answers: &Tensors, call: usize) -> Verdict {
     let shared = |name: &str| {
         let port = name.strip_prefix("d_").and_then(|input| case.problem.spec.input(input));
         port.is_some_and(|p| {
             p.precision == Precision::Storage && !p.dims.iter().any(|d| matches!(d, Dim::B | Dim::N | Dim::T))
         })
     };
-    standards.iter().filter(|(name, _)| !shared(name)).map(|(name, s)| (name.clone(), s.clone())).collect()
+    measured(&standards.iter().filter(|(name, _)| !shared(name)).collect::<Vec<_>>(), answers, call)
 }
 
 /// A failure unless the two tensors have the same bits.

@@ -27,8 +27,9 @@ pub(super) fn check(problem: &Problem, port: &Port, array: &ArrayD<f64>) -> Resu
         let mut order: Vec<usize> = (0..row.len()).filter(|&i| row[i] >= 0.0).collect();
         order.sort_by(|&a, &b| row[a].total_cmp(&row[b]));
         if let Some(twice) = order.windows(2).find(|w| row[w[0]] >= row[w[1]]) {
-            let at = place(array.shape(), lane * row.len() + twice[1]);
-            return error(&at, row[twice[1]]);
+            let place = array.indexed_iter().nth(lane * row.len() + twice[1]);
+            let (at, &x) = place.expect("lanes run through the array in order");
+            return error(at.slice(), x);
         }
     }
     Ok(())
@@ -40,19 +41,4 @@ fn lengths(problem: &Problem) -> Vec<usize> {
         Some(lengths) => lengths.iter().flat_map(|&n| std::iter::repeat_n(n, n)).collect(),
         None => vec![problem.size(Dim::T); problem.size(Dim::T)],
     }
-}
-
-/// The place of an element that is the `flat`-th in row-major order.
-fn place(shape: &[usize], mut flat: usize) -> Vec<usize> {
-    let mut at: Vec<usize> = shape
-        .iter()
-        .rev()
-        .map(|&extent| {
-            let i = flat % extent.max(1);
-            flat /= extent.max(1);
-            i
-        })
-        .collect();
-    at.reverse();
-    at
 }
