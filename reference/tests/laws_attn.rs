@@ -1,6 +1,7 @@
 //! Laws of the attentions over all earlier tokens, or a window of them.
 
 mod agree;
+mod beside;
 mod question;
 mod sample;
 
@@ -9,6 +10,7 @@ use reference::oracle::{self, Answer};
 use reference::spec::Dim;
 use reference::tensor::Arrays;
 
+use beside::beside;
 use question::{Question, assert_agree, assert_equal, assert_same};
 use sample::problem;
 
@@ -20,19 +22,6 @@ const ATTRIBUTES: [&str; 3] = ["", ",window=3", ",scale=0.7"];
 
 fn variants(shapes: [&str; 2]) -> Vec<String> {
     shapes.iter().flat_map(|shape| ATTRIBUTES.map(|a| format!("{shape}{a}"))).collect()
-}
-
-/// A question with the inputs and cotangents that another has too; the rest is random.
-fn beside(other: &Question, op: &str, fields: &str, seed: u64) -> Question {
-    let mut question = Question::new(problem(op, fields), seed);
-    for (own, others) in [(&mut question.inputs, &other.inputs), (&mut question.cotangents, &other.cotangents)] {
-        for (name, array) in own.iter_mut() {
-            if let Some(given) = others.get(name) {
-                array.assign(given);
-            }
-        }
-    }
-    question
 }
 
 fn zeroed(question: &mut Question, name: &str) {

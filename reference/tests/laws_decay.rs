@@ -1,6 +1,7 @@
 //! Laws between linear attentions with a constant decay, a decay per channel, and none.
 
 mod agree;
+mod beside;
 mod question;
 mod sample;
 
@@ -8,6 +9,7 @@ use ndarray::{ArrayD, Axis};
 use reference::oracle::{Answer, forward};
 use reference::spec::{Dim, Value};
 
+use beside::beside;
 use question::{Question, assert_agree, assert_same};
 use sample::problem;
 
@@ -18,15 +20,7 @@ const ALL: [&str; 6] = ["o", "ht", "d_q", "d_k", "d_v", "d_h0"];
 /// A question to one op and the same inputs and cotangents put to another.
 fn pair(op: (&str, &str), other: (&str, &str), shape: &str) -> (Question, Question) {
     let first = Question::new(problem(op.0, &format!("{shape}{}", op.1)), 21);
-    let mut second = Question::new(problem(other.0, &format!("{shape}{}", other.1)), 22);
-    for port in second.problem.inputs().map(|p| p.name).collect::<Vec<_>>() {
-        if let Some(array) = first.inputs.get(port) {
-            second.set(port, array.clone());
-        }
-    }
-    for (name, array) in &mut second.cotangents {
-        *array = first.cotangents[name].clone();
-    }
+    let second = beside(&first, other.0, &format!("{shape}{}", other.1), 22);
     (first, second)
 }
 

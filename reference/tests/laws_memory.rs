@@ -1,29 +1,18 @@
 //! Laws of the memories that read and write under different keys, have momentum, or are attention over features.
 
 mod agree;
+mod beside;
 mod question;
 mod sample;
 
 use ndarray::{ArrayD, Axis, concatenate};
 use reference::oracle::Answer;
 
+use beside::beside;
 use question::{Question, assert_equal, assert_same};
 use sample::problem;
 
 const SHAPES: [&str; 2] = ["B=2,T=6,K=4,V=3,H=2,HV=2", "B=1,T=7,K=3,V=4,H=2,HV=2,seqs=3+0+4"];
-
-/// A question with the inputs and cotangents that another has too; the rest is random.
-fn beside(other: &Question, op: &str, fields: &str, seed: u64) -> Question {
-    let mut question = Question::new(problem(op, fields), seed);
-    for (own, others) in [(&mut question.inputs, &other.inputs), (&mut question.cotangents, &other.cotangents)] {
-        for (name, array) in own.iter_mut() {
-            if let Some(given) = others.get(name) {
-                array.assign(given);
-            }
-        }
-    }
-    question
-}
 
 /// The factor of every row of `x`.
 fn times_rows(x: &ArrayD<f64>, factor: &ArrayD<f64>) -> ArrayD<f64> {

@@ -1,6 +1,7 @@
 //! Laws of the preconditioner of keys and of the delta rules that write with it.
 
 mod agree;
+mod beside;
 mod question;
 mod sample;
 mod variants;
@@ -10,8 +11,8 @@ use reference::oracle::Answer;
 use reference::problem::Problem;
 use reference::spec::{Dim, Value};
 
+use beside::beside;
 use question::{Question, assert_equal, assert_same};
-use sample::problem;
 
 /// The inputs of the preconditioner.
 const ATK: [&str; 4] = ["g_atk", "beta_atk", "a0", "log_atk_scale"];
@@ -26,18 +27,9 @@ fn counterpart(of: &Question, op: &str, also: &str) -> Question {
     let spec = reference::spec(op).expect("a row of the table");
     let known = |key: &str| Dim::from_name(key).is_some() || key == "seqs" || spec.attr(key).is_some();
     let fields = of.problem.fields().into_iter().filter(|(k, _)| known(k)).map(|(k, v)| format!("{k}={v},"));
-    let mut same = problem(op, &format!("{}{also}", fields.collect::<String>()));
     let optional = |name: &&&str| spec.input(name).is_some_and(|p| p.presence.optional());
-    same.absent.extend(of.problem.absent.iter().filter(optional));
-    let mut question = Question::new(same, 99);
-    for (own, others) in [(&mut question.inputs, &of.inputs), (&mut question.cotangents, &of.cotangents)] {
-        for (name, array) in own.iter_mut() {
-            if let Some(given) = others.get(name).filter(|given| given.shape() == array.shape()) {
-                array.assign(given);
-            }
-        }
-    }
-    question
+    let absent = of.problem.absent.iter().filter(optional).map(|name| format!(",absent={name}"));
+    beside(of, op, &format!("{}{also}{}", fields.collect::<String>(), absent.collect::<String>()), 99)
 }
 
 /// An input, or what its absence stands for in the shape of `g_atk`.

@@ -1,6 +1,7 @@
 //! Laws of the delta rule with several writes for a token, and of online ridge regression.
 
 mod agree;
+mod beside;
 mod question;
 mod sample;
 
@@ -8,21 +9,9 @@ use ndarray::{Array1, Array2, ArrayD, Axis, IxDyn, stack};
 use reference::oracle::Answer;
 
 use agree::largest;
+use beside::beside;
 use question::{Question, assert_agree, assert_equal, assert_same};
 use sample::problem;
-
-/// A question with the inputs and cotangents that another has too; the rest is random.
-fn beside(other: &Question, op: &str, fields: &str, seed: u64) -> Question {
-    let mut question = Question::new(problem(op, fields), seed);
-    for (own, others) in [(&mut question.inputs, &other.inputs), (&mut question.cotangents, &other.cotangents)] {
-        for (name, array) in own.iter_mut() {
-            if let Some(given) = others.get(name).filter(|given| given.shape() == array.shape()) {
-                array.assign(given);
-            }
-        }
-    }
-    question
-}
 
 fn shaped(x: &ArrayD<f64>, like: &ArrayD<f64>) -> ArrayD<f64> {
     x.to_shape(like.raw_dim()).expect("one size").to_owned()

@@ -1,6 +1,7 @@
 //! Laws between RWKV, the generalised delta rules and their neighbours.
 
 mod agree;
+mod beside;
 mod question;
 mod sample;
 
@@ -8,6 +9,7 @@ use ndarray::{ArrayD, Axis, Slice};
 use reference::oracle::Answer;
 use reference::spec::Dim;
 
+use beside::beside;
 use question::{Question, assert_agree, assert_equal, assert_same};
 use sample::problem;
 
@@ -17,13 +19,7 @@ const REVERSED: &str = "B=1,T=9,H=3,K=4,V=2,seqs=4+1+4,reverse=true,scale=0.3";
 /// A question to one op and the inputs of the same name and the cotangents put to another.
 fn pair((op, of_op): (&str, &str), (other, of_other): (&str, &str), shape: &str) -> (Question, Question) {
     let first = Question::new(problem(op, &format!("{shape}{of_op}")), 31);
-    let mut second = Question::new(problem(other, &format!("{shape}{of_other}")), 32);
-    for port in second.problem.inputs().map(|p| p.name).collect::<Vec<_>>() {
-        if let Some(array) = first.inputs.get(port) {
-            second.set(port, array.clone());
-        }
-    }
-    second.cotangents = first.cotangents.clone();
+    let second = beside(&first, other, &format!("{shape}{of_other}"), 32);
     (first, second)
 }
 

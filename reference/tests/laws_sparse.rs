@@ -1,6 +1,7 @@
 //! Laws of the attentions to chosen tokens: to all of them, they are attention; to the same ones, they are each other.
 
 mod agree;
+mod beside;
 mod question;
 mod sample;
 
@@ -8,6 +9,7 @@ use ndarray::{ArrayD, ArrayView2, Axis, s};
 use reference::oracle::Answer;
 use reference::spec::Dim;
 
+use beside::beside;
 use question::{Question, assert_equal, assert_same};
 use sample::problem;
 
@@ -29,18 +31,9 @@ fn spans(question: &Question) -> Vec<(usize, std::ops::Range<usize>)> {
     }
 }
 
-/// The question with the inputs and cotangents of another where the names are the same.
-fn beside(other: &Question, op: &str, fields: &str) -> Question {
-    let mut question = Question::new(problem(op, fields), 9);
-    for (own, others) in [(&mut question.inputs, &other.inputs), (&mut question.cotangents, &other.cotangents)] {
-        own.iter_mut().for_each(|(name, array)| others.get(name).into_iter().for_each(|x| array.assign(x)));
-    }
-    question
-}
-
 /// Causal softmax attention with the inputs and the cotangent of another question.
 fn attention(other: &Question, shape: &str) -> Answer {
-    beside(other, "attn", &format!("{shape},absent=g,absent=sink_bias")).answer()
+    beside(other, "attn", &format!("{shape},absent=g,absent=sink_bias"), 9).answer()
 }
 
 /// Indices `choose(t, i)` of the i-th place of token t of its sequence, −1 where there is none.
@@ -130,7 +123,7 @@ fn nsa_of_single_tokens_is_dsa() {
     for shape in SHAPES {
         let dsa = Question::new(problem("dsa", &format!("{shape},L=3")), 5);
         let fields = format!("{shape},L=3,block_size=1,absent=g_cmp,absent=g_slc,absent=g_swa");
-        let mut nsa = beside(&dsa, "nsa", &fields);
+        let mut nsa = beside(&dsa, "nsa", &fields, 9);
         let shape_of = nsa.inputs["block_indices"].raw_dim();
         let shared = dsa.inputs["indices"].view().insert_axis(Axis(2));
         nsa.set("block_indices", shared.broadcast(shape_of).expect("one list for all heads").to_owned());
@@ -144,7 +137,7 @@ fn a_window_of_nsa_is_dsa_of_the_last_tokens() {
         let mut dsa = Question::new(problem("dsa", &format!("{shape},L=3")), 6);
         let last = listed(&dsa, "indices", |t, i| t.checked_sub(i));
         dsa.set("indices", last);
-        let mut nsa = beside(&dsa, "nsa", &format!("{shape},L=2,window_size=3,absent=g_cmp"));
+        let mut nsa = beside(&dsa, "nsa", &format!("{shape},L=2,window_size=3,absent=g_cmp"), 9);
         gate(&mut nsa, "g_slc", 0.0);
         gate(&mut nsa, "g_swa", 1.0);
         assert_same(&shape, &nsa.answer(), &dsa.answer(), &NAMES);
@@ -166,7 +159,7 @@ fn moba_is_nsa_of_the_chunks_that_it_chooses() {
         let moba = Question::new(problem("moba", &format!("{shape},chunk_size=2,topk=2")), 7);
         let heads = moba.problem.size(Dim::H);
         let fields = format!("{shape},HQ={heads},L=2,block_size=2,absent=g_cmp,absent=g_slc,absent=g_swa");
-        let mut nsa = beside(&moba, "nsa", &fields);
+        let mut nsa = beside(&moba, "nsa", &fields, 9);
         let mut chosen = ArrayD::from_elem(nsa.inputs["block_indices"].raw_dim(), -1.0);
         for (row, span) in spans(&moba) {
             for head in 0..heads {

@@ -1,29 +1,18 @@
 //! Laws of the memories that are trained at test time.
 
 mod agree;
+mod beside;
 mod question;
 mod sample;
 
 use ndarray::{ArrayD, Axis, Slice, concatenate};
 use reference::oracle::{self, Answer};
 
+use beside::beside;
 use question::{Question, assert_agree, assert_equal, assert_same};
 use sample::problem;
 
 const SHAPES: [&str; 2] = ["B=2,T=6,K=4,V=4,H=2,HV=2", "B=1,T=7,K=3,V=3,H=2,HV=2,seqs=3+0+4"];
-
-/// A question with the inputs and cotangents that another has in the same shapes; the rest is random.
-fn beside(other: &Question, op: &str, fields: &str, seed: u64) -> Question {
-    let mut question = Question::new(problem(op, fields), seed);
-    for (own, others) in [(&mut question.inputs, &other.inputs), (&mut question.cotangents, &other.cotangents)] {
-        for (name, array) in own.iter_mut() {
-            if let Some(given) = others.get(name).filter(|given| given.shape() == array.shape()) {
-                array.assign(given);
-            }
-        }
-    }
-    question
-}
 
 fn each<const N: usize>(names: [&'static str; N]) -> [(&'static str, &'static str); N] {
     names.map(|n| (n, n))
