@@ -3,7 +3,7 @@
 import importlib
 from dataclasses import dataclass, field
 
-from fla_conformance.shim import Declined
+from fla_conformance.shims import adapt
 
 # the spec's name -> fla's, in every form that does not say otherwise
 NAMES = {
@@ -41,164 +41,8 @@ class Form:
         return getattr(importlib.import_module(self.module), self.function)
 
 
-def _flat_bias(given):
-    # [HV, K] here, [HV K] there
-    return given | {"dt_bias": given["dt_bias"].flatten()} if "dt_bias" in given else given
-
-
-def _whole_layers(given):
-    layers = {"layer_idx": 0, "num_layers": 1} | {n: given[n] for n in ("layer_idx", "num_layers") if n in given}
-    for name, x in layers.items():
-        if x != int(x):
-            raise Declined(f"{name} counts layers, {x} is no whole number")
-    return given | {name: int(x) for name, x in layers.items()}
-
-
-def _rwkv7_as_dplr(given):
-    kk, a = given["kk"], given["a"]
-    return {name: x for name, x in given.items() if name != "kk"} | {"a": -kk, "b": kk * a}
-
-
-def _residuals_in_a_sequence(given):
-    # tokens never meet, so packing says nothing; a norm is asked for by its weight
-    rest = {name: x for name, x in given.items() if name not in ("cu_seqlens", "output_norm")}
-    ones = given["residuals"].new_ones(given["residuals"].shape[-1])
-    return {"rms_weight": ones} | rest | {"residuals": given["residuals"].unbind(0)}
-
-
-def _with_scale_and_gate(given):
-    q = given["q"]
-    return {"scale": q.shape[-1] ** -0.5, "g": q.new_zeros(q.shape[:3])} | given
-
-
-def _whole_blocks(given):
-    # without a gate there is no window
-    window = {"window_size": int(given.get("window_size", 32))} if "g_swa" in given else {}
-    rest = {name: x for name, x in given.items() if name != "window_size"}
-    return rest | window | {"block_size": int(given.get("block_size", 16))}
-
-
-def _packed_chunks(given):
-    rows, tokens = given["q"].shape[:2]
-    if rows != 1:
-        raise Declined("parallel_moba takes one row of packed sequences")
-    offsets = given.get("cu_seqlens")
-    if offsets is None:
-        offsets = given["q"].new_tensor([0, tokens]).long()
-    longest = int(offsets.diff().max()) if len(offsets) > 1 else 0
-    numbers = {name: int(given.get(name, default)) for name, default in (("chunk_size", 16), ("topk", 2))}
-    return given | numbers | {"cu_seqlens": offsets, "max_seqlen": longest}
-
-
-def _steps_as_rows(given):
-    # [B, T, R, ...] here, [B, T R, ...] there
-    rows = {name: given[name].flatten(1, 2) for name in ("k", "v", "beta")}
-    return {"g": None} | given | rows | {"num_householder": given["beta"].shape[2]}
-
-
-def _whole_window(given):
-    return given | {"window": int(given["window"])} if "window" in given else given
-
-
-def _wall_with_scale(given):
-    return {"scale": given["q"].shape[-1] ** -0.5} | _whole_window(given)
-
-
-def _parallax_in_16_bits(given):
-    if given["q"].element_size() != 2:
-        raise Declined("parallel_parallax takes 16-bit inputs")
-    return _whole_window(given)
-
-
-def _windowed(package, function, adapt=_whole_window):
+def _windowed(package, function, adapt=adapt.whole_window):
     return Form(f"fla.ops.{package}", function, names={"window": "window_size"}, adapt=adapt)
-
-
-def _tokenwise(given):
-    # tokens never meet, so packing says nothing
-    return {name: x for name, x in given.items() if name != "cu_seqlens"}
-
-
-def _flat_gate(given):
-    return _tokenwise(_flat_bias(given))
-
-
-def _whole(name, default):
-    return lambda given: given | {name: int(given.get(name, default))}
-
-
-def _rates_of_one_channel(given):
-    # [B, T, H] here, [B, T, H, 1] there
-    rates = {name: given[name].unsqueeze(-1) for name in ("theta", "alpha", "eta")}
-    return _whole("chunk_size", 16)(given | rates)
-
-
-def _strictly_lower(given):
-    # rows are counted from the start of each sequence
-    a, size = given["a"], given["a"].shape[-1]
-    offsets = given.get("cu_seqlens", [0, a.shape[1]])
-    row = a.new_zeros(a.shape[1]).long()
-    for start, end in zip(offsets[:-1], offsets[1:]):
-        row[start:end] = row.new_tensor(range(int(end) - int(start))) % size
-    below = row[:, None] > row.new_tensor(range(size))
-    return given | {"a": a * below[None, :, None, :]}
-
-
-def _iterated(given):
-    return _whole("num_iters", 20)(_tokenwise(given))
-
-
-def _named_function(given):
-    functions = ("relu", "leaky_relu", "sigmoid", "tanh")
-    rest = {name: x for name, x in _tokenwise(given).items() if name not in functions}
-    return rest | {"activation": name for name in functions if given.get(name)}
-
-
-def _factors_as_tensors(given):
-    factors = {name: given["a"].new_tensor([given[name]]) for name in ("alpha", "beta") if name in given}
-    return _tokenwise(given) | factors
-
-
-def _with_token_before(given):
-    x = given["x"]
-    return {"h0": x.new_zeros(x.shape[0], x.shape[2])} | given
-
-
-def _paired(*names):
-    """Initial states that go into one argument, as a tuple."""
-
-    def adapt(given):
-        states = [given.get(name) for name in names]
-        rest = {name: x for name, x in given.items() if name not in names}
-        return rest if all(x is None for x in states) else rest | {"h0": tuple(states)}
-
-    return adapt
-
-
-def _both_slot_memories(given):
-    if ("hk0" in given) != ("hv0" in given):
-        raise Declined("states come in pairs")
-    return _paired("hk0", "hv0")(given)
-
-
-def _rows_of_one(given):
-    # [B, T, H] and [N, H, V] here, [B, T, H, 1] and [N, H, 1, V] there
-    bias = {"hb0": given["hb0"].unsqueeze(2)} if "hb0" in given else {}
-    return _whole("chunk_size", 16)(given | bias | {"eta": given["eta"].unsqueeze(-1)})
-
-
-def _logarithm_of_a_token(given):
-    # [N, H, K] here, [N, 1, H, K] there
-    z0 = {"z0": given["z0"].unsqueeze(1)} if "z0" in given else {}
-    return _paired("h0", "z0")(given | z0)
-
-
-def _logarithm(outputs):
-    return outputs | {"zt": outputs["zt"].squeeze(1)} if outputs.get("zt") is not None else outputs
-
-
-def _bias_as_vector(outputs):
-    return outputs | {"hbt": outputs["hbt"].squeeze(2)} if outputs.get("hbt") is not None else outputs
 
 
 def _forms(package, grouped=True, **functions):
@@ -247,7 +91,7 @@ FORMS = {
         parallel="parallel_retention",
     ),
     "lightning_attn": {
-        form: Form("fla.ops.lightning_attn", f"{form}_lightning_attn", adapt=_whole_layers)
+        form: Form("fla.ops.lightning_attn", f"{form}_lightning_attn", adapt=adapt.whole_layers)
         for form in ("chunk", "fused_recurrent")
     },
     "linear_attn": {
@@ -258,12 +102,12 @@ FORMS = {
         "fla.ops.delta_rule", chunk="chunk_delta_rule", fused_recurrent="fused_recurrent_delta_rule"
     ),
     "kda": {
-        "chunk": Form("fla.ops.kda", "chunk_kda", _GATE, adapt=_flat_bias),
-        "fused_recurrent": Form("fla.ops.kda", "fused_recurrent_kda", adapt=_flat_bias),
+        "chunk": Form("fla.ops.kda", "chunk_kda", _GATE, adapt=adapt.flat_bias),
+        "fused_recurrent": Form("fla.ops.kda", "fused_recurrent_kda", adapt=adapt.flat_bias),
     },
     "gdn2": {
-        "chunk": Form("fla.ops.gdn2", "chunk_gdn2", _GATE, adapt=_flat_bias, grouped=False),
-        "fused_recurrent": Form("fla.ops.gdn2", "fused_recurrent_gdn2", adapt=_flat_bias),
+        "chunk": Form("fla.ops.gdn2", "chunk_gdn2", _GATE, adapt=adapt.flat_bias, grouped=False),
+        "fused_recurrent": Form("fla.ops.gdn2", "fused_recurrent_gdn2", adapt=adapt.flat_bias),
     },
     "gated_oja_rule": _forms(
         "fla.ops.gated_oja_rule",
@@ -284,7 +128,7 @@ FORMS = {
         form: Form("fla.ops.rwkv6", f"{form}_rwkv6", names=_RWKV6) for form in ("chunk", "fused_recurrent")
     },
     "rwkv7": {
-        "chunk": Form("fla.ops.rwkv7", "chunk_rwkv7", names=_RWKV6, adapt=_rwkv7_as_dplr),
+        "chunk": Form("fla.ops.rwkv7", "chunk_rwkv7", names=_RWKV6, adapt=adapt.rwkv7_as_dplr),
         "fused_recurrent": Form("fla.ops.rwkv7", "fused_mul_recurrent_rwkv7", names=_RWKV6),
     },
     "based": _forms(
@@ -306,14 +150,14 @@ FORMS = {
         form: Form(
             "fla.ops.lightnet",
             f"{form}_lightnet",
-            adapt=_logarithm_of_a_token,
+            adapt=adapt.logarithm_of_a_token,
             outputs=("o", "ht", "zt"),
-            finish=_logarithm,
+            finish=adapt.logarithm,
         )
         for form in ("chunk", "fused_recurrent")
     },
     "gsa": {
-        form: Form("fla.ops.gsa", f"{form}_gsa", adapt=_both_slot_memories, outputs=("o", "hkt", "hvt"))
+        form: Form("fla.ops.gsa", f"{form}_gsa", adapt=adapt.both_slot_memories, outputs=("o", "hkt", "hvt"))
         for form in ("chunk", "fused_recurrent")
     },
     # its states are no pair that can be resumed from
@@ -334,7 +178,7 @@ FORMS = {
             "chunk_precond_kda",
             _GATE,
             names={"a0": "initial_A_state"},
-            adapt=_flat_bias,
+            adapt=adapt.flat_bias,
             outputs=("o", "ht", "at"),
         ),
         "fused_recurrent": Form(
@@ -342,7 +186,7 @@ FORMS = {
             "fused_recurrent_precond_kda",
             names={"a0": "initial_A_state"},
             constants={"use_qk_l2norm_in_kernel": False},
-            adapt=_flat_bias,
+            adapt=adapt.flat_bias,
             outputs=("o", "ht", "at"),
         ),
     },
@@ -359,9 +203,9 @@ FORMS = {
             "fla.ops.ttt",
             f"{form}_ttt_linear",
             names={"hb0": "initial_state_bias"},
-            adapt=_rows_of_one,
+            adapt=adapt.rows_of_one,
             outputs=("o", "ht", "hbt"),
-            finish=_bias_as_vector,
+            finish=adapt.bias_as_vector,
         )
         for form in ("chunk", "fused_chunk")
     },
@@ -381,25 +225,27 @@ FORMS = {
     "path_attn": _forms(
         "fla.ops.path_attn",
         parallel="parallel_path_attn",
-        naive_parallel=Form("fla.ops.path_attn", "naive_path_attn", adapt=_with_scale_and_gate),
+        naive_parallel=Form("fla.ops.path_attn", "naive_path_attn", adapt=adapt.with_scale_and_gate),
     ),
     "attnres": {
         form: Form(
             "fla.ops.attnres",
             function,
             names={"q": "query", "eps": "rms_eps", "output_weight": "output_rms_weight"},
-            adapt=_residuals_in_a_sequence,
+            adapt=adapt.residuals_in_a_sequence,
         )
         for form, function in (("parallel", "fused_attnres"), ("naive_parallel", "naive_attnres"))
     },
     "nsa": {
-        "parallel": Form("fla.ops.nsa", "parallel_nsa", adapt=_whole_blocks),
-        "naive_parallel": Form("fla.ops.nsa", "naive_nsa", adapt=_whole_blocks),
+        "parallel": Form("fla.ops.nsa", "parallel_nsa", adapt=adapt.whole_blocks),
+        "naive_parallel": Form("fla.ops.nsa", "naive_nsa", adapt=adapt.whole_blocks),
     },
     "dsa": {"naive_parallel": Form("fla.ops.dsa", "naive_dsa", constants={"q_idx": None, "k_idx": None})},
-    "moba": {"parallel": Form("fla.ops.moba", "parallel_moba", adapt=_packed_chunks)},
+    "moba": {"parallel": Form("fla.ops.moba", "parallel_moba", adapt=adapt.packed_chunks)},
     "gated_delta_product": {
-        "chunk": Form("fla.ops.gated_delta_product", "chunk_gated_delta_product", adapt=_steps_as_rows, grouped=False)
+        "chunk": Form(
+            "fla.ops.gated_delta_product", "chunk_gated_delta_product", adapt=adapt.steps_as_rows, grouped=False
+        )
     },
     "attn": {
         "parallel": _windowed("attn", "parallel_attn"),
@@ -411,46 +257,46 @@ FORMS = {
     },
     "wall_attn": {
         "parallel": _windowed("wall_attn", "parallel_wall_attn"),
-        "naive_parallel": _windowed("wall_attn", "naive_wall_attn", _wall_with_scale),
+        "naive_parallel": _windowed("wall_attn", "naive_wall_attn", adapt.wall_with_scale),
     },
     "parallax": {
-        "parallel": _windowed("parallax", "parallel_parallax", _parallax_in_16_bits),
+        "parallel": _windowed("parallax", "parallel_parallax", adapt.parallax_in_16_bits),
         "naive_parallel": _windowed("parallax", "naive_parallax"),
     },
     "titans": {
-        "naive_chunk": Form("fla.ops.titans.naive", "chunk_titans_linear_ref", adapt=_rates_of_one_channel),
+        "naive_chunk": Form("fla.ops.titans.naive", "chunk_titans_linear_ref", adapt=adapt.rates_of_one_channel),
         "naive_recurrent": Form(
             "fla.ops.titans.naive",
             "chunk_titans_linear_ref",
             constants={"use_chunk": False},
-            adapt=_rates_of_one_channel,
+            adapt=adapt.rates_of_one_channel,
         ),
     },
     "gdn_gate": {
-        "fused": Form("fla.ops.gated_delta_rule.gate", "fused_gdn_gate", adapt=_tokenwise),
-        "naive_recurrent": Form("fla.ops.gated_delta_rule.gate", "naive_gdn_gate", adapt=_tokenwise),
+        "fused": Form("fla.ops.gated_delta_rule.gate", "fused_gdn_gate", adapt=adapt.tokenwise),
+        "naive_recurrent": Form("fla.ops.gated_delta_rule.gate", "naive_gdn_gate", adapt=adapt.tokenwise),
     },
-    "kda_gate": {"fused": Form("fla.ops.kda.gate", "fused_kda_gate", adapt=_flat_gate)},
-    "beta_sigmoid": {"fused": Form("fla.ops.common.gate", "fused_beta_sigmoid", adapt=_tokenwise)},
+    "kda_gate": {"fused": Form("fla.ops.kda.gate", "fused_kda_gate", adapt=adapt.flat_gate)},
+    "beta_sigmoid": {"fused": Form("fla.ops.common.gate", "fused_beta_sigmoid", adapt=adapt.tokenwise)},
     "cumsum": {"chunk": Form("fla.ops.utils", "chunk_global_cumsum", names={"x": "s"})},
     "local_cumsum": {
-        "chunk": Form("fla.ops.utils", "chunk_local_cumsum", names={"x": "g"}, adapt=_whole("chunk_size", 64))
+        "chunk": Form("fla.ops.utils", "chunk_local_cumsum", names={"x": "g"}, adapt=adapt.whole("chunk_size", 64))
     },
-    "softmax": {"fused": Form("fla.ops.utils", "softmax_fwd", adapt=_tokenwise)},
-    "logsumexp": {"fused": Form("fla.ops.utils", "logsumexp_fwd", adapt=_tokenwise)},
+    "softmax": {"fused": Form("fla.ops.utils", "softmax_fwd", adapt=adapt.tokenwise)},
+    "logsumexp": {"fused": Form("fla.ops.utils", "logsumexp_fwd", adapt=adapt.tokenwise)},
     "sinkhorn": {
-        "fused": Form("fla.ops.utils.sinkhorn", "sinkhorn", adapt=_iterated),
-        "naive_recurrent": Form("fla.ops.utils.sinkhorn", "naive_sinkhorn", adapt=_iterated),
+        "fused": Form("fla.ops.utils.sinkhorn", "sinkhorn", adapt=adapt.iterated),
+        "naive_recurrent": Form("fla.ops.utils.sinkhorn", "naive_sinkhorn", adapt=adapt.iterated),
     },
-    "triangular_inverse": {"fused": Form("fla.ops.utils", "solve_tril", names={"a": "A"}, adapt=_strictly_lower)},
-    "matmul": {"fused": Form("fla.ops.utils", "matmul", adapt=_named_function)},
-    "addmm": {"fused": Form("fla.ops.utils", "addmm", adapt=_factors_as_tensors)},
+    "triangular_inverse": {"fused": Form("fla.ops.utils", "solve_tril", names={"a": "A"}, adapt=adapt.strictly_lower)},
+    "matmul": {"fused": Form("fla.ops.utils", "matmul", adapt=adapt.named_function)},
+    "addmm": {"fused": Form("fla.ops.utils", "addmm", adapt=adapt.factors_as_tensors)},
     "rwkv7_channel_mixing": {
         "parallel": Form(
             "fla.ops.rwkv7.channel_mixing",
             "channel_mixing_rwkv7",
             names={"h0": "x_prev"},
-            adapt=_with_token_before,
+            adapt=adapt.with_token_before,
         ),
     },
     "rwkv7_key": {

@@ -1,0 +1,94 @@
+//! Symbolic extents.
+
+use std::fmt;
+
+/// A symbolic extent. The names are the field's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Dim {
+    /// Batch rows.
+    B,
+    /// Sequences: equal to `B`, or the number of packed sequences. Never given, always derived.
+    N,
+    /// Tokens of a row.
+    T,
+    /// Key heads.
+    H,
+    /// Value heads, a multiple of the key heads: value head `j` uses key head `⌊j·H/HV⌋`.
+    HV,
+    /// Query heads, a multiple of the key heads: query head `j` uses key head `⌊j·H/HQ⌋`.
+    HQ,
+    /// Key width of a head.
+    K,
+    /// Value width of a head.
+    V,
+    /// Model width.
+    D,
+    /// Memory slots, or modes, of a head.
+    M,
+    /// Rows of a table that belongs to a head.
+    C,
+    /// Levels, sources or chosen blocks.
+    L,
+    /// Sub-steps of a token.
+    R,
+}
+
+impl Dim {
+    /// Every dimension.
+    pub const ALL: [Self; 13] = [
+        Self::B,
+        Self::N,
+        Self::T,
+        Self::H,
+        Self::HV,
+        Self::HQ,
+        Self::K,
+        Self::V,
+        Self::D,
+        Self::M,
+        Self::C,
+        Self::L,
+        Self::R,
+    ];
+
+    /// Heads of which several may share a key head.
+    pub const GROUPED: [Self; 2] = [Self::HV, Self::HQ];
+
+    /// The name in case strings.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::B => "B",
+            Self::N => "N",
+            Self::T => "T",
+            Self::H => "H",
+            Self::HV => "HV",
+            Self::HQ => "HQ",
+            Self::K => "K",
+            Self::V => "V",
+            Self::D => "D",
+            Self::M => "M",
+            Self::C => "C",
+            Self::L => "L",
+            Self::R => "R",
+        }
+    }
+
+    /// Inverse of [`Dim::name`].
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|d| d.name() == name)
+    }
+}
+
+impl fmt::Display for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// `dims![B, T, H, K]` is `&[Dim::B, Dim::T, Dim::H, Dim::K]`.
+#[macro_export]
+macro_rules! dims {
+    ($($d:ident),* $(,)?) => { &[$($crate::spec::Dim::$d),*] };
+}
