@@ -138,8 +138,8 @@ impl FromStr for Case {
         };
         let (name, rest) = text.split_once('(').ok_or_else(|| malformed(&text[text.len()..], "op(key=value,…)"))?;
         let body = rest.strip_suffix(')').ok_or_else(|| malformed(&text[text.len()..], "a closing parenthesis"))?;
-        let names = || reference::ops::OPS.iter().map(|s| s.name);
-        let spec = reference::spec(name).ok_or_else(|| unknown("op", name, names()))?;
+        let names: Vec<_> = reference::specs().map(|s| s.name).collect();
+        let spec = reference::spec(name).ok_or_else(|| unknown("op", name, names.iter().copied()))?;
         let problem = Problem::new(spec, &[]);
         let mut case = Self { problem, dtype: DType::F32, profile: Profile::Typical, seed: 0 };
         let mut given: Vec<&str> = Vec::new();
@@ -172,10 +172,12 @@ fn fill(problem: &mut Problem) {
             Dim::T => problem.sequences.as_ref().map_or(64, |lengths| lengths.iter().sum()),
             Dim::H => 2,
             Dim::HV | Dim::HQ => problem.size(Dim::H),
-            Dim::K | Dim::V | Dim::D => 32,
+            Dim::K | Dim::V | Dim::D | Dim::S => 32,
+            Dim::I => 48,
             Dim::M => 8,
             Dim::C | Dim::L => 3,
-            Dim::R => 2,
+            Dim::R | Dim::G => 2,
+            Dim::W | Dim::E => 4,
             Dim::B | Dim::N => 1,
         };
         problem.sizes.entry(dim).or_insert(default);

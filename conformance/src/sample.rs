@@ -151,6 +151,8 @@ struct Draw<'a> {
     domain: Domain,
     /// Elements of one token and tokens of one row, when the keys of three tokens come again and again.
     repeats: Option<(usize, usize)>,
+    /// What the numbers are divided by.
+    divisor: f64,
     /// The input that this one goes against.
     other: Option<Box<Draw<'a>>>,
     blocks: Option<Blocks>,
@@ -168,7 +170,8 @@ impl<'a> Draw<'a> {
         };
         let key = Key::new(&format!("{} {}", seeded(case), port.name));
         let blocks = Blocks::new(&case.problem, port);
-        Self { port, key, profile: case.profile, domain, repeats, other, blocks }
+        let divisor = if domain == Domain::Weight { (case.problem.fan_in(port).max(1) as f64).sqrt() } else { 1.0 };
+        Self { port, key, profile: case.profile, domain, repeats, divisor, other, blocks }
     }
 
     /// Fills the row that begins with element `first`.
@@ -183,6 +186,7 @@ impl<'a> Draw<'a> {
                 _ => plain(&self.key, i, self.port, self.profile, self.domain),
             };
         }
+        row.iter_mut().for_each(|x| *x /= self.divisor);
         if self.domain == Domain::UnitKey {
             let norm = row.iter().map(|x| x * x).sum::<f64>().sqrt();
             row.iter_mut().for_each(|x| *x /= norm);
@@ -207,7 +211,7 @@ fn plain(key: &Key, i: u64, port: &Port, profile: Profile, domain: Domain) -> f6
         Domain::Fraction | Domain::Against(_) => 1.0 / (1.0 + exp(-x)),
         Domain::LogRate => ln(1.0 + 15.0 * key.uniform(i)),
         Domain::Uniform(low, high) => low + (high - low) * key.uniform(i),
-        Domain::Normal | Domain::UnitKey | Domain::LogDecay | Domain::Blocks(_) => match profile {
+        Domain::Normal | Domain::UnitKey | Domain::LogDecay | Domain::Weight | Domain::Blocks(_) => match profile {
             Profile::ModelScale if is_value(port) => 0.05 * x,
             Profile::Large if is_value(port) || is_key(port) => 8.0 * x,
             _ => x,
@@ -376,7 +380,7 @@ mod tests {
 
     #[test]
     fn every_profile_gives_finite_numbers_and_gates_that_decay() {
-        for spec in reference::ops::OPS {
+        for spec in reference::specs() {
             for profile in Profile::ALL {
                 let text = format!("{}(T=200,dtype=f16,profile={},seed=1)", spec.name, profile.name());
                 let case: Case = text.parse().expect("valid");

@@ -51,7 +51,7 @@ pub fn simpler(case: &Case) -> Vec<Case> {
     for name in case.problem.attrs.keys() {
         offer(&|p| _ = p.attrs.remove(name));
     }
-    for port in case.problem.spec.inputs.iter().filter(|p| p.presence.free()) {
+    for port in case.problem.spec.inputs.iter().filter(|p| p.free()) {
         offer(&|p| _ = p.absent.insert(port.name));
     }
     if case.profile != Profile::Typical {

@@ -93,7 +93,7 @@ pub fn cases(size: Size) -> Vec<Case> {
     };
     let mut cases: Vec<Case> = Vec::new();
     for recipe in recipes {
-        for spec in reference::ops::OPS {
+        for spec in reference::specs() {
             for case in walk(spec, recipe).chain(single(spec, recipe)) {
                 if case.problem.validate().is_ok() && !cases.contains(&case) {
                     cases.push(case);
@@ -140,6 +140,11 @@ fn plain(spec: &'static OpSpec, recipe: &Recipe, i: usize) -> Case {
             Dim::C => [3, 5, 9][i % 3],
             Dim::L => [2, 4, 3, 1][i % 4],
             Dim::R => 1 + i % 3,
+            Dim::W => [4, 3, 2][i % 3],
+            Dim::I => [48, 20, 33][i % 3],
+            Dim::E => [8, 3, 16][i % 3],
+            Dim::G => [2, 4, 1][i % 3],
+            Dim::S => [50, 37, 64][i % 3],
         };
         (dim, extent)
     };
@@ -208,15 +213,24 @@ fn pack(case: &mut Case, lengths: &[usize]) {
     case.problem.mend();
 }
 
+/// Optional inputs that are left out in every combination.
+const MANY: usize = 4;
+
 /// The valid problems that differ in which optional inputs are given.
 fn presences(spec: &'static OpSpec) -> Vec<Problem> {
-    let optional: Vec<_> = spec.inputs.iter().filter(|p| p.presence.free()).map(|p| p.name).collect();
+    let optional: Vec<_> = spec.inputs.iter().filter(|p| p.free()).map(|p| p.name).collect();
     let some = |mask: usize| {
         let mut problem = Problem::smallest(spec);
         problem.absent = optional.iter().enumerate().filter(|(i, _)| mask >> i & 1 == 1).map(|(_, &n)| n).collect();
         problem
     };
-    (0..1 << optional.len()).map(some).filter(|p| p.validate().is_ok()).collect()
+    let all = (1 << optional.len()) - 1;
+    // every combination, or with many: none, each alone, all
+    let masks: Vec<usize> = match optional.len() {
+        0..=MANY => (0..=all).collect(),
+        n => std::iter::once(0).chain((0..n).map(|i| 1 << i)).chain([all]).collect(),
+    };
+    masks.into_iter().map(some).filter(|p| p.validate().is_ok()).collect()
 }
 
 /// Each flag by itself, with the others that it needs; all flags together; a number that is no default.
@@ -264,7 +278,7 @@ mod tests {
     #[test]
     fn even_smoke_meets_every_attribute_input_type_and_profile() {
         let smoke = cases(Size::Smoke);
-        for spec in reference::ops::OPS {
+        for spec in reference::specs() {
             let own: Vec<&Case> = smoke.iter().filter(|c| c.problem.spec.name == spec.name).collect();
             let meets = |what: &str, test: &dyn Fn(&Case) -> bool| {
                 assert!(own.iter().any(|c| test(c)), "{}: {what}", spec.name);
@@ -274,7 +288,7 @@ mod tests {
             }
             for port in spec.inputs {
                 meets(port.name, &|c| c.problem.has(port));
-                if port.presence.free() {
+                if port.free() {
                     meets(port.name, &|c| !c.problem.has(port));
                 }
             }

@@ -85,7 +85,7 @@ impl Truth {
             let sample = |k| {
                 let inputs = self.shifted(&inputs, k);
                 let (rounding, mut seeds) = (rounding(self.dtype, k), seeds.clone());
-                for port in self.problem.spec.outputs {
+                for port in self.problem.produced() {
                     let name = format!("d_{}", port.name);
                     seeds.entry(name.clone()).and_modify(|d| self.scaled(port, &name, k, d));
                 }

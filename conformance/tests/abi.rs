@@ -96,7 +96,7 @@ fn the_example_is_right() {
 fn judge(candidate: &mut dyn Candidate, case: &str, fill: Fill) {
     let case: Case = case.parse().expect("a case");
     let truth = Truth::of(&case);
-    let want = case.problem.spec.outputs.iter().map(|p| p.name.to_owned()).collect();
+    let want = case.problem.produced().map(|p| p.name.to_owned()).collect();
     let (inputs, cotangents) = (truth.inputs.clone(), Tensors::new());
     let request = Request { problem: case.problem.clone(), dtype: case.dtype, inputs, cotangents, want, fill };
     let reply = candidate.call(&request);

@@ -16,12 +16,12 @@ use reports::verdict::Verdict;
 
 /// Any valid case up to these sizes; extents shrink towards 1, flags towards false, absent inputs towards none.
 fn case(tokens: usize, width: usize, dtypes: &'static [DType]) -> impl Strategy<Value = Case> {
-    let ops = 0..reference::ops::OPS.len();
+    let ops = 0..reference::specs().count();
     let extents = (1..=3usize, 0..=tokens, 1..=3usize, 1..=2usize, 1..=width, 1..=width);
     let choices = (any::<u32>(), any::<u32>(), proptest::option::of(proptest::collection::vec(0..=tokens / 2, 1..4)));
     let numbers = (0..Profile::ALL.len(), 0..dtypes.len(), 0..100u64);
     (ops, extents, choices, numbers).prop_filter_map("constraints hold", move |(op, extents, choices, numbers)| {
-        let spec = reference::ops::OPS[op];
+        let spec = reference::specs().nth(op).expect("below their count");
         let (b, t, h, group, k, v) = extents;
         let size = |&dim: &Dim| match dim {
             Dim::B | Dim::N => (dim, b),
@@ -30,7 +30,8 @@ fn case(tokens: usize, width: usize, dtypes: &'static [DType]) -> impl Strategy<
             Dim::HV | Dim::HQ => (dim, h * group),
             Dim::K => (dim, k),
             Dim::V | Dim::D | Dim::M => (dim, v),
-            Dim::C | Dim::L | Dim::R => (dim, h),
+            Dim::C | Dim::L | Dim::R | Dim::W | Dim::G => (dim, h),
+            Dim::I | Dim::E | Dim::S => (dim, k),
         };
         let mut problem = Problem::new(spec, &spec.sizes.iter().map(size).collect::<Vec<_>>());
         let (flags, absent, packing) = choices;
@@ -39,7 +40,7 @@ fn case(tokens: usize, width: usize, dtypes: &'static [DType]) -> impl Strategy<
             // as text sets it: a default is not kept
             assert_eq!(problem.set(attr.name, &attr.other.to_string()), Ok(true), "{}", attr.name);
         }
-        let optional = |(i, p): &(usize, &reference::spec::Port)| p.presence.free() && set(absent, *i);
+        let optional = |(i, p): &(usize, &reference::spec::Port)| p.free() && set(absent, *i);
         problem.absent = spec.inputs.iter().enumerate().filter(optional).map(|(_, p)| p.name).collect();
         if let Some(lengths) = packing {
             problem.sizes.extend([(Dim::B, 1), (Dim::T, lengths.iter().sum())]);

@@ -123,7 +123,7 @@ fn the_list_is_for_people_and_for_machines() {
     let (people, machines) = (program(&["list"]), program(&["list", "--json"]));
     let list: serde_json::Value = serde_json::from_slice(&machines.stdout).expect("JSON");
     let specs = list["specs"].as_array().expect("a list of specs");
-    assert_eq!(specs.len(), reference::ops::OPS.len());
+    assert_eq!(specs.len(), reference::specs().count());
     for spec in specs {
         assert!(text(&people.stdout).contains(spec["name"].as_str().expect("a name")));
     }

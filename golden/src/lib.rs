@@ -187,8 +187,13 @@ fn attributes(spec: &OpSpec, text: &str) -> Result<Attrs, String> {
         .into_iter()
         .map(|(name, value)| {
             let attr = spec.attr(&name).ok_or_else(|| format!("unknown attribute {name:?}"))?;
-            let value = value.as_bool().map(Value::Flag).or_else(|| value.as_f64().map(Value::Number));
-            Ok((attr.name, value.ok_or_else(|| format!("attribute {name} is neither a flag nor a number"))?))
+            let value = match &value {
+                serde_json::Value::Bool(x) => Some(Value::Flag(*x)),
+                serde_json::Value::Number(x) => x.as_f64().map(Value::Number),
+                serde_json::Value::String(x) => attr.named(x),
+                _ => None,
+            };
+            Ok((attr.name, value.ok_or_else(|| format!("attribute {name} is not {}", attr.expected()))?))
         })
         .collect()
 }

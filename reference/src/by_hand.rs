@@ -42,5 +42,5 @@ fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
 }
 
 fn numbers(text: &str) -> Vec<f64> {
-    text.split(',').map(|x| x.parse().expect("a number")).collect()
+    text.split(',').filter(|x| !x.is_empty()).map(|x| x.parse().expect("a number")).collect()
 }

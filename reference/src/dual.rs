@@ -3,7 +3,10 @@
 use std::iter::Sum;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
+use rayon::prelude::*;
+
 use crate::real::Real;
+use crate::unit::{Function, Outputs, Unit};
 
 /// A value and its derivative along one direction.
 #[derive(Debug, Clone, Copy)]
@@ -78,6 +81,12 @@ impl Real for Dual {
     }
     fn ln_1p(self) -> Self {
         self.chain(self.value.ln_1p(), 1.0 / (1.0 + self.value))
+    }
+    fn of(function: &Function) -> fn(&Unit<'_, Self>) -> Outputs<Self> {
+        function.dual
+    }
+    fn each<I: Sync, R: Send>(items: &[I], f: impl Fn(&I) -> R + Send + Sync) -> Vec<R> {
+        items.par_iter().map(f).collect()
     }
     fn sqrt(self) -> Self {
         let root = self.value.sqrt();

@@ -55,7 +55,7 @@ pub enum Error {
         /// Attribute name.
         attr: String,
         /// The type that was expected.
-        expected: &'static str,
+        expected: String,
         /// The text that came.
         got: String,
     },

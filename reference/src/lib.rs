@@ -7,16 +7,21 @@
 //! a gradient `d_q`.
 //!
 //! # How it fits together
-//! An [`OpSpec`](spec::OpSpec) is a row of [`ops::OPS`]. A [`Problem`](problem::Problem) is an op with extents and
+//! An [`OpSpec`](spec::OpSpec) is a row of [`ops::OPS`], [`modules::MODULES`] or [`layers::LAYERS`]. A [`Problem`](problem::Problem) is an op with extents and
 //! attributes. The [`oracle`] maps the op's function over what is independent and answers with outputs, gradients,
 //! directional derivatives or rounded runs.
 
 #![forbid(unsafe_code)]
 
+pub mod algebra;
 #[cfg(test)]
 mod by_hand;
+pub mod call;
 pub mod dual;
 pub mod error;
+pub mod layers;
+pub mod mixer;
+pub mod modules;
 pub mod ops;
 pub mod oracle;
 pub mod problem;
@@ -28,8 +33,13 @@ pub mod tensor;
 mod text;
 pub mod unit;
 
+/// Every spec: ops, modules, layers, models, each table in order.
+pub fn specs() -> impl Iterator<Item = &'static spec::OpSpec> {
+    [ops::OPS, modules::MODULES, layers::LAYERS].into_iter().flatten().copied()
+}
+
 /// The spec of that name, at any level.
 #[must_use]
 pub fn spec(name: &str) -> Option<&'static spec::OpSpec> {
-    ops::OPS.iter().copied().find(|s| s.name == name)
+    specs().find(|s| s.name == name)
 }

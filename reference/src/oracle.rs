@@ -7,10 +7,7 @@ mod gradient;
 mod index;
 mod slice;
 
-use std::collections::BTreeMap;
-
 use ndarray::ArrayD;
-use rayon::prelude::*;
 
 use crate::dual::Dual;
 use crate::error::Error;
@@ -19,8 +16,7 @@ use crate::real::Real;
 use crate::rounded::Rounding;
 use crate::spec::Port;
 use crate::tensor::Arrays;
-use crate::unit::{Outputs, Unit};
-use slice::Slice;
+use crate::unit::{Outputs, Parts, Unit};
 
 /// Outputs by name, gradients by `d_<input>`.
 #[derive(Debug, Clone, Default)]
@@ -36,7 +32,8 @@ pub struct Answer {
 /// # Errors
 /// A problem or inputs that do not fit the spec.
 pub fn forward(problem: &Problem, inputs: &Arrays) -> Result<Arrays, Error> {
-    run(problem, inputs, |x| x, problem.spec.function.f64, |y| y)
+    check(problem, inputs)?;
+    Ok(apply(problem, inputs))
 }
 
 /// The outputs of the same code in `f32`, widened.
@@ -44,7 +41,8 @@ pub fn forward(problem: &Problem, inputs: &Arrays) -> Result<Arrays, Error> {
 /// # Errors
 /// As [`forward`].
 pub fn forward_f32(problem: &Problem, inputs: &Arrays) -> Result<Arrays, Error> {
-    run(problem, inputs, |x| x as f32, problem.spec.function.f32, f64::from)
+    check(problem, inputs)?;
+    Ok(map(&apply(problem, &map(inputs, |x| x as f32)), f64::from))
 }
 
 /// The derivative of every output along `tangents` (by input name; missing means zero).
@@ -56,24 +54,12 @@ pub fn directional(problem: &Problem, inputs: &Arrays, tangents: &Arrays) -> Res
     for (name, tangent) in tangents {
         problem.expect(given(problem, name)?, tangent.shape())?;
     }
-    let units = slice::units(problem);
-    let results: Vec<Outputs<Dual>> = units
-        .par_iter()
-        .map(|unit| {
-            let mut parts = BTreeMap::new();
-            for (name, value) in unit.inputs(problem, inputs) {
-                let along = match tangents.get(name) {
-                    Some(t) => unit.input(problem, name, t),
-                    None => ArrayD::zeros(value.raw_dim()),
-                };
-                let mut dual = value.mapv(Dual::from_f64);
-                dual.zip_mut_with(&along, |d, &t| d.tangent = t);
-                parts.insert(name, dual);
-            }
-            (problem.spec.function.dual)(&Unit { problem, tokens: unit.tokens(), fixed: unit.fixed(), inputs: parts })
-        })
-        .collect();
-    Ok(collect(problem, &units, &results, |y| y.tangent))
+    let mut duals = map(inputs, Dual::from_f64);
+    for (name, tangent) in tangents {
+        let dual = duals.get_mut(name).expect("a tangent belongs to an input that is given");
+        dual.zip_mut_with(tangent, |d, &t| d.tangent = t);
+    }
+    Ok(map(&apply(problem, &duals), |y| y.tangent))
 }
 
 /// Outputs, and the gradients of `Σ outputs·cotangents` by the inputs named in `want`.
@@ -101,40 +87,30 @@ pub fn rounded(
     gradient::answer(problem, inputs, cotangents, want, Some(rounding))
 }
 
-fn run<F: Real>(
-    problem: &Problem,
-    inputs: &Arrays,
-    lift: fn(f64) -> F,
-    function: fn(&Unit<'_, F>) -> Outputs<F>,
-    lower: fn(F) -> f64,
-) -> Result<Arrays, Error> {
-    check(problem, inputs)?;
+/// The outputs at any scalar, of a question that is known to be valid.
+pub(crate) fn apply<F: Real>(problem: &Problem, inputs: &Arrays<F>) -> Arrays<F> {
     let units = slice::units(problem);
-    let results: Vec<Outputs<F>> = units
-        .par_iter()
-        .map(|unit| {
-            let inputs = widen(unit.inputs(problem, inputs), lift);
-            function(&Unit { problem, tokens: unit.tokens(), fixed: unit.fixed(), inputs })
-        })
-        .collect();
-    Ok(collect(problem, &units, &results, lower))
-}
-
-fn widen<F: Real>(parts: BTreeMap<&'static str, ArrayD<f64>>, lift: fn(f64) -> F) -> BTreeMap<&'static str, ArrayD<F>> {
-    parts.into_iter().map(|(name, a)| (name, a.mapv(lift))).collect()
-}
-
-/// Puts the slices' outputs in their places.
-fn collect<F: Real>(problem: &Problem, units: &[Slice], results: &[Outputs<F>], lower: fn(F) -> f64) -> Arrays {
+    let results: Vec<Outputs<F>> = F::each(&units, |unit| {
+        let inputs = unit.inputs(problem, inputs);
+        F::of(&problem.spec.function)(&Unit { problem, tokens: unit.tokens(), fixed: unit.fixed(), inputs })
+    });
     let mut outputs = Arrays::new();
-    for (i, port) in problem.spec.outputs.iter().enumerate() {
-        let mut whole = ArrayD::zeros(problem.shape(port));
-        for (unit, result) in units.iter().zip(results) {
-            unit.part_mut(problem, port, &mut whole).assign(&result[i].mapv(lower));
+    for (i, port) in problem.spec.outputs.iter().enumerate().filter(|(_, p)| problem.allows(p)) {
+        let mut whole = ArrayD::from_elem(problem.shape(port), F::zero());
+        for (unit, result) in units.iter().zip(&results) {
+            unit.part_mut(problem, port, &mut whole).assign(&result[i]);
         }
         outputs.insert(port.name.to_owned(), whole);
     }
     outputs
+}
+
+fn map<A: Copy, B>(arrays: &Arrays<A>, f: impl Fn(A) -> B + Copy) -> Arrays<B> {
+    arrays.iter().map(|(name, a)| (name.clone(), a.mapv(f))).collect()
+}
+
+fn widen<F: Real>(parts: Parts<f64>, lift: fn(f64) -> F) -> Parts<F> {
+    parts.into_iter().map(|(name, a)| (name, a.mapv(lift))).collect()
 }
 
 /// Checks the problem and that the inputs are exactly the ones it says are given.

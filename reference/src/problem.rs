@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Error;
-use crate::spec::{Attrs, Dim, Domain, OpSpec, Port, Precision, Presence, Value};
+use crate::spec::{Attrs, Dim, Domain, OpSpec, Port, Precision, State, Value};
 use crate::tensor::DType;
 
 /// Extents, attributes, packing and absent inputs of one call.
@@ -69,6 +69,29 @@ impl Problem {
         port.dims.iter().map(|&d| self.size(d)).collect()
     }
 
+    /// Inputs that one output of a weight sums: its extents but those of the first axis of upstream's parameter.
+    #[must_use]
+    pub fn fan_in(&self, port: &Port) -> usize {
+        let outputs = port.merged.first().copied().unwrap_or(1);
+        port.dims.iter().skip(outputs).map(|&d| self.size(d)).product()
+    }
+
+    /// Shape of upstream's parameter of that name.
+    #[must_use]
+    pub fn merged(&self, port: &Port) -> Vec<usize> {
+        let shape = self.shape(port);
+        if port.merged.is_empty() {
+            return shape;
+        }
+        let mut rest = shape.as_slice();
+        let mut axis = |&n: &usize| {
+            let (mine, others) = rest.split_at(n.min(rest.len()));
+            rest = others;
+            mine.iter().product()
+        };
+        port.merged.iter().map(&mut axis).collect()
+    }
+
     /// Value of a flag attribute.
     #[must_use]
     pub fn flag(&self, name: &str) -> bool {
@@ -80,7 +103,16 @@ impl Problem {
     pub fn number(&self, name: &str) -> Option<f64> {
         match self.attr(name) {
             Value::Number(x) => Some(x),
-            Value::Flag(_) | Value::Auto => None,
+            Value::Flag(_) | Value::Auto | Value::Word(_) => None,
+        }
+    }
+
+    /// Value of an attribute that is a word; empty when it is none.
+    #[must_use]
+    pub fn word(&self, name: &str) -> &'static str {
+        match self.attr(name) {
+            Value::Word(x) => x,
+            Value::Flag(_) | Value::Number(_) | Value::Auto => "",
         }
     }
 
@@ -94,10 +126,7 @@ impl Problem {
     /// Whether the attributes let this input be given at all.
     #[must_use]
     pub fn allows(&self, port: &Port) -> bool {
-        match port.presence {
-            Presence::With(flag) | Presence::OrZeroWith(flag) => self.flag(flag),
-            _ => true,
-        }
+        port.when.is_none_or(|(flag, value)| self.flag(flag) == value)
     }
 
     /// Whether this input is given.
@@ -113,7 +142,17 @@ impl Problem {
 
     /// The outputs that are asked for, in the spec's order.
     pub fn outputs(&self) -> impl Iterator<Item = &'static Port> + '_ {
-        self.spec.outputs.iter().filter(|p| !self.absent.contains(p.name))
+        self.produced().filter(|p| !self.absent.contains(p.name))
+    }
+
+    /// The outputs that there are with these attributes, asked for or not.
+    pub fn produced(&self) -> impl Iterator<Item = &'static Port> + '_ {
+        self.spec.outputs.iter().filter(|p| self.allows(p))
+    }
+
+    /// The states that there are with these attributes.
+    pub fn states(&self) -> impl Iterator<Item = &'static State> + '_ {
+        self.spec.states.iter().filter(|s| self.spec.input(s.initial).is_some_and(|p| self.allows(p)))
     }
 
     /// The given inputs that have gradients.
@@ -215,11 +254,20 @@ impl Problem {
 
     /// Makes it meet the constraints that it violates, as each of them says how.
     pub fn mend(&mut self) {
+        self.settle();
         for c in self.spec.constraints {
             if !(c.holds)(self) {
                 (c.mend)(self);
             }
         }
+    }
+
+    /// Sets to 1 the extents of what the attributes leave out.
+    pub fn settle(&mut self) {
+        let ports = || self.spec.inputs.iter().filter(|p| self.allows(p)).chain(self.produced());
+        let unseen = |d: &&Dim| !ports().any(|p| p.dims.contains(d));
+        let unseen: Vec<Dim> = self.spec.sizes.iter().filter(unseen).copied().collect();
+        self.sizes.extend(unseen.into_iter().map(|d| (d, 1)));
     }
 
     /// The problem that these input shapes pose.

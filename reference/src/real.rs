@@ -8,7 +8,10 @@ use std::fmt::Debug;
 use std::iter::Sum;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use ndarray::ArrayView1;
+use ndarray::{Array2, ArrayView1, ArrayView2};
+use rayon::prelude::*;
+
+use crate::unit::{Function, Outputs, Unit};
 
 /// A real number, possibly one that remembers how it came about.
 ///
@@ -53,6 +56,19 @@ pub trait Real:
         a.iter().zip(b).fold(Self::zero(), |sum, (&a, &b)| sum.mac(a, b))
     }
 
+    /// `a bᵀ`: every row of `a` with every row of `b`.
+    fn rows(a: ArrayView2<'_, Self>, b: ArrayView2<'_, Self>) -> Array2<Self> {
+        Array2::from_shape_fn((a.nrows(), b.nrows()), |(i, j)| Self::dot(a.row(i), b.row(j)))
+    }
+
+    /// The mathematics of an op at this scalar.
+    fn of(function: &Function) -> fn(&Unit<'_, Self>) -> Outputs<Self>;
+
+    /// `f` of every item, in order; on several cores where the scalar keeps nothing on its thread.
+    fn each<I: Sync, R: Send>(items: &[I], f: impl Fn(&I) -> R + Send + Sync) -> Vec<R> {
+        items.iter().map(f).collect()
+    }
+
     /// 0.
     #[must_use]
     fn zero() -> Self {
@@ -84,7 +100,7 @@ pub trait Real:
 }
 
 macro_rules! float {
-    ($t:ty) => {
+    ($t:ident) => {
         impl Real for $t {
             fn from_f64(x: f64) -> Self {
                 x as Self
@@ -106,6 +122,15 @@ macro_rules! float {
             }
             fn mac(self, a: Self, b: Self) -> Self {
                 self + a * b
+            }
+            fn rows(a: ArrayView2<'_, Self>, b: ArrayView2<'_, Self>) -> Array2<Self> {
+                a.dot(&b.t())
+            }
+            fn of(function: &Function) -> fn(&Unit<'_, Self>) -> Outputs<Self> {
+                function.$t
+            }
+            fn each<I: Sync, R: Send>(items: &[I], f: impl Fn(&I) -> R + Send + Sync) -> Vec<R> {
+                items.par_iter().map(f).collect()
             }
         }
     };

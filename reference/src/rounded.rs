@@ -12,6 +12,7 @@ use std::iter::Sum;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use crate::real::Real;
+use crate::unit::{Function, Outputs, Unit};
 
 /// Tokens that kernels treat at once.
 pub const CHUNK: usize = 64;
@@ -165,6 +166,9 @@ impl Real for Rounded {
     }
     fn ln_1p(self) -> Self {
         Self(accumulated(self.0.ln_1p()))
+    }
+    fn of(function: &Function) -> fn(&Unit<'_, Self>) -> Outputs<Self> {
+        function.rounded
     }
     fn sqrt(self) -> Self {
         Self(accumulated(self.0.sqrt()))

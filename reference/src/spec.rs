@@ -53,6 +53,8 @@ pub enum Domain {
     Against(&'static str),
     /// Uniform between two numbers.
     Uniform(f64, f64),
+    /// A weight: normal, over the root of the number of inputs that one output sums ([`Problem::fan_in`]).
+    Weight,
     /// Blocks of tokens that a token looks at: the last dimension lists the indices of different blocks of its sequence, in
     /// ascending order, its own one always and none that is later, the others at random; where there are fewer than it has
     /// room for, −1 comes first. The attribute named says how many tokens a block has; without one, a block is a token.
@@ -81,30 +83,20 @@ pub enum Presence {
     OrOne,
     /// May be absent, which means minus infinity: the logarithm of nothing.
     OrMinusInfinity,
-    /// Given exactly when this flag attribute is true.
-    With(&'static str),
-    /// Optional (absent means zeros), and allowed only when this flag attribute is true.
-    OrZeroWith(&'static str),
 }
 
 impl Presence {
     /// Whether the input may be absent, where it may be given at all.
     #[must_use]
     pub const fn optional(self) -> bool {
-        !matches!(self, Self::Required | Self::With(_))
-    }
-
-    /// Whether the input may be absent or given as one likes, whatever the attributes are.
-    #[must_use]
-    pub const fn free(self) -> bool {
-        matches!(self, Self::OrZero | Self::OrOne | Self::OrMinusInfinity)
+        !matches!(self, Self::Required)
     }
 
     /// What every element of an absent input is.
     #[must_use]
     pub const fn neutral(self) -> f64 {
         match self {
-            Self::Required | Self::OrZero | Self::With(_) | Self::OrZeroWith(_) => 0.0,
+            Self::Required | Self::OrZero => 0.0,
             Self::OrOne => 1.0,
             Self::OrMinusInfinity => f64::NEG_INFINITY,
         }
@@ -128,6 +120,11 @@ pub struct Port {
     pub differentiable: bool,
     /// Whether it may be absent, and what that means (inputs).
     pub presence: Presence,
+    /// The flag attribute, and its value, without which it cannot be given (inputs).
+    pub when: Option<(&'static str, bool)>,
+    /// How many extents each axis of upstream's parameter of that name merges, where it is not one each: a projection to
+    /// `H` heads of width `K` is `[H, K, D]` here and `[H·K, D]` there. 0 stands for an axis of extent 1.
+    pub merged: &'static [usize],
 }
 
 impl Port {
@@ -142,7 +139,34 @@ impl Port {
             precision: Precision::Storage,
             differentiable: true,
             presence: Presence::Required,
+            when: None,
+            merged: &[],
         }
+    }
+
+    /// A parameter with upstream's name, which merges these numbers of extents into each of its axes.
+    #[must_use]
+    pub const fn weight(name: &'static str, dims: &'static [Dim], merged: &'static [usize]) -> Self {
+        Self { merged, ..Self::new(name, dims, Domain::Weight) }
+    }
+
+    /// A bias with upstream's name: absent means zeros.
+    #[must_use]
+    pub const fn bias(name: &'static str, dims: &'static [Dim], merged: &'static [usize]) -> Self {
+        Self { merged, ..Self::new(name, dims, Domain::Normal) }.presence(Presence::OrZero)
+    }
+
+    /// The weight of a norm with upstream's name: absent means ones.
+    #[must_use]
+    pub const fn scale(name: &'static str, dims: &'static [Dim]) -> Self {
+        Self::new(name, dims, Domain::Uniform(0.5, 1.5)).presence(Presence::OrOne)
+    }
+
+    /// The same port, where upstream's parameter merges these numbers of extents into each of its axes.
+    #[must_use]
+    pub const fn merged(mut self, merged: &'static [usize]) -> Self {
+        self.merged = merged;
+        self
     }
 
     /// The same port in single precision.
@@ -173,6 +197,26 @@ impl Port {
         self
     }
 
+    /// The same port, which exists only when this flag attribute is true.
+    #[must_use]
+    pub const fn when(mut self, flag: &'static str) -> Self {
+        self.when = Some((flag, true));
+        self
+    }
+
+    /// The same port, which exists only when this flag attribute is false.
+    #[must_use]
+    pub const fn unless(mut self, flag: &'static str) -> Self {
+        self.when = Some((flag, false));
+        self
+    }
+
+    /// Whether it may be absent or given as one likes, whatever the attributes are.
+    #[must_use]
+    pub const fn free(&self) -> bool {
+        self.presence.optional() && self.when.is_none()
+    }
+
     /// The same port with other domains under some attributes; the first true one wins.
     #[must_use]
     pub const fn domain_if(mut self, domains: &'static [(&'static str, Domain)]) -> Self {
@@ -190,6 +234,8 @@ pub enum Value {
     Number(f64),
     /// Not given: the op derives it (its doc says how).
     Auto,
+    /// One of [`Attr::words`].
+    Word(&'static str),
 }
 
 impl fmt::Display for Value {
@@ -198,6 +244,7 @@ impl fmt::Display for Value {
             Self::Flag(x) => write!(f, "{x}"),
             Self::Number(x) => write!(f, "{x}"),
             Self::Auto => f.write_str("auto"),
+            Self::Word(x) => f.write_str(x),
         }
     }
 }
@@ -211,6 +258,8 @@ pub struct Attr {
     pub default: Value,
     /// A value that is not the default and changes answers: what cases try.
     pub other: Value,
+    /// What a word may be; empty for other types.
+    pub words: &'static [&'static str],
     /// What it does, in a clause.
     pub summary: &'static str,
 }
@@ -219,19 +268,41 @@ impl Attr {
     /// A flag; cases try its opposite.
     #[must_use]
     pub const fn flag(name: &'static str, default: bool, summary: &'static str) -> Self {
-        Self { name, default: Value::Flag(default), other: Value::Flag(!default), summary }
+        Self { name, default: Value::Flag(default), other: Value::Flag(!default), words: &[], summary }
     }
 
     /// A number.
     #[must_use]
     pub const fn number(name: &'static str, default: f64, other: f64, summary: &'static str) -> Self {
-        Self { name, default: Value::Number(default), other: Value::Number(other), summary }
+        Self { name, default: Value::Number(default), other: Value::Number(other), words: &[], summary }
     }
 
     /// A number that the op derives when it is not given.
     #[must_use]
     pub const fn auto(name: &'static str, other: f64, summary: &'static str) -> Self {
-        Self { name, default: Value::Auto, other: Value::Number(other), summary }
+        Self { name, default: Value::Auto, other: Value::Number(other), words: &[], summary }
+    }
+
+    /// One of several words, the first unless told otherwise; cases try the second.
+    #[must_use]
+    pub const fn word(name: &'static str, words: &'static [&'static str], summary: &'static str) -> Self {
+        Self { name, default: Value::Word(words[0]), other: Value::Word(words[1]), words, summary }
+    }
+
+    /// The value that a word stands for.
+    #[must_use]
+    pub fn named(&self, word: &str) -> Option<Value> {
+        self.words.iter().find(|&&w| w == word).map(|&w| Value::Word(w))
+    }
+
+    /// What a value must be, in words.
+    #[must_use]
+    pub fn expected(&self) -> String {
+        match self.default {
+            Value::Flag(_) => "true or false".into(),
+            Value::Number(_) | Value::Auto => "a number".into(),
+            Value::Word(_) => self.words.join(" or "),
+        }
     }
 }
 

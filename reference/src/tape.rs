@@ -12,6 +12,7 @@ use ndarray::ArrayView1;
 
 use crate::real::Real;
 use crate::rounded;
+use crate::unit::{Function, Outputs, Unit};
 
 /// A recorded real number.
 #[derive(Debug, Clone, Copy)]
@@ -203,6 +204,9 @@ impl Real for Var {
     }
     fn ln_1p(self) -> Self {
         unary(self, self.value.ln_1p(), 1.0 / (1.0 + self.value))
+    }
+    fn of(function: &Function) -> fn(&Unit<'_, Self>) -> Outputs<Self> {
+        function.var
     }
     fn sqrt(self) -> Self {
         let root = self.value.sqrt();

@@ -34,15 +34,20 @@ impl Problem {
     /// A value that does not parse, something absent that does not exist or is required.
     pub fn set(&mut self, key: &str, value: &str) -> Result<bool, Error> {
         let op = self.spec.name;
-        let bad = |expected| Error::Attribute { op, attr: key.to_owned(), expected, got: value.to_owned() };
+        let bad = |expected: &str| {
+            let expected = expected.to_owned();
+            Error::Attribute { op, attr: key.to_owned(), expected, got: value.to_owned() }
+        };
         if let Some(dim) = Dim::from_name(key).filter(|d| self.spec.sizes.contains(d)) {
             self.sizes.insert(dim, value.parse().map_err(|_| bad("a size"))?);
         } else if let Some(attr) = self.spec.attr(key) {
             let parsed = match attr.default {
-                Value::Flag(_) => Value::Flag(value.parse().map_err(|_| bad("true or false"))?),
-                _ if value == "auto" => Value::Auto,
-                _ => Value::Number(value.parse().map_err(|_| bad("a number"))?),
+                Value::Flag(_) => value.parse().ok().map(Value::Flag),
+                Value::Word(_) => attr.named(value),
+                _ if value == "auto" => Some(Value::Auto),
+                _ => value.parse().ok().map(Value::Number),
             };
+            let parsed = parsed.ok_or_else(|| bad(&attr.expected()))?;
             if parsed == attr.default {
                 self.attrs.remove(attr.name);
             } else {

@@ -20,7 +20,7 @@ pub struct Unit<'a, F> {
     /// Tokens of this sequence.
     pub tokens: usize,
     pub(crate) fixed: &'a [(Dim, usize)],
-    pub(crate) inputs: BTreeMap<&'static str, ArrayD<F>>,
+    pub(crate) inputs: Parts<F>,
 }
 
 impl<F: Real> Unit<'_, F> {
@@ -60,12 +60,21 @@ impl<F: Real> Unit<'_, F> {
         self.view::<Ix3>(name)
     }
 
+    /// Any number of dimensions.
+    #[must_use]
+    pub fn tensor(&self, name: &str) -> ArrayViewD<'_, F> {
+        self.inputs[name].view()
+    }
+
     /// Whether an optional input is given.
     #[must_use]
     pub fn given(&self, name: &str) -> bool {
         self.problem.spec.input(name).is_some_and(|port| self.problem.has(port))
     }
 }
+
+/// Arrays of one slice, by port.
+pub type Parts<F> = BTreeMap<&'static str, ArrayD<F>>;
 
 /// The outputs of one slice, in the spec's order.
 pub type Outputs<F> = Vec<ArrayD<F>>;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use ndarray::ArrayD;
 use reference::error::Error;
-use reference::ops::OPS;
+use reference::specs;
 use reference::oracle;
 use reference::problem::Problem;
 use reference::rounded::Rounding;
@@ -22,7 +22,7 @@ const ROUNDING: Rounding = Rounding { operand: 1.0 / 256.0, accumulate: 1.0 / 40
 
 /// Every variant of a small problem, with its inputs and its cotangents.
 fn questions() -> impl Iterator<Item = (Problem, Arrays, Arrays)> {
-    OPS.iter().flat_map(|spec| variants::at(spec, SHAPE)).map(|problem| {
+    specs().flat_map(|spec| variants::at(spec, SHAPE)).map(|problem| {
         let mut random = Random::new(0);
         let (inputs, cotangents) = (random.inputs(&problem), random.cotangents(&problem));
         (problem, inputs, cotangents)
@@ -57,7 +57,7 @@ fn wider(problem: &Problem, port: &Port) -> Vec<usize> {
 
 #[test]
 fn a_violated_constraint_of_every_label() {
-    for problem in OPS.iter().flat_map(|s| variants::all(s)) {
+    for problem in specs().flat_map(|s| variants::all(s)) {
         for constraint in problem.spec.constraints {
             let mut broken = problem.clone();
             (constraint.break_it)(&mut broken);
@@ -138,7 +138,7 @@ fn cotangents_tangents_and_wanted_gradients() {
             assert_eq!(oracle::rounded(&problem, &inputs, w, &[], &ROUNDING).err().as_ref(), Some(&error));
             error
         };
-        for output in spec.outputs {
+        for output in problem.produced() {
             let mut misshapen = cotangents.clone();
             misshapen.insert(format!("d_{}", output.name), ArrayD::zeros(wider(&problem, output)));
             assert!(matches!(by(&misshapen), Error::Shape { port, .. } if port == output.name));

@@ -8,18 +8,18 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use ndarray::{ArrayD, Axis};
-use reference::ops::OPS;
+use reference::specs;
 use reference::oracle;
 use reference::problem::Problem;
 use reference::rounded::Rounding;
-use reference::spec::{Dim, Domain, OpSpec, Port, Precision};
+use reference::spec::{Dim, Domain, Level, OpSpec, Port, Precision};
 use reference::tensor::Arrays;
 
 use agree::{IDENTITY, largest};
 use sample::{Random, problem};
 
 /// Wide enough for matrix products, long enough for errors to add up.
-const LARGER: &str = "B=2,T=40,H=2,HV=2,HQ=2,K=16,V=12,D=8,M=6,C=3,L=4,R=2";
+const LARGER: &str = "B=2,T=40,H=2,HV=2,HQ=2,K=16,V=12,D=8,M=6,C=3,L=4,R=2,W=3,I=10,E=3,G=2,S=7";
 
 fn names<'a>(ports: impl Iterator<Item = &'a Port>) -> Vec<&'static str> {
     ports.map(|p| p.name).collect()
@@ -48,19 +48,27 @@ fn along(name: &str, u: &ArrayD<f64>) -> Arrays {
 
 #[test]
 fn the_table_is_the_directory() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ops");
+    for (folder, level, suffix) in [("ops", Level::Op, ""), ("modules", Level::Module, ""), ("layers", Level::Layer, "_layer")] {
+        the_table_is(folder, level, suffix);
+    }
+}
+
+/// A row is named as its file, with the suffix of its level.
+fn the_table_is(folder: &str, level: Level, suffix: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder);
     let files: BTreeSet<String> = std::fs::read_dir(folder)
         .expect("the sources are here")
         .map(|f| f.expect("a file").path().file_stem().expect("a name").to_string_lossy().into_owned())
         .filter(|name| name != "mod")
+        .map(|name| name + suffix)
         .collect();
-    let rows: Vec<_> = OPS.iter().map(|s| s.name.to_owned()).collect();
-    assert_eq!(rows, files.into_iter().collect::<Vec<_>>(), "rows of OPS, in order, and files of ops/");
+    let rows: Vec<_> = specs().filter(|s| s.level == level).map(|s| s.name.to_owned()).collect();
+    assert_eq!(rows, files.into_iter().collect::<Vec<_>>(), "rows of the table, in order, and its files");
 }
 
 #[test]
 fn specs_refer_to_what_they_have() {
-    for spec in OPS {
+    for spec in specs() {
         let op = spec.name;
         let ports: Vec<_> = spec.inputs.iter().chain(spec.outputs).collect();
         assert_eq!(names(ports.iter().copied()).iter().collect::<BTreeSet<_>>().len(), ports.len(), "{op}: twice");
@@ -88,7 +96,7 @@ fn specs_refer_to_what_they_have() {
 
 #[test]
 fn the_variants_exercise_every_option() {
-    for spec in OPS {
+    for spec in specs() {
         let all = variants::all(spec);
         assert!(all.iter().any(|p| p.sequences.is_some()) && all.iter().any(|p| p.size(Dim::T) == 0));
         for attr in spec.attrs {
@@ -109,7 +117,7 @@ fn differences(problem: &Problem, inputs: &Arrays, name: &str, u: &ArrayD<f64>, 
         oracle::forward(problem, &moved).expect("a valid question")
     };
     let mut slope: Arrays =
-        problem.spec.outputs.iter().map(|p| (p.name.to_owned(), ArrayD::zeros(problem.shape(p)))).collect();
+        problem.produced().map(|p| (p.name.to_owned(), ArrayD::zeros(problem.shape(p)))).collect();
     for (i, weight) in WEIGHTS.into_iter().enumerate() {
         let x = step * (i + 1) as f64;
         let (right, left) = (at(x), at(-x));
@@ -141,7 +149,7 @@ fn holds(problem: &Problem, port: &Port, random: &mut Random) -> bool {
 
 #[test]
 fn directional_derivatives_are_central_differences() {
-    for problem in OPS.iter().flat_map(|s| variants::all(s)) {
+    for problem in specs().flat_map(|s| variants::all(s)) {
         let mut random = random(&problem);
         for port in problem.inputs().filter(|p| p.precision != Precision::Index) {
             let met = (0..20).any(|_| holds(&problem, port, &mut random));
@@ -152,7 +160,7 @@ fn directional_derivatives_are_central_differences() {
 
 #[test]
 fn gradients_are_adjoint_to_directional_derivatives() {
-    for problem in OPS.iter().flat_map(|s| variants::all(s)) {
+    for problem in specs().flat_map(|s| variants::all(s)) {
         let mut random = random(&problem);
         let (inputs, w) = (random.inputs(&problem), random.cotangents(&problem));
         let want = names(problem.differentiable());
@@ -177,7 +185,7 @@ fn gradients_are_adjoint_to_directional_derivatives() {
 
 #[test]
 fn a_missing_cotangent_is_zero() {
-    for spec in OPS {
+    for spec in specs() {
         let problem = variants::at(spec, LARGER).remove(0);
         let mut random = Random::new(3);
         let (inputs, w) = (random.inputs(&problem), random.cotangents(&problem));
@@ -194,7 +202,7 @@ fn a_missing_cotangent_is_zero() {
 
 #[test]
 fn what_is_not_finite_stays_in_its_row() {
-    for spec in OPS {
+    for spec in specs() {
         let problem = variants::at(spec, LARGER).remove(0);
         let mut random = Random::new(4);
         let (inputs, w) = (random.inputs(&problem), random.cotangents(&problem));
@@ -239,7 +247,7 @@ const RUNS: u64 = 8;
 
 #[test]
 fn rounding_errors_are_proportional_to_the_unit_roundoff() {
-    for problem in OPS.iter().map(|s| variants::at(s, LARGER).remove(0)) {
+    for problem in specs().map(|s| variants::at(s, LARGER).remove(0)) {
         let exact = rounded(&problem, 0.0, 0);
         let (coarse, fine) = (2f64.powi(-12), 2f64.powi(-20));
         // gradients of a few elements are a few random numbers, so several runs count
@@ -267,7 +275,7 @@ fn answers_depend_on_the_seed_but_not_on_the_number_of_threads() {
     let on = |threads: usize, ask: &(dyn Fn() -> Arrays + Sync)| {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads").install(ask)
     };
-    for problem in OPS.iter().map(|s| variants::at(s, LARGER).remove(0)) {
+    for problem in specs().map(|s| variants::at(s, LARGER).remove(0)) {
         let seed = |seed| move |p: &Problem| rounded(p, 1.0 / 256.0, seed);
         let (one, two) = (seed(1), seed(2));
         assert_eq!(on(1, &|| one(&problem)), on(3, &|| one(&problem)), "{problem}");
@@ -279,7 +287,7 @@ fn answers_depend_on_the_seed_but_not_on_the_number_of_threads() {
 
 #[test]
 fn a_problem_is_its_text() {
-    for spec in OPS {
+    for spec in specs() {
         for written in variants::all(spec) {
             let fields: Vec<_> = written.fields().into_iter().map(|(k, v)| format!("{k}={v}")).collect();
             assert_eq!(problem(spec.name, &fields.join(",")), written);

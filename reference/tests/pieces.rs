@@ -8,10 +8,10 @@ mod variants;
 use std::ops::Range;
 
 use ndarray::{ArrayD, Axis, Slice, concatenate};
-use reference::ops::OPS;
+use reference::specs;
 use reference::oracle::Answer;
 use reference::problem::Problem;
-use reference::spec::{Dim, OpSpec, Port};
+use reference::spec::{Dim, Port};
 use reference::tensor::Arrays;
 
 use question::{Question, assert_equal};
@@ -43,7 +43,7 @@ fn tokens(whole: &Question, range: &Range<usize>) -> Question {
 }
 
 /// Joins along whichever of these dimensions a port has, and sums the gradients of those that have none.
-fn join(spec: &OpSpec, dims: &[Dim], parts: &[Answer]) -> Answer {
+fn join(problem: &Problem, dims: &[Dim], parts: &[Answer]) -> Answer {
     let collect = |port: &Port, arrays: Vec<&ArrayD<f64>>| match dims.iter().find_map(|&d| axis(port, d)) {
         Some(axis) => {
             concatenate(axis, &arrays.iter().map(|a| a.view()).collect::<Vec<_>>()).expect("parts of a whole")
@@ -51,11 +51,11 @@ fn join(spec: &OpSpec, dims: &[Dim], parts: &[Answer]) -> Answer {
         None => arrays[1..].iter().fold(arrays[0].clone(), |sum, &a| sum + a),
     };
     let mut answer = Answer::default();
-    for port in spec.outputs {
+    for port in problem.produced() {
         let each = parts.iter().map(|p| &p.outputs[port.name]).collect();
         answer.outputs.insert(port.name.to_owned(), collect(port, each));
     }
-    for port in spec.inputs {
+    for port in problem.spec.inputs {
         let name = format!("d_{}", port.name);
         let each: Vec<_> = parts.iter().filter_map(|p| p.gradients.get(&name)).collect();
         if each.len() == parts.len() {
@@ -68,17 +68,17 @@ fn join(spec: &OpSpec, dims: &[Dim], parts: &[Answer]) -> Answer {
 /// Runs the pieces one after the other, each from the states of the one before, and the gradients back through the states:
 /// what the ranks of a context-parallel group exchange.
 fn resumed(mut pieces: Vec<Question>) -> Vec<Answer> {
-    let states = pieces[0].problem.spec.states;
+    let states: Vec<_> = pieces[0].problem.states().collect();
     for i in 1..pieces.len() {
         let before = pieces[i - 1].answer();
-        for state in states {
+        for state in &states {
             pieces[i].problem.absent.remove(state.initial);
             pieces[i].set(state.initial, before.outputs[state.last].clone());
         }
     }
     for i in (1..pieces.len()).rev() {
         let mut after = pieces[i].answer();
-        for state in states {
+        for state in &states {
             let carried = after.gradients.remove(&format!("d_{}", state.initial)).expect("states have gradients");
             pieces[i - 1].cotangents.insert(format!("d_{}", state.last), carried);
         }
@@ -91,13 +91,13 @@ fn resumed(mut pieces: Vec<Question>) -> Vec<Answer> {
 }
 
 /// The answer to the whole from its pieces, given in the order in which they ran.
-fn reunited(spec: &OpSpec, mut parts: Vec<Answer>, backwards: bool) -> Answer {
+fn reunited(problem: &Problem, mut parts: Vec<Answer>, backwards: bool) -> Answer {
     let (first, last) = (parts[0].clone(), parts[parts.len() - 1].clone());
     if backwards {
         parts.reverse();
     }
-    let mut whole = join(spec, &[Dim::T], &parts);
-    for state in spec.states {
+    let mut whole = join(problem, &[Dim::T], &parts);
+    for state in problem.states() {
         let initial = first.gradients.get_key_value(&format!("d_{}", state.initial));
         whole.gradients.extend(initial.map(|(name, d)| (name.clone(), d.clone())));
         whole.outputs.insert(state.last.to_owned(), last.outputs[state.last].clone());
@@ -107,20 +107,20 @@ fn reunited(spec: &OpSpec, mut parts: Vec<Answer>, backwards: bool) -> Answer {
 
 /// Cuts before each of these tokens and compares with the whole.
 fn assert_resumable(problem: Problem, cuts: &[usize]) {
-    let (spec, backwards) = (problem.spec, problem.reversed());
+    let backwards = problem.reversed();
     let whole = Question::new(problem, 13);
     let ends = [&[0], cuts, &[whole.problem.size(Dim::T)]].concat();
     let mut pieces: Vec<Question> = ends.windows(2).map(|w| tokens(&whole, &(w[0]..w[1]))).collect();
     if backwards {
         pieces.reverse();
     }
-    let answer = reunited(spec, resumed(pieces), backwards);
+    let answer = reunited(&whole.problem, resumed(pieces), backwards);
     assert_equal(&format!("{} cut at {cuts:?}", whole.problem), &answer, &whole.answer());
 }
 
 #[test]
 fn resuming_at_any_token_is_running_through() {
-    for spec in OPS.iter().filter(|s| !s.states.is_empty()) {
+    for spec in specs().filter(|s| !s.states.is_empty()) {
         for problem in variants::at(spec, "B=2,T=4,H=2,HV=4,HQ=4,K=3,V=4,D=3,M=4,C=3,L=3,R=2") {
             for t in 0..=problem.size(Dim::T) {
                 assert_resumable(problem.clone(), &[t]);
@@ -132,7 +132,7 @@ fn resuming_at_any_token_is_running_through() {
 /// Context parallelism: ranks of equal and unequal lengths, one without a token among them.
 #[test]
 fn ranks_that_pass_on_their_states_are_one() {
-    for spec in OPS.iter().filter(|s| !s.states.is_empty()) {
+    for spec in specs().filter(|s| !s.states.is_empty()) {
         for problem in variants::at(spec, "B=1,T=8,H=1,HV=2,HQ=2,K=3,V=2,D=3,M=4,C=3,L=4,R=2") {
             for cuts in [&[2, 4, 6][..], &[1, 1, 7], &[4]] {
                 assert_resumable(problem.clone(), cuts);
@@ -143,8 +143,8 @@ fn ranks_that_pass_on_their_states_are_one() {
 
 #[test]
 fn packed_sequences_are_runs_by_themselves() {
-    for spec in OPS {
-        for problem in variants::at(spec, "B=1,T=7,H=2,HV=4,HQ=4,K=3,V=4,D=3,M=4,C=3,L=3,R=2,seqs=3+0+4") {
+    for spec in specs() {
+        for problem in variants::at(spec, "B=1,T=7,H=2,HV=4,HQ=4,K=3,V=4,D=3,M=4,C=3,L=3,R=2,W=3,I=3,E=2,G=2,S=5,seqs=3+0+4") {
             let packed = Question::new(problem, 14);
             let offsets = packed.problem.offsets();
             let alone = |n: usize| {
@@ -163,7 +163,7 @@ fn packed_sequences_are_runs_by_themselves() {
                 piece.answer()
             };
             let parts: Vec<_> = (0..packed.problem.size(Dim::N)).map(alone).collect();
-            let answer = join(spec, &[Dim::T, Dim::N], &parts);
+            let answer = join(&packed.problem, &[Dim::T, Dim::N], &parts);
             assert_equal(&packed.problem, &answer, &packed.answer());
         }
     }
@@ -188,21 +188,20 @@ fn flipped(problem: &Problem, port: &Port, array: &ArrayD<f64>) -> ArrayD<f64> {
 #[test]
 fn reverse_is_flip_run_flip() {
     let mut tried = 0;
-    for backward in OPS.iter().flat_map(|s| variants::all(s)).filter(Problem::reversed) {
-        let spec = backward.spec;
+    for backward in specs().flat_map(|s| variants::all(s)).filter(Problem::reversed) {
         let turned = Question::new(backward, 11);
         let mut forward = Question::new(turned.problem.clone(), 11);
         forward.problem.attrs.remove("reverse");
         for port in turned.problem.inputs() {
             forward.set(port.name, flipped(&turned.problem, port, &turned.inputs[port.name]));
         }
-        for port in spec.outputs {
+        for port in turned.problem.produced() {
             let name = format!("d_{}", port.name);
             let flip = flipped(&turned.problem, port, &turned.cotangents[&name]);
             forward.cotangents.insert(name, flip);
         }
         let mut answer = forward.answer();
-        for port in spec.outputs {
+        for port in turned.problem.produced() {
             answer.outputs.insert(port.name.to_owned(), flipped(&turned.problem, port, &answer.outputs[port.name]));
         }
         for port in turned.problem.differentiable() {

@@ -4,8 +4,8 @@
 
 use std::path::Path;
 
-use reference::ops::OPS;
-use reference::spec::{Domain, OpSpec, Port, Precision, Presence, Value};
+use reference::specs;
+use reference::spec::{Domain, OpSpec, Port, Precision, Value};
 use serde_json::{Map, Value as Json, json};
 
 const FILE: &str = "../conformance/python/fla_conformance/ports.json";
@@ -18,6 +18,7 @@ fn domain(domain: Domain) -> String {
         Domain::Fraction => "fraction".into(),
         Domain::LogRate => "log_rate".into(),
         Domain::Against(other) => format!("against {other}"),
+        Domain::Weight => "weight".into(),
         Domain::Uniform(low, high) => format!("uniform {low} {high}"),
         Domain::Blocks(None) => "blocks".into(),
         Domain::Blocks(Some(size)) => format!("blocks {size}"),
@@ -45,8 +46,11 @@ fn port(port: &Port) -> Json {
     if port.presence.optional() {
         fields.insert("optional".into(), json!(true));
     }
-    if let Presence::With(flag) | Presence::OrZeroWith(flag) = port.presence {
-        fields.insert("flag".into(), json!(flag));
+    if let Some((flag, value)) = port.when {
+        fields.insert(if value { "when" } else { "unless" }.into(), json!(flag));
+    }
+    if !port.merged.is_empty() {
+        fields.insert("merged".into(), json!(port.merged));
     }
     Json::Object(fields)
 }
@@ -55,6 +59,7 @@ fn attributes(spec: &OpSpec) -> Json {
     let default = |value| match value {
         Value::Flag(x) => json!(x),
         Value::Number(x) => json!(x),
+        Value::Word(x) => json!(x),
         Value::Auto => Json::Null,
     };
     Json::Object(spec.attrs.iter().map(|a| (a.name.to_owned(), default(a.default))).collect())
@@ -63,21 +68,21 @@ fn attributes(spec: &OpSpec) -> Json {
 /// One port a line, so that a change is a line.
 fn written() -> String {
     let list = |ports: &[Port]| ports.iter().map(|p| format!("      {}", port(p))).collect::<Vec<_>>().join(",\n");
-    let op = |spec: &&OpSpec| {
+    let op = |spec: &OpSpec| {
         let (inputs, outputs) = (list(spec.inputs), list(spec.outputs));
         let (name, attrs) = (spec.name, attributes(spec));
         format!(
             "  \"{name}\": {{\n    \"inputs\": [\n{inputs}\n    ],\n    \"outputs\": [\n{outputs}\n    ],\n    \"attrs\": {attrs}\n  }}"
         )
     };
-    format!("{{\n{}\n}}\n", OPS.iter().map(op).collect::<Vec<_>>().join(",\n"))
+    format!("{{\n{}\n}}\n", specs().map(op).collect::<Vec<_>>().join(",\n"))
 }
 
 #[test]
 fn the_file_is_what_the_specs_say() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE);
     let text = written();
-    assert!(serde_json::from_str::<Json>(&text).is_ok_and(|j| j.as_object().is_some_and(|o| o.len() == OPS.len())));
+    assert!(serde_json::from_str::<Json>(&text).is_ok_and(|j| j.as_object().is_some_and(|o| o.len() == specs().count())));
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(&path, &text).expect("the package is writable");
     }

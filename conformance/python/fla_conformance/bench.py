@@ -67,7 +67,10 @@ class Draw:
         storage = "F64" if self.dtype == "F64" else "F32" if port.single else self.dtype
         x = self.side.normal(self.generator, [self.dims[d] for d in port.dims], storage)
         f = self.side.functions()
-        if domain == "unit_key":
+        if domain == "weight":
+            first = port.merged[0] if port.merged else 1
+            x = x / math.sqrt(max(1, math.prod(self.dims[d] for d in port.dims[first:])))
+        elif domain == "unit_key":
             x = x / f.sqrt((x * x).sum(-1)[..., None])
         elif domain == "log_decay":
             x = -f.log1p(f.exp(-x)) * self.decay

@@ -24,8 +24,16 @@ class Port:
     # flag attributes and the domain of the raw value under each; the first true one wins
     raw: tuple = ()
     optional: bool = False
-    # the attribute without which the input is not given
-    flag: str = ""
+    # the flag attribute that must be true, or false, for the input to be given
+    when: str = ""
+    unless: str = ""
+    # how many dims each axis of upstream's parameter merges; 0: an axis of extent 1; empty: one each
+    merged: tuple = ()
+
+    @property
+    def conditional(self):
+        """Whether the attributes decide if it can be given."""
+        return bool(self.when or self.unless)
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,10 @@ class Spec:
 
     def given(self, attrs):
         """The inputs that these attributes allow."""
-        return [p for p in self.inputs if not p.flag or attrs.get(p.flag)]
+        def allowed(port):
+            return (not port.when or attrs.get(port.when)) and not (port.unless and attrs.get(port.unless))
+
+        return [p for p in self.inputs if allowed(p)]
 
     def input(self, name):
         """The input of that name, or None."""
@@ -51,7 +62,8 @@ class Spec:
 
 
 def _port(fields):
-    return Port(**(fields | {"dims": tuple(fields["dims"].split()), "raw": tuple(map(tuple, fields.get("raw", ())))}))
+    lists = {"dims": fields["dims"].split(), "raw": map(tuple, fields.get("raw", ())), "merged": fields.get("merged", ())}
+    return Port(**(fields | {name: tuple(values) for name, values in lists.items()}))
 
 
 def _load():

@@ -228,7 +228,7 @@ class Request:
 
     def bind(self, function, inputs, needed):
         """Keyword arguments of the function."""
-        required = [p.name for p in self.op.spec.inputs if not p.optional and not p.flag] if self.op.spec else []
+        required = [p.name for p in self.op.spec.inputs if not p.optional and not p.conditional] if self.op.spec else []
         for name in required:
             if name not in inputs:
                 raise ValueError(f"input {name}: expected a tensor, got none")

@@ -59,10 +59,10 @@ impl Least {
         };
         let inputs: f64 = problem.inputs().map(bytes).sum();
         let wanted = |name: &str| want.iter().any(|w| w == name);
-        let outputs: f64 = problem.spec.outputs.iter().filter(|p| wanted(p.name)).map(bytes).sum();
+        let outputs: f64 = problem.produced().filter(|p| wanted(p.name)).map(bytes).sum();
         let gradients: Vec<_> = problem.inputs().filter(|p| wanted(&format!("d_{}", p.name))).collect();
         let tokens = problem.size(Dim::B) * problem.size(Dim::T);
-        let states = problem.spec.states.iter().filter_map(|s| problem.spec.output(s.last));
+        let states = problem.states().filter_map(|s| problem.spec.output(s.last));
         let state: usize =
             states.map(|p| p.dims.iter().filter(|&&d| d != Dim::N).map(|&d| problem.size(d)).product::<usize>()).sum();
         let forward = Self { bytes: inputs + outputs, flops: 4.0 * (tokens * state) as f64 };

@@ -1,6 +1,6 @@
 //! The cases that are timed unless others are asked for, and the small ones that must be right first.
 
-use reference::ops::OPS;
+use reference::specs;
 use reference::problem::Problem;
 use reference::spec::{Dim, OpSpec};
 use reference::tensor::DType;
@@ -34,7 +34,7 @@ const TOKENS: usize = 133;
 /// The standard cases of every op, for a device of this kind.
 pub(super) fn cases(gpu: bool) -> Vec<Case> {
     let (table, dtype): (&[Extents], _) = if gpu { (&ON_A_GPU, DType::Bf16) } else { (&ON_A_CPU, DType::F32) };
-    OPS.iter().flat_map(|spec| table.iter().filter_map(move |e| case(spec, e, dtype))).collect()
+    specs().flat_map(|spec| table.iter().filter_map(move |e| case(spec, e, dtype))).collect()
 }
 
 fn case(spec: &'static OpSpec, extents: &Extents, dtype: DType) -> Option<Case> {
@@ -53,6 +53,11 @@ fn case(spec: &'static OpSpec, extents: &Extents, dtype: DType) -> Option<Case> 
         Dim::C => 15,
         Dim::L => 16,
         Dim::R => 2,
+        Dim::W => 4,
+        Dim::I => 4 * extents.heads * extents.width,
+        Dim::E => 16,
+        Dim::G => 8,
+        Dim::S => 32_000,
     };
     let sizes: Vec<_> = spec.sizes.iter().map(|&d| (d, size(d))).collect();
     let mut problem = Problem::new(spec, &sizes);
@@ -72,8 +77,8 @@ pub(super) fn small(case: &Case) -> Case {
             Dim::T => (*extent).min(TOKENS),
             Dim::H => 1,
             Dim::HV | Dim::HQ => (*extent / heads).max(1),
-            Dim::D => (*extent).min(200),
-            Dim::K | Dim::V | Dim::M | Dim::C | Dim::L | Dim::R => *extent,
+            Dim::D | Dim::I | Dim::S => (*extent).min(200),
+            _ => *extent,
         };
     }
     small.problem.mend();
@@ -82,7 +87,7 @@ pub(super) fn small(case: &Case) -> Case {
 
 /// What is timed: the outputs that have a slice per token, and every gradient when `backward`.
 pub(super) fn want(problem: &Problem, backward: bool) -> Vec<String> {
-    let outputs = problem.spec.outputs.iter().filter(|p| OpSpec::per_token(p)).map(|p| p.name.to_owned());
+    let outputs = problem.produced().filter(|p| OpSpec::per_token(p)).map(|p| p.name.to_owned());
     let gradients = problem.differentiable().filter(|_| backward).map(|p| format!("d_{}", p.name));
     outputs.chain(gradients).collect()
 }
@@ -94,7 +99,7 @@ mod tests {
     #[test]
     fn every_op_has_valid_standard_cases() {
         for gpu in [true, false] {
-            for spec in OPS {
+            for spec in specs() {
                 let cases: Vec<_> = cases(gpu).into_iter().filter(|c| c.problem.spec.name == spec.name).collect();
                 assert!(!cases.is_empty(), "{}", spec.name);
                 for case in cases {

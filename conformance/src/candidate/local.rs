@@ -92,7 +92,7 @@ impl Default for Reference {
     fn default() -> Self {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let identity = Identity { name: "reference".into(), version, device: "cpu".into(), kernels: None };
-        let ops = reference::ops::OPS.iter().map(|s| s.name.to_owned()).collect();
+        let ops = reference::specs().map(|s| s.name.to_owned()).collect();
         Self { identity, ops, drawn: Drawn::default() }
     }
 }

@@ -98,7 +98,7 @@ pub(super) fn joined(problem: &Problem, name: &str, parts: &[&Tensors], along: A
     if let (Along::Sequences, Some(axis)) = (along, axis(port, Dim::N)) {
         return Tensor::concat(axis, &tensors);
     }
-    let states = problem.spec.states;
+    let states: Vec<_> = problem.states().collect();
     let (first, last) = if problem.reversed() { (tensors.len() - 1, 0) } else { (0, tensors.len() - 1) };
     if states.iter().any(|s| s.last == name) {
         return tensors.get(last).map(|&t| t.clone());

@@ -58,7 +58,7 @@ fn steps(case: &Case) -> Vec<std::ops::Range<usize>> {
 
 /// Starts `call` from the states that call `before` ends with.
 fn carry(case: &Case, call: &mut Call, before: usize) {
-    for state in case.problem.spec.states {
+    for state in case.problem.states() {
         let Some(port) = case.problem.spec.input(state.initial) else { continue };
         let dtype = Problem::dtype(port, case.dtype);
         call.problem.absent.remove(state.initial);

@@ -191,7 +191,7 @@ fn always(_: &Case) -> bool {
 fn resumable(case: &Case) -> bool {
     let p = &case.problem;
     let known = |s: &reference::spec::State| !p.absent.contains(s.last);
-    !p.spec.states.is_empty() && p.spec.states.iter().all(known) && p.sequences.is_none() && p.size(Dim::T) > 1
+    p.states().next().is_some() && p.states().all(known) && p.sequences.is_none() && p.size(Dim::T) > 1
 }
 
 fn has_tokens(case: &Case) -> bool {

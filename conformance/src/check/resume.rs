@@ -48,9 +48,9 @@ fn pieces(case: &Case, truth: &Truth, at: usize) -> [Piece; 2] {
 /// Forward through both pieces, then backward through both, counted from call `base`.
 fn calls(case: &Case, truth: &Truth, at: usize, base: usize) -> [Call; 4] {
     let [first, mut last] = pieces(case, truth, at);
-    let states = case.problem.spec.states;
+    let states: Vec<_> = case.problem.states().collect();
     let mut forward = [Call::forward(&first.problem, &first.inputs), Call::forward(&last.problem, &last.inputs)];
-    for state in states {
+    for state in &states {
         last.problem.absent.remove(state.initial);
         let source = answer(&case.problem, base, state.last, state.initial, case.dtype);
         forward[1].inputs.insert(state.initial.to_owned(), source);
@@ -61,7 +61,7 @@ fn calls(case: &Case, truth: &Truth, at: usize, base: usize) -> [Call; 4] {
         Call::backward(&first.problem, &first.inputs, &first.cotangents),
     ];
     backward[0].inputs = forward[1].inputs.clone();
-    for state in states {
+    for state in &states {
         let carried = format!("d_{}", state.initial);
         let source = answer(&case.problem, base + 2, &carried, state.last, case.dtype);
         backward[1].cotangents.insert(format!("d_{}", state.last), source);

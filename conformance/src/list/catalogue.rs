@@ -78,8 +78,8 @@ impl Catalogue {
         let kernels = ops("cpu");
         let candidates =
             [("cpu", kernels.clone()), ("cuda", kernels.clone()), ("hip", kernels), ("reference", ops("reference"))];
-        let wanted = |s: &&&OpSpec| level.is_none_or(|l| l == s.level.name());
-        let mut specs: Vec<Spec> = reference::ops::OPS.iter().filter(wanted).map(|s| Spec::new(s)).collect();
+        let wanted = |s: &&OpSpec| level.is_none_or(|l| l == s.level.name());
+        let mut specs: Vec<Spec> = reference::specs().filter(wanted).map(Spec::new).collect();
         for spec in &mut specs {
             let implements = candidates.iter().filter(|(_, ops)| ops.iter().any(|o| o == spec.name));
             spec.candidates = implements.map(|(name, _)| (*name).to_owned()).collect();
@@ -87,7 +87,7 @@ impl Catalogue {
         }
         let checks = CHECKS.iter().map(|c| Named { name: c.name, summary: c.summary }).collect();
         let profiles = Profile::ALL.iter().map(|p| Named { name: p.name(), summary: p.summary() }).collect();
-        let covered = |f: &&str| reference::ops::OPS.iter().any(|s| s.upstream.contains(f));
+        let covered = |f: &&str| reference::specs().any(|s| s.upstream.contains(f));
         let uncovered = golden::upstream().filter(|f| !covered(f)).collect();
         Ok(Self { specs, uncovered, checks, profiles })
     }

@@ -238,7 +238,7 @@ fn done(frame: Frame) -> Result<Timing, Error> {
 
 fn check_want(verb: &'static str, problem: &Problem, want: &[String]) -> Result<(), Error> {
     let gradients = problem.differentiable().map(|p| format!("d_{}", p.name));
-    let known: Vec<_> = problem.spec.outputs.iter().map(|p| p.name.to_owned()).chain(gradients).collect();
+    let known: Vec<_> = problem.produced().map(|p| p.name.to_owned()).chain(gradients).collect();
     match want.iter().find(|w| !known.contains(w)) {
         Some(wrong) => Err(bad(verb, "want", wrong, &known.join(", "))),
         None => Ok(()),
@@ -271,6 +271,7 @@ pub(super) fn attrs_to_json(attrs: &Attrs) -> Json {
     let value = |v: &Value| match *v {
         Value::Flag(x) => Json::from(x),
         Value::Number(x) => Json::from(x),
+        Value::Word(x) => Json::from(x),
         Value::Auto => Json::Null,
     };
     Json::Object(attrs.iter().map(|(name, v)| ((*name).to_owned(), value(v))).collect())
@@ -282,16 +283,15 @@ fn attrs(verb: &'static str, frame: &Frame, spec: &'static OpSpec) -> Result<Att
     for (name, json) in given {
         let known = || spec.attrs.iter().map(|a| a.name).collect::<Vec<_>>().join(", ");
         let attr = spec.attr(&name).ok_or_else(|| unknown(spec, "attribute", &name, known()))?;
+        let word = json.as_str().and_then(|word| attr.named(word));
         let value = match (attr.default, &json) {
             (Value::Flag(_), Json::Bool(x)) => Value::Flag(*x),
             (Value::Number(_) | Value::Auto, Json::Number(x)) => Value::Number(x.as_f64().unwrap_or(f64::NAN)),
             (Value::Auto, Json::Null) => Value::Auto,
-            (default, _) => {
-                let expected = if matches!(default, Value::Flag(_)) { "true or false" } else { "a number" };
-                return Err(
-                    ProblemError::Attribute { op: spec.name, attr: name, expected, got: json.to_string() }.into()
-                );
-            }
+            _ => word.ok_or_else(|| {
+                let (expected, got) = (attr.expected(), json.to_string());
+                ProblemError::Attribute { op: spec.name, attr: name, expected, got }
+            })?,
         };
         if value != attr.default {
             attrs.insert(attr.name, value);
@@ -302,7 +302,7 @@ fn attrs(verb: &'static str, frame: &Frame, spec: &'static OpSpec) -> Result<Att
 
 fn spec(verb: &'static str, frame: &Frame) -> Result<&'static OpSpec, Error> {
     let name = field(verb, frame, "op")?;
-    let known = || reference::ops::OPS.iter().map(|s| s.name).collect::<Vec<_>>().join(", ");
+    let known = || reference::specs().map(|s| s.name).collect::<Vec<_>>().join(", ");
     reference::spec(name).ok_or_else(|| {
         ProblemError::Unknown { op: name.to_owned(), kind: "op", name: name.to_owned(), expected: known() }.into()
     })

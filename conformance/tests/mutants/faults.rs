@@ -195,7 +195,7 @@ pub(crate) struct Broken<'a> {
 
 impl<'a> Broken<'a> {
     pub(crate) fn new(fault: &'a Fault) -> Self {
-        let ops = reference::ops::OPS.iter().map(|s| s.name.to_owned()).collect();
+        let ops = reference::specs().map(|s| s.name.to_owned()).collect();
         Self { fault, memory: Memory::default(), identity: Identity::default(), ops }
     }
 }

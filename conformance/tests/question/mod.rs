@@ -21,7 +21,7 @@ pub(crate) fn hgrn() -> Problem {
 /// Every input and cotangent of `problem`: multiples of 1/8 in (−1, 1), gates ≤ 0.
 pub(crate) fn question(problem: Problem, dtype: DType, want: &str) -> Request {
     let inputs = problem.inputs().map(|p| (p.name.to_owned(), tensor(&problem, p, dtype))).collect();
-    let outputs = problem.spec.outputs.iter();
+    let outputs = problem.produced();
     let cotangents = outputs.map(|p| (format!("d_{}", p.name), tensor(&problem, p, dtype))).collect();
     let want: Vec<_> = want.split(',').map(|w| String::from_str(w).expect("infallible")).collect();
     let gradients = want.iter().any(|w| w.starts_with("d_"));

@@ -69,7 +69,7 @@ pub static SPEC: OpSpec = OpSpec {
         Port::new("q", dims![D], Domain::UnitKey),
         Port::new("residuals", dims![L, B, T, D], Domain::Normal),
         Port::new("rms_weight", dims![D], Domain::Uniform(0.5, 1.5)).presence(Presence::OrOne),
-        Port::new("output_weight", dims![D], Domain::Uniform(0.5, 1.5)).presence(Presence::With("output_norm")),
+        Port::new("output_weight", dims![D], Domain::Uniform(0.5, 1.5)).when("output_norm"),
     ],
     outputs: &[Port::new("o", dims![B, T, D], Domain::Normal)],
     attrs: &[

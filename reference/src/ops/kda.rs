@@ -97,8 +97,8 @@ pub static SPEC: OpSpec = OpSpec {
         Port::new("g", dims![B, T, HV, K], Domain::LogDecay).single().domain_if(&[("softplus_gate", Domain::Normal)]),
         Port::new("beta", dims![B, T, HV], Domain::Fraction).single().domain_if(&[("beta_sigmoid", Domain::Normal)]),
         Port::new("h0", dims![N, HV, K, V], Domain::Normal).single().presence(Presence::OrZero),
-        Port::new("A_log", dims![HV], Domain::LogRate).single().presence(Presence::With("softplus_gate")),
-        Port::new("dt_bias", dims![HV, K], Domain::Normal).single().presence(Presence::OrZeroWith("softplus_gate")),
+        Port::new("A_log", dims![HV], Domain::LogRate).single().when("softplus_gate"),
+        Port::new("dt_bias", dims![HV, K], Domain::Normal).single().presence(Presence::OrZero).when("softplus_gate"),
     ],
     outputs: &[
         Port::new("o", dims![B, T, HV, V], Domain::Normal),

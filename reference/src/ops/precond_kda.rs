@@ -118,8 +118,8 @@ pub static SPEC: OpSpec = OpSpec {
         Port::new("h0", dims![N, H, K, V], Domain::Normal).single().presence(Presence::OrZero),
         Port::new("a0", dims![N, H, K], Domain::Fraction).single().presence(Presence::OrZero),
         Port::new("log_atk_scale", dims![H], Domain::Uniform(-1.0, 0.0)).single(),
-        Port::new("A_log", dims![H], Domain::LogRate).single().presence(Presence::With("softplus_gate")),
-        Port::new("dt_bias", dims![H, K], Domain::Normal).single().presence(Presence::OrZeroWith("softplus_gate")),
+        Port::new("A_log", dims![H], Domain::LogRate).single().when("softplus_gate"),
+        Port::new("dt_bias", dims![H, K], Domain::Normal).single().presence(Presence::OrZero).when("softplus_gate"),
     ],
     outputs: &[
         Port::new("o", dims![B, T, H, V], Domain::Normal),

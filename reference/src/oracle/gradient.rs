@@ -2,7 +2,6 @@
 
 mod chunk;
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use ndarray::{ArrayD, Axis, Dimension, Slice as Span, concatenate};
@@ -22,7 +21,7 @@ use crate::unit::Unit;
 /// Tape bytes that one thread may hold.
 const BUDGET: usize = 192 << 20;
 
-type Parts = BTreeMap<&'static str, ArrayD<f64>>;
+type Parts = crate::unit::Parts<f64>;
 
 pub(super) fn answer(
     problem: &Problem,
@@ -47,7 +46,7 @@ pub(super) fn answer(
         })
         .collect();
     let mut answer = Answer::default();
-    for port in problem.spec.outputs {
+    for port in problem.produced() {
         let mut whole = ArrayD::zeros(problem.shape(port));
         for (unit, (outputs, _)) in units.iter().zip(&results) {
             unit.part_mut(problem, port, &mut whole).assign(&outputs[port.name]);
@@ -76,8 +75,8 @@ fn wanted(problem: &Problem, want: &[&str]) -> Result<Vec<&'static Port>, Error>
 
 fn check_cotangents(problem: &Problem, cotangents: &Arrays) -> Result<(), Error> {
     for (name, array) in cotangents {
-        let Some(port) = name.strip_prefix("d_").and_then(|o| problem.spec.output(o)) else {
-            let expected = problem.spec.outputs.iter().map(|p| format!("d_{}", p.name)).collect::<Vec<_>>();
+        let Some(port) = name.strip_prefix("d_").and_then(|o| problem.produced().find(|p| p.name == o)) else {
+            let expected = problem.produced().map(|p| format!("d_{}", p.name)).collect::<Vec<_>>();
             let op = problem.spec.name.to_owned();
             return Err(Error::Unknown { op, kind: "cotangent", name: name.clone(), expected: expected.join(", ") });
         };
@@ -217,7 +216,7 @@ impl<'a> Work<'a> {
         self.named(outputs.into_iter().map(|a| a.mapv(Real::value)).collect())
     }
 
-    fn unit<F>(&self, tokens: usize, inputs: BTreeMap<&'static str, ArrayD<F>>) -> Unit<'a, F> {
+    fn unit<F>(&self, tokens: usize, inputs: crate::unit::Parts<F>) -> Unit<'a, F> {
         Unit { problem: self.problem, tokens, fixed: self.fixed, inputs }
     }
 
@@ -332,7 +331,7 @@ fn span(segment: &Range<usize>) -> Span {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::OPS;
+    use crate::specs;
     use crate::spec::{Domain, OpSpec, Value};
 
     fn waves(shape: &[usize], phase: usize, domain: Domain) -> ArrayD<f64> {
@@ -344,7 +343,7 @@ mod tests {
                 Domain::Uniform(low, high) => low + (high - low) * (0.5 + 0.7 * x),
                 Domain::LogDecay | Domain::Against(_) => -x.abs(),
                 Domain::Fraction | Domain::LogRate => x.abs(),
-                Domain::Normal | Domain::UnitKey => x,
+                Domain::Normal | Domain::UnitKey | Domain::Weight => x,
                 Domain::Blocks(_) => -1.0,
             }
         })
@@ -363,13 +362,13 @@ mod tests {
             ports.into_iter().enumerate().map(array).collect()
         };
         let inputs = named(problem.inputs().collect(), "");
-        let cotangents = named(spec.outputs.iter().collect(), "d_");
+        let cotangents = named(problem.produced().collect(), "d_");
         (problem, inputs, cotangents)
     }
 
     #[test]
     fn segments_of_any_length_give_the_same_gradients() {
-        let resumable = OPS.iter().filter(|s| !s.states.is_empty());
+        let resumable = specs().filter(|s| !s.states.is_empty());
         for (spec, flags) in resumable.flat_map(|s| [(s, false), (s, true)]) {
             let (problem, inputs, cotangents) = question(spec, flags);
             let want: Vec<_> = problem.differentiable().collect();

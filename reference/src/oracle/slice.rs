@@ -1,13 +1,14 @@
 //! Independent slices of a problem: which part of every tensor belongs to one sequence of one head.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use ndarray::{ArrayD, ArrayViewD, ArrayViewMutD, Axis, Slice as Span};
 
 use crate::problem::Problem;
+use crate::real::Real;
 use crate::spec::{Dim, Port};
 use crate::tensor::Arrays;
+use crate::unit::Parts;
 
 /// One independent slice.
 #[derive(Debug, Clone)]
@@ -83,7 +84,7 @@ impl Slice {
     }
 
     /// This slice's part of a port's tensor, time running forwards.
-    pub(super) fn part<'a>(&self, problem: &Problem, port: &Port, whole: &'a ArrayD<f64>) -> ArrayViewD<'a, f64> {
+    pub(super) fn part<'a, A>(&self, problem: &Problem, port: &Port, whole: &'a ArrayD<A>) -> ArrayViewD<'a, A> {
         let mut view = whole.view();
         for (axis, &dim) in port.dims.iter().enumerate().rev() {
             match self.place(problem, dim) {
@@ -96,12 +97,12 @@ impl Slice {
     }
 
     /// The same, to be written.
-    pub(super) fn part_mut<'a>(
+    pub(super) fn part_mut<'a, A>(
         &self,
         problem: &Problem,
         port: &Port,
-        whole: &'a mut ArrayD<f64>,
-    ) -> ArrayViewMutD<'a, f64> {
+        whole: &'a mut ArrayD<A>,
+    ) -> ArrayViewMutD<'a, A> {
         let mut view = whole.view_mut();
         for (axis, &dim) in port.dims.iter().enumerate().rev() {
             match self.place(problem, dim) {
@@ -113,17 +114,11 @@ impl Slice {
         view
     }
 
-    /// This slice's part of the input of that name, given its tensor.
-    pub(super) fn input(&self, problem: &Problem, name: &str, whole: &ArrayD<f64>) -> ArrayD<f64> {
-        let port = problem.spec.input(name).expect("callers pass names of the spec's inputs");
-        self.part(problem, port, whole).to_owned()
-    }
-
     /// Every input of the op for this slice; absent ones are what their presence says.
-    pub(super) fn inputs(&self, problem: &Problem, inputs: &Arrays) -> BTreeMap<&'static str, ArrayD<f64>> {
+    pub(super) fn inputs<F: Real>(&self, problem: &Problem, inputs: &Arrays<F>) -> Parts<F> {
         let part = |port: &Port| match inputs.get(port.name) {
             Some(whole) => self.part(problem, port, whole).to_owned(),
-            None => ArrayD::from_elem(self.shape(problem, port), port.presence.neutral()),
+            None => ArrayD::from_elem(self.shape(problem, port), F::from_f64(port.presence.neutral())),
         };
         problem.spec.inputs.iter().map(|p| (p.name, part(p))).collect()
     }

@@ -31,11 +31,21 @@ pub enum Dim {
     L,
     /// Sub-steps of a token.
     R,
+    /// Taps of a convolution.
+    W,
+    /// Inner width of a feed-forward network, or a second width of the model.
+    I,
+    /// Rank of a projection through a bottleneck.
+    E,
+    /// Groups of channels, or a further kind of heads.
+    G,
+    /// Symbols of the vocabulary.
+    S,
 }
 
 impl Dim {
     /// Every dimension.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 18] = [
         Self::B,
         Self::N,
         Self::T,
@@ -49,6 +59,11 @@ impl Dim {
         Self::C,
         Self::L,
         Self::R,
+        Self::W,
+        Self::I,
+        Self::E,
+        Self::G,
+        Self::S,
     ];
 
     /// Heads of which several may share a key head.
@@ -71,6 +86,11 @@ impl Dim {
             Self::C => "C",
             Self::L => "L",
             Self::R => "R",
+            Self::W => "W",
+            Self::I => "I",
+            Self::E => "E",
+            Self::G => "G",
+            Self::S => "S",
         }
     }
 

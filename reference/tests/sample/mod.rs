@@ -41,6 +41,7 @@ impl Random {
         let mut array = self.array(&problem.shape(port));
         match problem.domain(port) {
             Domain::Normal => {}
+            Domain::Weight => array /= (problem.fan_in(port).max(1) as f64).sqrt(),
             Domain::UnitKey => {
                 let axis = Axis(array.ndim() - 1);
                 for mut row in array.lanes_mut(axis) {
@@ -94,7 +95,7 @@ impl Random {
 
     /// A cotangent of every output.
     pub(crate) fn cotangents(&mut self, problem: &Problem) -> Arrays {
-        let outputs = problem.spec.outputs.iter();
+        let outputs = problem.produced();
         outputs.map(|p| (format!("d_{}", p.name), self.array(&problem.shape(p)))).collect()
     }
 }

@@ -7,11 +7,11 @@ use crate::sample::problem;
 
 /// Several value heads for a key head; packed with an empty sequence; no token; one token; no sequence.
 const SHAPES: [&str; 5] = [
-    "B=2,T=5,H=2,HV=4,HQ=4,K=3,V=4,D=3,M=3,C=3,L=2,R=2",
-    "B=1,T=7,H=2,HV=2,HQ=2,K=4,V=3,D=2,M=2,C=3,L=3,R=1,seqs=3+0+4",
-    "B=2,T=0,H=1,HV=2,HQ=2,K=2,V=3,D=2,M=2,C=1,L=1,R=2",
-    "B=1,T=1,H=1,HV=1,HQ=1,K=2,V=1,D=1,M=1,C=1,L=1,R=3",
-    "B=1,T=0,H=1,HV=1,HQ=1,K=2,V=2,D=1,M=1,C=1,L=1,R=1,seqs=",
+    "B=2,T=5,H=2,HV=4,HQ=4,K=3,V=4,D=3,M=3,C=3,L=2,R=2,W=3,I=4,E=2,G=2,S=5",
+    "B=1,T=7,H=2,HV=2,HQ=2,K=4,V=3,D=2,M=2,C=3,L=3,R=1,W=2,I=3,E=1,G=1,S=4,seqs=3+0+4",
+    "B=2,T=0,H=1,HV=2,HQ=2,K=2,V=3,D=2,M=2,C=1,L=1,R=2,W=2,I=2,E=1,G=1,S=3",
+    "B=1,T=1,H=1,HV=1,HQ=1,K=2,V=1,D=1,M=1,C=1,L=1,R=3,W=1,I=1,E=1,G=1,S=2",
+    "B=1,T=0,H=1,HV=1,HQ=1,K=2,V=2,D=1,M=1,C=1,L=1,R=1,W=4,I=2,E=1,G=1,S=2,seqs=",
 ];
 
 /// Every valid combination of a shape, attribute values and absent inputs.
@@ -26,21 +26,32 @@ pub(crate) fn at(spec: &OpSpec, shape: &str) -> Vec<Problem> {
     extents.attrs.clear();
     extents.absent.clear();
     let sizes = extents.fields().into_iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(",");
-    let mut fields = vec![sizes];
-    for attr in spec.attrs {
-        fields = with_or_without(fields, &format!(",{}={}", attr.name, attr.other));
-    }
-    for port in spec.inputs {
-        if port.presence.optional() {
-            fields = with_or_without(fields, &format!(",absent={}", port.name));
-        }
-    }
-    let problems = fields.iter().map(|f| problem(spec.name, f));
+    let attrs = spec.attrs.iter().map(|a| format!(",{}={}", a.name, a.other));
+    let absences = spec.inputs.iter().filter(|p| p.presence.optional()).map(|p| format!(",absent={}", p.name));
+    let switches: Vec<String> = attrs.chain(absences).collect();
+    let fields = if switches.len() <= COMBINED { combined(sizes, &switches) } else { one_by_one(sizes, &switches) };
+    let settled = |f: &String| {
+        let mut problem = problem(spec.name, f);
+        problem.settle();
+        problem
+    };
+    let problems = fields.iter().map(settled);
     // an input that the attributes do not allow cannot be left out either
     let meaningful = |p: &Problem| p.absent.iter().all(|n| spec.input(n).is_some_and(|port| p.allows(port)));
     problems.filter(|p| p.validate().is_ok() && meaningful(p)).collect()
 }
 
-fn with_or_without(fields: Vec<String>, more: &str) -> Vec<String> {
-    fields.into_iter().flat_map(|f| [f.clone(), f + more]).collect()
+/// Up to as many switches are tried in every combination.
+const COMBINED: usize = 10;
+
+fn combined(sizes: String, switches: &[String]) -> Vec<String> {
+    let both = |fields: Vec<String>, s: &String| fields.into_iter().flat_map(|f| [f.clone(), f + s]).collect();
+    switches.iter().fold(vec![sizes], both)
+}
+
+/// None, each alone, each with the one before, all.
+fn one_by_one(sizes: String, switches: &[String]) -> Vec<String> {
+    let pairs = switches.windows(2).map(<[String]>::concat);
+    let more = std::iter::once(String::new()).chain(switches.iter().cloned()).chain(pairs).chain([switches.concat()]);
+    more.map(|s| sizes.clone() + &s).collect()
 }

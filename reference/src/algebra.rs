@@ -1,0 +1,88 @@
+//! What modules and layers write everywhere: projections and scalar functions, at any scalar.
+
+use ndarray::{Array, Array2, Array3, ArrayBase, ArrayD, ArrayViewD, Data, Dimension, Ix2, OwnedRepr, Zip};
+
+use crate::real::Real;
+
+/// A projection of every token: the last axes of `w` are summed with all axes of `x` but the first. `[T, D]` by `[H, K, D]`
+/// is `[T, H, K]`; `[T, H, V]` by `[D, H, V]` is `[T, D]`.
+pub fn linear<F: Real, S: Data<Elem = F>, D: Dimension>(x: &ArrayBase<S, D>, w: ArrayViewD<'_, F>) -> ArrayD<F> {
+    let tokens = x.shape()[0];
+    let (outputs, inputs) = w.shape().split_at(w.ndim() + 1 - x.ndim());
+    assert_eq!(inputs, &x.shape()[1..], "a projection sums what it is given");
+    let (wide, narrow) = (outputs.iter().product(), inputs.iter().product());
+    let y = F::rows(matrix(x, tokens, narrow).view(), matrix(&w, wide, narrow).view());
+    let shape: Vec<usize> = std::iter::once(tokens).chain(outputs.iter().copied()).collect();
+    ArrayD::from_shape_vec(shape, y.iter().copied().collect()).expect("an element for each row and column")
+}
+
+/// The same elements, in order, in two dimensions.
+pub fn matrix<F: Real, S: Data<Elem = F>, D: Dimension>(x: &ArrayBase<S, D>, rows: usize, columns: usize) -> Array2<F> {
+    Array2::from_shape_vec((rows, columns), x.iter().copied().collect()).expect("as many elements as before")
+}
+
+/// `[T, D]` as `[T, H, D/H]`.
+pub fn heads<F: Real, S: Data<Elem = F>, D: Dimension>(x: &ArrayBase<S, D>, heads: usize) -> Array3<F> {
+    let tokens = x.shape()[0];
+    let width = x.shape()[1..].iter().product::<usize>() / heads;
+    Array3::from_shape_vec((tokens, heads, width), x.iter().copied().collect()).expect("heads divide the channels")
+}
+
+/// An array of known rank.
+///
+/// # Panics
+/// When it has another rank.
+pub fn rank<F, D: Dimension>(x: ArrayD<F>) -> ArrayBase<OwnedRepr<F>, D> {
+    x.into_dimensionality().expect("a layer knows the ranks of its own arrays")
+}
+
+/// `x + y`, `y` repeated along the axes that it lacks in front.
+pub fn plus<F: Real, D: Dimension>(mut x: Array<F, D>, y: ArrayViewD<'_, F>) -> Array<F, D> {
+    let y = y.broadcast(x.raw_dim().into_dyn()).expect("a bias has the last axes of what it is added to");
+    let y = y.into_dimensionality::<D>().expect("broadcasting keeps the rank");
+    Zip::from(&mut x).and(&y).for_each(|x, &y| *x = *x + y);
+    x
+}
+
+/// `x · y`, `y` repeated along the axes that it lacks in front.
+pub fn times<F: Real, D: Dimension>(mut x: Array<F, D>, y: ArrayViewD<'_, F>) -> Array<F, D> {
+    let y = y.broadcast(x.raw_dim().into_dyn()).expect("a factor has the last axes of what it multiplies");
+    let y = y.into_dimensionality::<D>().expect("broadcasting keeps the rank");
+    Zip::from(&mut x).and(&y).for_each(|x, &y| *x = *x * y);
+    x
+}
+
+/// A bottleneck: `[T, D]` to `[T, E]` by `[E, D]`, then by `[.., E]`.
+pub fn bottleneck<F: Real, S: Data<Elem = F>>(
+    x: &ArrayBase<S, Ix2>,
+    down: ArrayViewD<'_, F>,
+    up: ArrayViewD<'_, F>,
+) -> ArrayD<F> {
+    linear(&rank::<F, Ix2>(linear(x, down)), up)
+}
+
+/// `x σ(x)`, also named SiLU.
+pub fn swish<F: Real>(x: F) -> F {
+    x * x.sigmoid()
+}
+
+/// `ln σ(x)`.
+pub fn log_sigmoid<F: Real>(x: F) -> F {
+    -(-x).softplus()
+}
+
+/// `tanh x`, by way of the sigmoid.
+pub fn tanh<F: Real>(x: F) -> F {
+    let two = F::from_f64(2.0);
+    two * (two * x).sigmoid() - F::one()
+}
+
+/// `max(x, 0)`; its derivative at 0 is 0.
+pub fn relu<F: Real>(x: F) -> F {
+    if x.value() > 0.0 { x } else { F::zero() }
+}
+
+/// `eˣ` below 0, `x + 1` above.
+pub fn elu_p1<F: Real>(x: F) -> F {
+    if x.value() > 0.0 { x + F::one() } else { x.exp() }
+}
