@@ -1,10 +1,9 @@
 //! What layers of softmax attention share: heads with biases and norms, positions, windows, and what their sizes obey.
 
-use ndarray::{Array3, Axis};
+use ndarray::{Array, Array3, Axis, Dimension};
 
-use crate::algebra::{linear, plus};
+use crate::algebra::{linear, plus, rank};
 use crate::call::Call;
-use crate::mixer::project;
 use crate::modules::rms_norm::normalise;
 use crate::modules::rotary;
 use crate::problem::Problem;
@@ -12,10 +11,15 @@ use crate::real::Real;
 use crate::spec::{Constraint, Dim, Value};
 use crate::unit::{Outputs, Unit};
 
-/// The heads `[T, H, K]` that `<name>_proj.weight` and `<name>_proj.bias` make of `x`.
+/// What `<name>_proj.weight` and `<name>_proj.bias` make of `x`: a number for each head `[T, H]`, or heads.
+pub fn biased<F: Real, D: Dimension>(x: &Unit<'_, F>, name: &str) -> Array<F, D> {
+    let [weight, bias] = ["weight", "bias"].map(|part| x.tensor(&format!("{name}_proj.{part}")));
+    plus(rank(linear(&x.matrix("x"), weight)), bias)
+}
+
+/// The same, of heads `[T, H, K]`.
 pub fn affine<F: Real>(x: &Unit<'_, F>, name: &str) -> Array3<F> {
-    let projected = project(x, x.matrix("x"), &format!("{name}_proj.weight"));
-    plus(projected, x.tensor(&format!("{name}_proj.bias")))
+    biased(x, name)
 }
 
 /// The same, with the flag `qk_norm` each head over its root mean square and times `<name>_norm.weight`.
@@ -38,8 +42,8 @@ pub fn turned<F: Real>(x: &Unit<'_, F>, heads: &Array3<F>) -> Array3<F> {
     rotary::rotate(heads, x.problem.number("rope_theta").unwrap_or(rotary::BASE), 0.0, false)
 }
 
-/// Turned by its position in pairs of neighbours, with the base `rope_theta`; `rope_inv_freq` says how the frequencies go
-/// down from 1: towards the inverse of the base, or with `yoco` to it.
+/// Turned by its position in pairs of neighbours, with the base `rope_theta`; `rope_inv_freq` says how the frequencies
+/// go down from 1: towards the inverse of the base, or with `yoco` to it.
 pub fn turned_by_neighbours<F: Real>(x: &Unit<'_, F>, heads: &Array3<F>) -> Array3<F> {
     let base = x.problem.number("rope_theta").unwrap_or(rotary::BASE);
     let half = heads.len_of(Axis(2)) / 2;

@@ -1,7 +1,7 @@
 //! Softmax attention with a forget gate for each query head, without positions.
 //!
-//! $$ q, k = N(W_{q,k} x + b_{q,k}), \quad v = W_v x + b_v, \quad g = \ln \sigma(W_f x + b_f), \quad
-//! o = \operatorname{FoX}(q, k, v, g), \quad y = W_o (\sigma(W_g x) \odot o) $$
+//! $$ q, k = N(W_{q,k} x + b_{q,k}), \quad v = W_v x + b_v, \quad g = \ln \sigma(W_f x + b_f), \quad o =
+//! \operatorname{FoX}(q, k, v, g), \quad y = W_o (\sigma(W_g x) \odot o) $$
 //!
 //! with N, with `qk_norm`, a division of each head by its root mean square (ε = 10⁻⁵) and a weight for every channel of
 //! every head; the gate of the output only with `use_output_gate`. The attention is that of
@@ -16,10 +16,10 @@
 //! but lets a whole sequence see everything: what a prompt answers and what decoding answers differ. Without `qkv_bias`
 //! there are no biases but that of the forget gate; `layer_idx` does not change values.
 
-use ndarray::Array2;
+use ndarray::Ix2;
 
-use crate::algebra::{linear, log_sigmoid, plus, rank};
-use crate::attention::{EPS, affine, as_wide_as_the_model, normed, out, window, windowed};
+use crate::algebra::log_sigmoid;
+use crate::attention::{EPS, affine, as_wide_as_the_model, biased, normed, out, window, windowed};
 use crate::call::Call;
 use crate::mixer::project;
 use crate::ops;
@@ -29,12 +29,11 @@ use crate::unit::{Outputs, Unit};
 use crate::{dims, function};
 
 fn forgetting_attn_layer<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
-    let gates: Array2<F> = plus(rank(linear(&x.matrix("x"), x.tensor("f_proj.weight"))), x.tensor("f_proj.bias"));
     let call = Call::of(&ops::forgetting_attn::SPEC)
         .with("q", normed(x, "q", EPS))
         .with("k", normed(x, "k", EPS))
         .with("v", affine(x, "v"))
-        .with("g", gates.mapv(log_sigmoid));
+        .with("g", biased::<F, Ix2>(x, "f").mapv(log_sigmoid));
     let mut o = windowed(x, call).run().cube("o");
     if x.problem.flag("use_output_gate") {
         o = o * project(x, x.matrix("x"), "g_proj.weight").mapv(F::sigmoid);
@@ -53,20 +52,21 @@ pub static SPEC: OpSpec = OpSpec {
     inputs: &[
         Port::new("x", dims![B, T, D], Domain::Normal),
         Port::weight("q_proj.weight", dims![HQ, K, D], &[2, 1]),
-        Port::bias("q_proj.bias", dims![HQ, K], &[2]),
+        Port::new("q_proj.bias", dims![HQ, K], Domain::Normal).merged(&[2]).when("qkv_bias"),
         Port::weight("k_proj.weight", dims![H, K, D], &[2, 1]),
-        Port::bias("k_proj.bias", dims![H, K], &[2]),
+        Port::new("k_proj.bias", dims![H, K], Domain::Normal).merged(&[2]).when("qkv_bias"),
         Port::weight("v_proj.weight", dims![H, K, D], &[2, 1]),
-        Port::bias("v_proj.bias", dims![H, K], &[2]),
+        Port::new("v_proj.bias", dims![H, K], Domain::Normal).merged(&[2]).when("qkv_bias"),
         Port::weight("f_proj.weight", dims![HQ, D], &[1, 1]),
         Port::new("f_proj.bias", dims![HQ], Domain::Normal),
         Port::weight("g_proj.weight", dims![HQ, K, D], &[2, 1]).when("use_output_gate"),
         Port::weight("o_proj.weight", dims![D, HQ, K], &[1, 2]),
-        Port::scale("q_norm.weight", dims![HQ, K]).merged(&[2]).when("qk_norm"),
-        Port::scale("k_norm.weight", dims![H, K]).merged(&[2]).when("qk_norm"),
+        Port::new("q_norm.weight", dims![HQ, K], Domain::Uniform(0.5, 1.5)).merged(&[2]).when("qk_norm"),
+        Port::new("k_norm.weight", dims![H, K], Domain::Uniform(0.5, 1.5)).merged(&[2]).when("qk_norm"),
     ],
     outputs: &[Port::new("o", dims![B, T, D], Domain::Normal)],
     attrs: &[
+        Attr::flag("qkv_bias", false, "add biases"),
         Attr::flag("qk_norm", false, "norm each head of q and k"),
         Attr::flag("use_output_gate", false, "gate the outputs"),
         Attr::auto("window_size", 3.0, "how many tokens a query sees, its own included; auto is all"),

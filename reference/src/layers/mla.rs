@@ -1,23 +1,24 @@
-//! Softmax attention whose keys and values come through one bottleneck, and whose positions are in channels of their own.
+//! Softmax attention whose keys and values come through one bottleneck, and whose positions are in channels of their
+//! own.
 //!
-//! $$ \begin{aligned} [q^N_h, q^R_h] &= W^{uq}_h\, N(W^{dq} x), & [k^N_h, v_h] &= W^{ukv}_h\, N(W^{dkv} x),
-//! & k^R &= W^{kr} x, \\ q_h &= [q^N_h, R q^R_h], & k_h &= [k^N_h, R k^R], & y &= W_o \operatorname{Attn}(q, k, v)
-//! \end{aligned} $$
+//! $$ \begin{aligned} [q^N_h, q^R_h] &= W^{uq}_h\, N(W^{dq} x), & [k^N_h, v_h] &= W^{ukv}_h\, N(W^{dkv} x), & k^R &=
+//! W^{kr} x, \\ q_h &= [q^N_h, R q^R_h], & k_h &= [k^N_h, R k^R], & y &= W_o \operatorname{Attn}(q, k, v) \end{aligned}
+//! $$
 //!
 //! with N a division by the root mean square (ε = 10⁻⁵) and a weight, and R the turn of [`crate::modules::rotary`] in
-//! halves, of base `rope_theta`, which all heads of k share. Without `q_lora`, q is one projection of x. The attention is
-//! that of [`crate::ops::attn`] at scale $K^{-1/2}$, with a window of `window_size` tokens where there is one. Extents: K
-//! channels of q and k in a head, of which R turn; E and I the ranks of the bottlenecks; C = K − R + V. Well conditioned
-//! unless a bottleneck is as small as √ε.
+//! halves, of base `rope_theta`, which all heads of k share. Without `q_lora`, q is one projection of x. The attention
+//! is that of [`crate::ops::attn`] at scale $K^{-1/2}$, with a window of `window_size` tokens where there is one.
+//! Extents: K channels of q and k in a head, of which R turn; E and I the ranks of the bottlenecks; C = K − R + V. Well
+//! conditioned unless a bottleneck is as small as √ε.
 //!
 //! # Errors
 //! C1: R is even and not above K. C2: C = K − R + V. C3: a window has a token.
 //!
 //! Paper: DeepSeek-AI, *DeepSeek-V2*, 2024, §2.1, eq. 9–13 and 14–19.
 //! Upstream: `MultiheadLatentAttention` of `fla/layers/mla.py` in 0.6.0: `q_lora_rank` is E (`None` without `q_lora`),
-//! `kv_lora_rank` I, `qk_head_dim` K, `qk_rope_head_dim` R, `qk_nope_head_dim` K − R, `v_head_dim` V. What `rope_scaling`
-//! says is read and never used; `max_position_embeddings` and `layer_idx` do not change values. It needs flash-attn, and
-//! with it 16-bit inputs and V ≤ K.
+//! `kv_lora_rank` I, `qk_head_dim` K, `qk_rope_head_dim` R, `qk_nope_head_dim` K − R, `v_head_dim` V. What
+//! `rope_scaling` says is read and never used; `max_position_embeddings` and `layer_idx` do not change values. It needs
+//! flash-attn, and with it 16-bit inputs and V ≤ K.
 
 use ndarray::{Array3, ArrayView3, Axis, Ix2, Slice, concatenate};
 
@@ -81,12 +82,12 @@ pub static SPEC: OpSpec = OpSpec {
     inputs: &[
         Port::new("x", dims![B, T, D], Domain::Normal),
         Port::weight("q_proj.0.weight", dims![E, D], &[1, 1]).when("q_lora"),
-        Port::scale("q_proj.1.weight", dims![E]).single().when("q_lora"),
+        Port::new("q_proj.1.weight", dims![E], Domain::Uniform(0.5, 1.5)).single().when("q_lora"),
         Port::weight("q_proj.2.weight", dims![H, K, E], &[2, 1]).when("q_lora"),
         Port::weight("q_proj.weight", dims![H, K, D], &[2, 1]).unless("q_lora"),
         Port::weight("k_rope.weight", dims![R, D], &[1, 1]),
         Port::weight("kv_proj.0.weight", dims![I, D], &[1, 1]),
-        Port::scale("kv_proj.1.weight", dims![I]).single(),
+        Port::new("kv_proj.1.weight", dims![I], Domain::Uniform(0.5, 1.5)).single(),
         Port::weight("kv_proj.2.weight", dims![H, C, I], &[2, 1]),
         Port::weight("o_proj.weight", dims![D, H, V], &[1, 2]),
     ],

@@ -1,7 +1,7 @@
 //! Softmax attention to the own chunk and to the earlier chunks that meet the query best, with rotary positions.
 //!
-//! $$ q, k = R\, N(W_{q,k} x + b_{q,k}), \quad v = W_v x + b_v, \quad o = \operatorname{MoBA}(q, k, v), \quad
-//! y = W_o \big( N_o(o) \odot \sigma(W_2 W_1 x) \big) $$
+//! $$ q, k = R\, N(W_{q,k} x + b_{q,k}), \quad v = W_v x + b_v, \quad o = \operatorname{MoBA}(q, k, v), \quad y = W_o
+//! \big( N_o(o) \odot \sigma(W_2 W_1 x) \big) $$
 //!
 //! with R the turn of [`crate::modules::rotary`] in halves, of base `rope_theta`; N, with `qk_norm`, a division of each
 //! head by its root mean square (ε = 10⁻⁵) and a weight; $N_o$ the same always, with ε = 10⁻⁶; and the gate only with
@@ -15,8 +15,8 @@
 //! Paper: Lu et al., *MoBA: Mixture of Block Attention for Long-Context LLMs*, 2025, §2.
 //! Upstream: `MoBA` of `fla/layers/moba.py` in 0.6.0, which refuses H < HQ once there is a choice, although it has
 //! `num_kv_heads`, and decodes by attention to everything in the cache, without a choice, where `window_size` cuts the
-//! cache. Without `qkv_bias` there are no biases; `max_position_embeddings`, `use_flash_moba` and `layer_idx` do not change
-//! values. It needs flash-attn, and with it 16-bit inputs.
+//! cache. `max_position_embeddings`, `use_flash_moba` and `layer_idx` do not change values. It needs flash-attn, and
+//! with it 16-bit inputs.
 
 use ndarray::Ix3;
 
@@ -64,20 +64,21 @@ pub static SPEC: OpSpec = OpSpec {
     inputs: &[
         Port::new("x", dims![B, T, D], Domain::Normal),
         Port::weight("q_proj.weight", dims![HQ, K, D], &[2, 1]),
-        Port::bias("q_proj.bias", dims![HQ, K], &[2]),
+        Port::new("q_proj.bias", dims![HQ, K], Domain::Normal).merged(&[2]).when("qkv_bias"),
         Port::weight("k_proj.weight", dims![H, K, D], &[2, 1]),
-        Port::bias("k_proj.bias", dims![H, K], &[2]),
+        Port::new("k_proj.bias", dims![H, K], Domain::Normal).merged(&[2]).when("qkv_bias"),
         Port::weight("v_proj.weight", dims![H, K, D], &[2, 1]),
-        Port::bias("v_proj.bias", dims![H, K], &[2]),
+        Port::new("v_proj.bias", dims![H, K], Domain::Normal).merged(&[2]).when("qkv_bias"),
         Port::weight("o_proj.weight", dims![D, HQ, K], &[1, 2]),
-        Port::scale("q_norm.weight", dims![K]).when("qk_norm"),
-        Port::scale("k_norm.weight", dims![K]).when("qk_norm"),
+        Port::new("q_norm.weight", dims![K], Domain::Uniform(0.5, 1.5)).when("qk_norm"),
+        Port::new("k_norm.weight", dims![K], Domain::Uniform(0.5, 1.5)).when("qk_norm"),
         Port::weight("g_proj.0.weight", dims![K, D], &[1, 1]).when("use_output_gate"),
         Port::weight("g_proj.1.weight", dims![HQ, K, K], &[2, 1]).when("use_output_gate"),
-        Port::scale("o_norm.weight", dims![K]),
+        Port::new("o_norm.weight", dims![K], Domain::Uniform(0.5, 1.5)),
     ],
     outputs: &[Port::new("o", dims![B, T, D], Domain::Normal)],
     attrs: &[
+        Attr::flag("qkv_bias", false, "add biases"),
         Attr::flag("qk_norm", false, "norm each head of q and k"),
         Attr::flag("use_output_gate", false, "gate the normed outputs"),
         Attr::number("moba_chunk_size", CHUNK, 2.0, "tokens of a chunk"),

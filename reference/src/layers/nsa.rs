@@ -1,28 +1,27 @@
 //! Three softmax attentions side by side, of which one looks at the blocks of tokens that another finds important.
 //!
-//! $$ q, k = R\,(W_{q,k} x + b_{q,k}), \quad v = W_v x + b_v, \quad
-//! [g^{\mathrm{cmp}}, g^{\mathrm{slc}}, g^{\mathrm{swa}}] = \sigma(W_g x), \quad
-//! y = W_o \operatorname{NSA}(q, k, v; g, \mathcal{I}) $$
+//! $$ q, k = R\,(W_{q,k} x + b_{q,k}), \quad v = W_v x + b_v, \quad [g^{\mathrm{cmp}}, g^{\mathrm{slc}},
+//! g^{\mathrm{swa}}] = \sigma(W_g x), \quad y = W_o \operatorname{NSA}(q, k, v; g, \mathcal{I}) $$
 //!
-//! with R the turn of [`crate::modules::rotary`] in halves, of base `rope_theta`, and three gates for each query head. The
-//! attention is that of [`crate::ops::nsa`] with blocks of `block_size` tokens and a window of `window_size`. A token's
-//! blocks $\mathcal{I}$ are `block_counts` of those up to its own, for every key head: the first, its own and the one
-//! before always; then those to which the query heads of that key head give the most weight on average when they attend
-//! to the mean keys of the blocks that are over; of equal ones the earlier. Where there are fewer, all are taken. A key
-//! head serves HQ/H query heads.
+//! with R the turn of [`crate::modules::rotary`] in halves, of base `rope_theta`, and three gates for each query head.
+//! The attention is that of [`crate::ops::nsa`] with blocks of `block_size` tokens and a window of `window_size`. A
+//! token's blocks $\mathcal{I}$ are `block_counts` of those up to its own, for every key head: the first, its own and
+//! the one before always; then those to which the query heads of that key head give the most weight on average when
+//! they attend to the mean keys of the blocks that are over; of equal ones the earlier. Where there are fewer, all are
+//! taken. A key head serves HQ/H query heads.
 //!
-//! Well conditioned but for the choice, which jumps where two blocks weigh the same. Between these places the derivative
-//! is that of a fixed choice; nothing is derived through it.
+//! Well conditioned but for the choice, which jumps where two blocks weigh the same. Between these places the
+//! derivative is that of a fixed choice; nothing is derived through it.
 //!
 //! # Errors
-//! C1: HQ is a multiple of H. C2: K is even. C3: C = 3, the gates. C4: blocks have a token. C5: at least the three blocks
-//! that are always taken have a place. C6: the window is a whole number.
+//! C1: HQ is a multiple of H. C2: K is even. C3: C = 3, the gates. C4: blocks have a token. C5: at least the three
+//! blocks that are always taken have a place. C6: the window is a whole number.
 //!
 //! Paper: Yuan et al., *Native Sparse Attention*, 2025, §3, whose compression is learned and not an average.
-//! Upstream: `NativeSparseAttention` of `fla/layers/nsa.py` in 0.6.0: `num_heads` is HQ, `num_kv_heads` H, `head_dim` K.
-//! Without `qkv_bias` there are no biases; `max_position_embeddings` and `layer_idx` do not change values. Its kernel
-//! wants 16 or more query heads for a key head, a power of two, rounds `block_counts` up to a power of two, of which
-//! blocks have room for two, and chooses by means that are rounded to the storage type.
+//! Upstream: `NativeSparseAttention` of `fla/layers/nsa.py` in 0.6.0: `num_heads` is HQ, `num_kv_heads` H, `head_dim`
+//! K. `max_position_embeddings` and `layer_idx` do not change values. Its kernel wants 16 or more query heads for a key
+//! head, a power of two, rounds `block_counts` up to a power of two, of which blocks have room for two, and chooses by
+//! means that are rounded to the storage type.
 
 use ndarray::{Array2, Array3, ArrayView2, Axis, Slice};
 
@@ -118,23 +117,24 @@ const WINDOW: f64 = 512.0;
 pub static SPEC: OpSpec = OpSpec {
     name: "nsa_layer",
     level: Level::Layer,
-    summary: "o_proj(nsa(rotary(q), rotary(k), v, sigmoid(g_proj x))) with the blocks that compressed attention weighs most",
+    summary: "o_proj(nsa(rotary(q), rotary(k), v, sigmoid(g_proj x))), the blocks chosen by compressed attention",
     source: "Yuan et al. 2025 (arXiv 2502.11089), §3",
     upstream: &["fla.layers.NativeSparseAttention"],
     sizes: dims![B, T, D, HQ, H, K, C],
     inputs: &[
         Port::new("x", dims![B, T, D], Domain::Normal),
         Port::weight("q_proj.weight", dims![HQ, K, D], &[2, 1]),
-        Port::bias("q_proj.bias", dims![HQ, K], &[2]),
+        Port::new("q_proj.bias", dims![HQ, K], Domain::Normal).merged(&[2]).when("qkv_bias"),
         Port::weight("k_proj.weight", dims![H, K, D], &[2, 1]),
-        Port::bias("k_proj.bias", dims![H, K], &[2]),
+        Port::new("k_proj.bias", dims![H, K], Domain::Normal).merged(&[2]).when("qkv_bias"),
         Port::weight("v_proj.weight", dims![H, K, D], &[2, 1]),
-        Port::bias("v_proj.bias", dims![H, K], &[2]),
+        Port::new("v_proj.bias", dims![H, K], Domain::Normal).merged(&[2]).when("qkv_bias"),
         Port::weight("g_proj.weight", dims![HQ, C, D], &[2, 1]),
         Port::weight("o_proj.weight", dims![D, HQ, K], &[1, 2]),
     ],
     outputs: &[Port::new("o", dims![B, T, D], Domain::Normal)],
     attrs: &[
+        Attr::flag("qkv_bias", false, "add biases"),
         Attr::number("block_size", BLOCK, 1.0, "tokens of a block"),
         Attr::number("block_counts", COUNT, 4.0, "blocks that a token looks at"),
         Attr::number("window_size", WINDOW, 3.0, "tokens of the window, the last one included"),

@@ -1,27 +1,27 @@
 //! Softmax attention whose keys are carried to the query by reflections that depend on the data.
 //!
-//! $$ q, k = N(W_{q,k} x), \quad v = W_v x, \quad w = \frac{u}{\sqrt{u^\top u + \epsilon}}, \quad
-//! u = \operatorname{swish}(\operatorname{conv}(W_w x)), \quad \beta = 2 \sigma(W_\beta x + b_\beta), \quad
-//! g = \ln \sigma(W_g x + b_g) $$
+//! $$ q, k = N(W_{q,k} x), \quad v = W_v x, \quad w = \frac{u}{\sqrt{u^\top u + \epsilon}}, \quad u =
+//! \operatorname{swish}(\operatorname{conv}(W_w x)), \quad \beta = 2 \sigma(W_\beta x + b_\beta), \quad g = \ln
+//! \sigma(W_g x + b_g) $$
 //!
 //! and $y = W_o \operatorname{PaTH}(q, k, v, w, \beta, g)$, with a w and a β for each key head and ε = 10⁻⁶; N, with
 //! `use_qk_norm`, a division of each head by its root mean square (ε = 10⁻⁵) and a weight; a bottleneck in $W_w$ unless
-//! `use_low_rank_w` is false, no convolution and no swish ($u = W_w x$) unless `use_w_shortconv`, and g, one for each query
-//! head, only with `use_forget_gate`. The attention is that of [`crate::ops::path_attn`]; a key head serves HQ/H query
-//! heads. The direction of w is lost where u is as small as √ε.
+//! `use_low_rank_w` is false, no convolution and no swish ($u = W_w x$) unless `use_w_shortconv`, and g, one for each
+//! query head, only with `use_forget_gate`. The attention is that of [`crate::ops::path_attn`]; a key head serves HQ/H
+//! query heads. The direction of w is lost where u is as small as √ε.
 //!
 //! # Errors
 //! C1: HQ is a multiple of H. C2: D = HQ·K.
 //!
-//! Paper: Yang et al., *PaTH Attention: Position Encoding via Accumulating Householder Transformations*, 2025, §3.
-//! Upstream: `PaTHAttention` of `fla/layers/path_attn.py` in 0.6.0, whose bottleneck has rank 32, and whose answers to a
-//! padded batch leave the norm of q and k out. Without `conv_bias` the convolution has no bias; `layer_idx` does not
+//! Paper: Yang et al., *PaTH Attention: Position Encoding via Accumulating Householder Transformations*, 2025.
+//! Upstream: `PaTHAttention` of `fla/layers/path_attn.py` in 0.6.0, whose bottleneck has rank 32, and whose answers to
+//! a padded batch leave the norm of q and k out. Without `conv_bias` the convolution has no bias; `layer_idx` does not
 //! change values.
 
-use ndarray::{Array2, Array3, ArrayD, Axis};
+use ndarray::{Array3, ArrayD, Axis, Ix2};
 
-use crate::algebra::{bottleneck, linear, log_sigmoid, plus, rank, swish};
-use crate::attention::{EPS, as_wide_as_the_model, out};
+use crate::algebra::{bottleneck, log_sigmoid, rank, swish};
+use crate::attention::{EPS, as_wide_as_the_model, biased, out};
 use crate::call::Call;
 use crate::mixer::{convolve, project};
 use crate::modules::rms_norm::normalise;
@@ -38,19 +38,15 @@ fn path_attn_layer<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
         let weight = || x.tensor(&format!("maybe_{name}_norm.weight"));
         if x.problem.flag("use_qk_norm") { normalise(&heads, Some(weight()), EPS) } else { heads }
     });
-    let logits = |name: &str| -> Array2<F> {
-        let [weight, bias] = ["weight", "bias"].map(|part| x.tensor(&format!("{name}_proj.{part}")));
-        plus(rank(linear(&hidden, weight)), bias)
-    };
     let two = F::from_f64(2.0);
     let mut call = Call::of(&ops::path_attn::SPEC)
         .with("q", q)
         .with("k", k)
         .with("v", project(x, hidden, "v_proj.weight"))
         .with("w", directions(x))
-        .with("beta", logits("bt").mapv(|z| two * z.sigmoid()));
+        .with("beta", biased::<F, Ix2>(x, "bt").mapv(|z| two * z.sigmoid()));
     if x.problem.flag("use_forget_gate") {
-        call = call.with("g", logits("g").mapv(log_sigmoid));
+        call = call.with("g", biased::<F, Ix2>(x, "g").mapv(log_sigmoid));
     }
     out(x, &call.run().cube("o"))
 }
@@ -82,7 +78,7 @@ pub static SPEC: OpSpec = OpSpec {
     name: "path_attn_layer",
     level: Level::Layer,
     summary: "o_proj(path_attn(q, k, v, l2norm(swish(conv(w_proj x))), 2 sigmoid(bt_proj x), log sigmoid(g_proj x)))",
-    source: "Yang et al. 2025 (arXiv 2505.16381), §3",
+    source: "Yang et al. 2025 (arXiv 2505.16381)",
     upstream: &["fla.layers.PaTHAttention"],
     sizes: dims![B, T, D, HQ, H, K, E, W],
     inputs: &[
@@ -93,8 +89,8 @@ pub static SPEC: OpSpec = OpSpec {
         Port::weight("w_proj.0.weight", dims![E, D], &[1, 1]).when("use_low_rank_w"),
         Port::weight("w_proj.1.weight", dims![H, K, E], &[2, 1]).when("use_low_rank_w"),
         Port::weight("w_proj.weight", dims![H, K, D], &[2, 1]).unless("use_low_rank_w"),
-        Port::scale("maybe_q_norm.weight", dims![K]).single().when("use_qk_norm"),
-        Port::scale("maybe_k_norm.weight", dims![K]).single().when("use_qk_norm"),
+        Port::new("maybe_q_norm.weight", dims![K], Domain::Uniform(0.5, 1.5)).single().when("use_qk_norm"),
+        Port::new("maybe_k_norm.weight", dims![K], Domain::Uniform(0.5, 1.5)).single().when("use_qk_norm"),
         Port::weight("w_conv1d.weight", dims![H, K, W], &[2, 0, 1]).when("use_w_shortconv"),
         Port::bias("w_conv1d.bias", dims![H, K], &[2]).when("use_w_shortconv"),
         Port::weight("bt_proj.weight", dims![H, D], &[1, 1]),

@@ -2,16 +2,16 @@
 //!
 //! $$ q, k = N(W_{q,k} x + b_{q,k}), \quad v = W_v x + b_v, \quad o = \operatorname{SB}(q, k, v), \quad y = W_o o $$
 //!
-//! with N, with `qk_norm`, a division of each head by its root mean square and a weight, where `norm_eps` is added to the
-//! mean of squares. The attention is that of [`crate::ops::stickbreaking_attn`], of which the remainder is dropped. A key
-//! head serves HQ/H query heads. Well conditioned, but for heads that are as small as √`norm_eps` before a norm.
+//! with N, with `qk_norm`, a division of each head by its root mean square and a weight, where `norm_eps` is added to
+//! the mean of squares. The attention is that of [`crate::ops::stickbreaking_attn`], of which the remainder is dropped.
+//! A key head serves HQ/H query heads. Well conditioned, but for heads that are as small as √`norm_eps` before a norm.
 //!
 //! # Errors
 //! C1: HQ is a multiple of H. C2: D = HQ·K.
 //!
 //! Paper: Tan et al., *Scaling Stick-Breaking Attention: An Efficient Implementation and In-depth Study*, 2024.
 //! Upstream: `StickBreakingAttention` of `fla/layers/stickbreaking_attn.py` in 0.6.0, on a GPU and with 16-bit
-//! projections alone. Without `qkv_bias` there are no biases; `layer_idx` does not change values.
+//! projections alone. `layer_idx` does not change values.
 
 use crate::attention::{affine, as_wide_as_the_model, normed, out};
 use crate::call::Call;
@@ -45,17 +45,18 @@ pub static SPEC: OpSpec = OpSpec {
     inputs: &[
         Port::new("x", dims![B, T, D], Domain::Normal),
         Port::weight("q_proj.weight", dims![HQ, K, D], &[2, 1]),
-        Port::bias("q_proj.bias", dims![HQ, K], &[2]),
+        Port::new("q_proj.bias", dims![HQ, K], Domain::Normal).merged(&[2]).when("qkv_bias"),
         Port::weight("k_proj.weight", dims![H, K, D], &[2, 1]),
-        Port::bias("k_proj.bias", dims![H, K], &[2]),
+        Port::new("k_proj.bias", dims![H, K], Domain::Normal).merged(&[2]).when("qkv_bias"),
         Port::weight("v_proj.weight", dims![H, K, D], &[2, 1]),
-        Port::bias("v_proj.bias", dims![H, K], &[2]),
+        Port::new("v_proj.bias", dims![H, K], Domain::Normal).merged(&[2]).when("qkv_bias"),
         Port::weight("o_proj.weight", dims![D, HQ, K], &[1, 2]),
-        Port::scale("q_norm.weight", dims![K]).when("qk_norm"),
-        Port::scale("k_norm.weight", dims![K]).when("qk_norm"),
+        Port::new("q_norm.weight", dims![K], Domain::Uniform(0.5, 1.5)).when("qk_norm"),
+        Port::new("k_norm.weight", dims![K], Domain::Uniform(0.5, 1.5)).when("qk_norm"),
     ],
     outputs: &[Port::new("o", dims![B, T, D], Domain::Normal)],
     attrs: &[
+        Attr::flag("qkv_bias", false, "add biases"),
         Attr::flag("qk_norm", false, "norm each head of q and k"),
         Attr::number("norm_eps", EPS, 0.25, "added to the mean of squares of that norm"),
         Attr::flag("attend_current", false, "a query sees its own token, and it breaks the stick first"),
