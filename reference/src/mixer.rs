@@ -1,15 +1,23 @@
 //! What many token mixers share: streams of heads, short convolutions on them, and the gated norm at the end.
 
-use ndarray::{Array1, Array3, ArrayD, ArrayView2};
+use ndarray::{Array, Array1, Array2, Array3, ArrayBase, ArrayD, ArrayView2, Axis, Data, RemoveAxis};
 
-use crate::algebra::{elu_p1, heads, linear, matrix, rank, relu, swish};
-use crate::modules::short_convolution;
+use crate::algebra::{bottleneck, elu_p1, heads, linear, matrix, plus, rank, relu, swish};
+use crate::call::Call;
+use crate::modules::{rms_norm, short_convolution};
+use crate::ops;
 use crate::real::Real;
 use crate::unit::Unit;
 
-/// A projection to heads: `[T, D]` by the weight `[H, K, D]` of that name is `[T, H, K]`.
+/// A projection to heads: `[T, D]` by the weight `[H, K, D]` of that name is `[T, H, K]`; of `[R, H, K, D]`, `R·H`
+/// heads.
 pub fn project<F: Real>(x: &Unit<'_, F>, hidden: ArrayView2<'_, F>, weight: &str) -> Array3<F> {
-    rank(linear(&hidden, x.tensor(weight)))
+    let projected = linear(&hidden, x.tensor(weight));
+    let shape = projected.shape();
+    let (tokens, count, width) = (shape[0], shape[1..shape.len() - 1].iter().product(), shape[shape.len() - 1]);
+    projected
+        .into_shape_with_order((tokens, count, width))
+        .expect("a projection has an axis for heads and one for channels")
 }
 
 /// One stream: projected by `<name>_proj.weight`; then, with the flag `use_short_conv`, convolved by
@@ -27,15 +35,10 @@ pub fn stream<F: Real>(x: &Unit<'_, F>, hidden: ArrayView2<'_, F>, name: &str) -
 
 /// `stream` `[T, H, K]` through the convolution `<name>.weight` `[H, K, W]` and `<name>.bias` `[H, K]` from `state`
 /// `[H, K, W]`, without activation; and the state after it.
-pub fn convolve<F: Real>(
-    x: &Unit<'_, F>,
-    stream: &Array3<F>,
-    name: &str,
-    state: ArrayD<F>,
-) -> (Array3<F>, ArrayD<F>) {
+pub fn convolve<F: Real>(x: &Unit<'_, F>, stream: &Array3<F>, name: &str, state: ArrayD<F>) -> (Array3<F>, ArrayD<F>) {
     let (tokens, count, width) = stream.dim();
     let weight = x.tensor(&format!("{name}.weight"));
-    let (channels, taps) = (count * width, weight.shape()[2]);
+    let (channels, taps) = (count * width, weight.shape()[weight.ndim() - 1]);
     let [flat, weight, start] =
         [matrix(stream, tokens, channels), matrix(&weight, channels, taps), matrix(&state, channels, taps)];
     let [y, end] = short_convolution::convolve(flat.view(), weight.view(), start.view());
@@ -64,3 +67,89 @@ pub fn activation<F: Real>(word: &str) -> fn(F) -> F {
         _ => panic!("no activation {word}"),
     }
 }
+
+/// The streams q, k and v, `phi` on the former two and swish on v; and the states after their convolutions.
+pub fn qkv<F: Real>(x: &Unit<'_, F>, hidden: ArrayView2<'_, F>, phi: fn(F) -> F) -> ([Array3<F>; 3], [ArrayD<F>; 3]) {
+    let [(q, q_conv), (k, k_conv), (v, v_conv)] = ["q", "k", "v"].map(|name| stream(x, hidden, name));
+    ([q.mapv(phi), k.mapv(phi), v.mapv(swish)], [q_conv, k_conv, v_conv])
+}
+
+/// Every slice along an axis `each` times in a row.
+pub fn spread<F: Real, S: Data<Elem = F>, D: RemoveAxis>(
+    array: &ArrayBase<S, D>,
+    axis: usize,
+    each: usize,
+) -> Array<F, D> {
+    let indices: Vec<usize> = (0..array.shape()[axis] * each).map(|i| i / each).collect();
+    array.select(Axis(axis), &indices)
+}
+
+/// The log decay of each head, `[T, HV]`: minus a rate, of which `rate` is the logarithm, times the softplus of a
+/// projection and `bias`. Several heads may share a rate.
+pub fn head_decay<F: Real>(x: &Unit<'_, F>, hidden: ArrayView2<'_, F>, [weight, rate, bias]: [&str; 3]) -> Array2<F> {
+    let (rate, bias) = (x.vector(rate), x.vector(bias));
+    Call::of(&ops::gdn_gate::SPEC)
+        .with("g", linear(&hidden, x.tensor(weight)))
+        .with("A_log", spread(&rate, 0, bias.len() / rate.len()))
+        .with("dt_bias", bias)
+        .run()
+        .matrix("o")
+}
+
+/// The log decay of each channel, `[T, H, K]`: Kimi delta attention's gate after the bottleneck `f_proj`, above
+/// `lower_bound` where there is one.
+pub fn channel_decay<F: Real>(x: &Unit<'_, F>, hidden: ArrayView2<'_, F>) -> Array3<F> {
+    let raw = bottleneck(&hidden, x.tensor("f_proj.0.weight"), x.tensor("f_proj.1.weight"));
+    let gate = Call::of(&ops::kda_gate::SPEC)
+        .with("g", raw)
+        .with("A_log", x.vector("A_log"))
+        .with("dt_bias", x.matrix("dt_bias"));
+    match x.problem.number("lower_bound") {
+        Some(bound) => gate.number("lower_bound", bound).run().cube("o"),
+        None => gate.run().cube("o"),
+    }
+}
+
+/// β in (0, 1), or in (0, 2) with the flag `allow_neg_eigval`: the sigmoid of a projection.
+pub fn write_strength<F: Real>(x: &Unit<'_, F>, raw: ArrayD<F>) -> ArrayD<F> {
+    let most = F::from_f64(if x.problem.flag("allow_neg_eigval") { 2.0 } else { 1.0 });
+    raw.mapv_into(|b| most * b.sigmoid())
+}
+
+/// The gate `phi(g_proj x)` on outputs `[T, H, V]`.
+pub fn output_gate<F: Real>(x: &Unit<'_, F>, hidden: ArrayView2<'_, F>, phi: fn(F) -> F) -> Array3<F> {
+    project(x, hidden, "g_proj.weight").mapv(phi)
+}
+
+/// The gate `σ(g_proj.1 g_proj.0 x + bias)` on outputs `[T, H, V]`.
+pub fn bottleneck_gate<F: Real>(x: &Unit<'_, F>, hidden: ArrayView2<'_, F>) -> Array3<F> {
+    let raw = bottleneck(&hidden, x.tensor("g_proj.0.weight"), x.tensor("g_proj.1.weight"));
+    plus(rank(raw), x.tensor("g_proj.1.bias")).mapv(F::sigmoid)
+}
+
+/// What is added to the mean of squares in the norm of the outputs, unless `norm_eps` says otherwise.
+pub const NORM_EPS: f64 = 1e-5;
+
+/// The end of a mixer: `o` `[T, H, V]` normed by `o_norm.weight`, times its gate where there is one, projected by
+/// `o_proj.weight`.
+pub fn read_out<F: Real>(x: &Unit<'_, F>, o: &Array3<F>, gate: Option<Array3<F>>) -> ArrayD<F> {
+    let eps = x.problem.number("norm_eps").unwrap_or(NORM_EPS);
+    let normed = rms_norm::normalise(o, Some(x.tensor("o_norm.weight")), eps);
+    let gated = match gate {
+        Some(gate) => normed * gate,
+        None => normed,
+    };
+    linear(&gated, x.tensor("o_proj.weight"))
+}
+
+/// Every key over the sum of its magnitudes, or over 10⁻⁶ where that is less.
+pub fn sum_normalise<F: Real>(mut keys: Array3<F>) -> Array3<F> {
+    for mut key in keys.lanes_mut(Axis(2)) {
+        let sum: F = key.iter().map(|&k| if k.value() < 0.0 { -k } else { k }).sum();
+        let sum = if sum.value() < SUM_EPS { F::from_f64(SUM_EPS) } else { sum };
+        key.mapv_inplace(|k| k / sum);
+    }
+    keys
+}
+
+const SUM_EPS: f64 = 1e-6;

@@ -51,7 +51,7 @@ fn none_and_all(sizes: String, switches: &[String]) -> Vec<String> {
 }
 
 /// Up to as many switches are tried in every combination.
-const COMBINED: usize = 10;
+const COMBINED: usize = 9;
 
 fn combined(sizes: String, switches: &[String]) -> Vec<String> {
     let both = |fields: Vec<String>, s: &String| fields.into_iter().flat_map(|f| [f.clone(), f + s]).collect();
