@@ -74,8 +74,8 @@ pub static SPEC: OpSpec = OpSpec {
     sizes: dims![B, T, D, HQ, H, K, V, M, W],
     inputs: &[
         Port::new("x", dims![B, T, D], Domain::Normal),
-        Port::weight("feature_map.layer.weight", dims![K, K], &[1, 1]).when("t2r"),
         Port::weight("q_proj.weight", dims![HQ, K, D], &[2, 1]),
+        Port::weight("feature_map.layer.weight", dims![K, K], &[1, 1]).when("t2r"),
         Port::weight("k_proj.weight", dims![H, K, D], &[2, 1]),
         Port::weight("v_proj.weight", dims![H, V, D], &[2, 1]),
         Port::weight("f_proj.weight", dims![H, M, D], &[2, 1]),

@@ -102,7 +102,8 @@ fn decay<F: Real>(x: &Unit<'_, F>) -> Array3<F> {
 fn weights<F: Real>(x: &Unit<'_, F>) -> Array3<F> {
     let hidden = x.matrix("x");
     let logits = if x.problem.flag("mlp_router") {
-        let inner = plus(rank::<F, Ix2>(linear(&hidden, x.tensor("r_proj.0.weight"))), x.tensor("r_proj.0.bias")).mapv(gelu);
+        let inner =
+            plus(rank::<F, Ix2>(linear(&hidden, x.tensor("r_proj.0.weight"))), x.tensor("r_proj.0.bias")).mapv(gelu);
         project(x, inner.view(), "r_proj.2.weight")
     } else {
         project(x, hidden, "r_proj.weight")
@@ -150,8 +151,8 @@ pub static SPEC: OpSpec = OpSpec {
         Port::new("A_log", dims![H], Domain::LogRate).single().unless("gla_decay"),
         Port::new("dt_bias", dims![H], Domain::Normal).single().unless("gla_decay"),
         Port::new("r_bias", dims![H, M], Domain::Normal).single().constant().when("bias_rmm"),
-        Port::weight("feature_map.layer.weight", dims![K, K], &[1, 1]).when("t2r"),
         Port::weight("q_proj.weight", dims![HQ, K, D], &[2, 1]),
+        Port::weight("feature_map.layer.weight", dims![K, K], &[1, 1]).when("t2r"),
         Port::weight("k_proj.weight", dims![H, K, D], &[2, 1]),
         Port::weight("v_proj.weight", dims![H, V, D], &[2, 1]),
         Port::weight("a_proj.weight", dims![H, D], &[1, 1]).unless("gla_decay"),

@@ -85,7 +85,11 @@ pub static SPEC: OpSpec = OpSpec {
     ],
     attrs: &[
         Attr::number("rope_theta", BASE, 100.0, "base of the wavelengths"),
-        Attr::word("rope_inv_freq", &["fla", "yoco"], "whether the last wavelength falls short of the base or reaches it"),
+        Attr::word(
+            "rope_inv_freq",
+            &["fla", "yoco"],
+            "whether the last wavelength falls short of the base or reaches it",
+        ),
         Attr::number("gate_logit_normalizer", TEMPERATURE, 2.0, "divides the log decay"),
         Attr::number("norm_eps", EPS, 0.25, "added to the mean of squares"),
     ],
