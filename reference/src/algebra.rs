@@ -86,3 +86,18 @@ pub fn relu<F: Real>(x: F) -> F {
 pub fn elu_p1<F: Real>(x: F) -> F {
     if x.value() > 0.0 { x + F::one() } else { x.exp() }
 }
+
+/// `max(x, 0)²`.
+pub fn squared_relu<F: Real>(x: F) -> F {
+    relu(x) * relu(x)
+}
+
+/// A bottleneck with an activation in the middle.
+pub fn lora<F: Real, S: Data<Elem = F>>(
+    x: &ArrayBase<S, Ix2>,
+    down: ArrayViewD<'_, F>,
+    act: fn(F) -> F,
+    up: ArrayViewD<'_, F>,
+) -> ArrayD<F> {
+    linear(&rank::<F, Ix2>(linear(x, down)).mapv(act), up)
+}

@@ -1,8 +1,8 @@
 //! What many token mixers share: streams of heads, short convolutions on them, and the gated norm at the end.
 
-use ndarray::{Array1, Array3, ArrayD, ArrayView2};
+use ndarray::{Array1, Array2, Array3, ArrayD, ArrayView1, ArrayView2, ArrayViewD};
 
-use crate::algebra::{elu_p1, heads, linear, matrix, rank, relu, swish};
+use crate::algebra::{elu_p1, heads, linear, matrix, rank, relu, squared_relu, swish};
 use crate::modules::short_convolution;
 use crate::real::Real;
 use crate::unit::Unit;
@@ -33,15 +33,7 @@ pub fn convolve<F: Real>(
     name: &str,
     state: ArrayD<F>,
 ) -> (Array3<F>, ArrayD<F>) {
-    let (tokens, count, width) = stream.dim();
-    let weight = x.tensor(&format!("{name}.weight"));
-    let (channels, taps) = (count * width, weight.shape()[2]);
-    let [flat, weight, start] =
-        [matrix(stream, tokens, channels), matrix(&weight, channels, taps), matrix(&state, channels, taps)];
-    let [y, end] = short_convolution::convolve(flat.view(), weight.view(), start.view());
-    let bias: Array1<F> = x.tensor(&format!("{name}.bias")).iter().copied().collect();
-    let end = end.into_shape_with_order(state.raw_dim()).expect("the state after has the shape of the state before");
-    (heads(&(y + bias), count), end)
+    filter(stream, x.tensor(&format!("{name}.weight")), x.tensor(&format!("{name}.bias")), state)
 }
 
 /// `[T, H, K]` with every head `each` times in a row: what several query or value heads share.
@@ -60,7 +52,35 @@ pub fn activation<F: Real>(word: &str) -> fn(F) -> F {
         "swish" | "silu" => swish,
         "sigmoid" => F::sigmoid,
         "relu" => relu,
+        "sqrelu" => squared_relu,
         "elu" => elu_p1,
         _ => panic!("no activation {word}"),
     }
+}
+
+/// `stream` `[T, H, K]` through the convolution of `weight` `[H, K, W]` and `bias` `[H, K]` from `state` `[H, K, W]`,
+/// without activation; and the state after it.
+pub fn filter<F: Real>(
+    stream: &Array3<F>,
+    weight: ArrayViewD<'_, F>,
+    bias: ArrayViewD<'_, F>,
+    state: ArrayD<F>,
+) -> (Array3<F>, ArrayD<F>) {
+    let (tokens, count, width) = stream.dim();
+    let (channels, taps) = (count * width, weight.shape()[weight.ndim() - 1]);
+    let [flat, weight, start] =
+        [matrix(stream, tokens, channels), matrix(&weight, channels, taps), matrix(&state, channels, taps)];
+    let [y, end] = short_convolution::convolve(flat.view(), weight.view(), start.view());
+    let bias: Array1<F> = bias.iter().copied().collect();
+    let end = end.into_shape_with_order(state.raw_dim()).expect("the state after has the shape of the state before");
+    (heads(&(y + bias), count), end)
+}
+
+/// The way from each token back to the one before it, `x[t − 1] − x[t]`, of which the first comes after `before`; and the
+/// last token.
+pub fn token_shift<F: Real>(x: ArrayView2<'_, F>, before: ArrayView1<'_, F>) -> (Array2<F>, Array1<F>) {
+    let rows = |t: usize| if t == 0 { before } else { x.row(t - 1) };
+    let delta = Array2::from_shape_fn(x.raw_dim(), |(t, i)| rows(t)[i] - x[[t, i]]);
+    let last = x.rows().into_iter().next_back().map_or_else(|| before.to_owned(), |row| row.to_owned());
+    (delta, last)
 }

@@ -4,16 +4,23 @@ use ndarray::ArrayD;
 
 use super::{Parts, Work};
 use crate::rounded;
-use crate::spec::{Domain, OpSpec, Port, Precision};
+use crate::spec::{Domain, Level, OpSpec, Port, Precision};
 
 impl Work<'_> {
     /// States, or their cotangents, as a chunk reads them.
     pub(super) fn read(&self, states: &Parts) -> Parts {
-        let round = |name, a: &ArrayD<f64>| match self.rounds && !self.elementwise(name) {
+        let rounds = self.rounds && self.decays();
+        let round = |name, a: &ArrayD<f64>| match rounds && !self.elementwise(name) {
             true => a.mapv(rounded::read),
             false => a.clone(),
         };
         states.iter().map(|(&name, a)| (name, round(name, a))).collect()
+    }
+
+    /// Whether a piece in which nothing is read and nothing written is one of zeros. Those of a layer still write what its
+    /// biases say, and decay as these: there the products inside a chunk do all the rounding.
+    fn decays(&self) -> bool {
+        self.problem.spec.level < Level::Layer
     }
 
     fn elementwise(&self, initial: &str) -> bool {
@@ -22,7 +29,7 @@ impl Work<'_> {
 
     /// What the chunk has not read of the states passes by it, as `decay` lets it; elementwise states are read whole.
     pub(super) fn past(&self, states: &Parts, read: &Parts, decay: impl FnOnce(&Parts) -> Parts) -> Option<Parts> {
-        if !self.rounds {
+        if !self.rounds || !self.decays() {
             return None;
         }
         let rest = |name, a: &ArrayD<f64>| match self.elementwise(name) {
