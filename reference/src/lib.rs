@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod algebra;
+pub mod attention;
 #[cfg(test)]
 mod by_hand;
 pub mod call;

@@ -13,7 +13,7 @@
 //! Paper: Su et al., *RoFormer*, 2021, eq. 15 (interleaved).
 //! Upstream: `RotaryEmbedding` and `rotary_embedding` of `fla/modules/rotary.py` in 0.6.0.
 
-use ndarray::{Array3, ArrayBase, Data, Ix3};
+use ndarray::{Array3, ArrayBase, Axis, Data, Ix3};
 
 use crate::real::Real;
 use crate::spec::{Attr, Constraint, Dim, Domain, Level, OpSpec, Port};
@@ -27,12 +27,23 @@ pub fn rotate<F: Real, S: Data<Elem = F>>(
     offset: f64,
     interleaved: bool,
 ) -> Array3<F> {
+    let width = x.len_of(Axis(2)) as f64;
+    rotate_by(x, |i| base.powf(-2.0 * i as f64 / width), offset, interleaved)
+}
+
+/// The same where pair `i` turns by the angle `frequency(i)` from token to token.
+pub fn rotate_by<F: Real, S: Data<Elem = F>>(
+    x: &ArrayBase<S, Ix3>,
+    frequency: impl Fn(usize) -> f64,
+    offset: f64,
+    interleaved: bool,
+) -> Array3<F> {
     let (tokens, heads, width) = x.dim();
     let half = width / 2;
     let mut y = x.to_owned();
     for t in 0..tokens {
         for i in 0..half {
-            let angle = (t as f64 + offset) * base.powf(-2.0 * i as f64 / width as f64);
+            let angle = (t as f64 + offset) * frequency(i);
             let (sin, cos) = (F::from_f64(angle.sin()), F::from_f64(angle.cos()));
             let (a, b) = if interleaved { (2 * i, 2 * i + 1) } else { (i, i + half) };
             for h in 0..heads {

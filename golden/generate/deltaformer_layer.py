@@ -1,0 +1,23 @@
+"""Vectors of deltaformer_layer."""
+
+from vector import Case
+
+SIZES = {"B": 1, "T": 70, "D": 32, "HQ": 4, "H": 4, "K": 8}
+
+
+def case(name, sizes=None, **rest):
+    return Case("deltaformer_layer", name, SIZES | (sizes or {}), **rest)
+
+
+CASES = (
+    case("plain"),
+    case("packed", lengths=(17, 1, 52), attrs={"qkv_bias": True, "qk_norm": True, "rope_theta": 100}),
+)
+
+# case, form
+INTERPRETED = tuple((c.name, "layer") for c in CASES)
+# case, form, storage type
+TRITON = ()
+# results that a form does not give
+WITHOUT = {}
+FINDINGS = {}
