@@ -28,7 +28,8 @@ use crate::unit::{Outputs, Unit};
 use crate::{dims, function};
 
 fn log_linear_mamba2_layer<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
-    let [u, b, c] = ["x", "B", "C"].map(|part| stream(x, part).0.mapv(swish));
+    let nothing = |part: &str| x.tensor(&format!("conv1d.weight[{part}]")).mapv(|_| F::zero());
+    let [u, b, c] = ["x", "B", "C"].map(|part| stream(x, part, nothing(part)).0.mapv(swish));
     let step = step(x);
     let levels = rank::<F, ndarray::Ix3>(linear(&x.matrix("x"), x.tensor("in_proj.weight[dl]")));
     let levels = times(plus(levels, x.tensor("in_proj.bias[dl]")), x.tensor("L")).mapv(F::softplus);

@@ -35,7 +35,8 @@ use crate::{dims, function};
 
 fn mamba2_layer<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let act = activation::<F>(x.problem.word("hidden_act"));
-    let [(u, u_end), (b, b_end), (c, c_end)] = ["x", "B", "C"].map(|part| stream(x, part));
+    let [(u, u_end), (b, b_end), (c, c_end)] =
+        ["x", "B", "C"].map(|part| stream(x, part, x.tensor(&format!("{part}_conv0")).to_owned()));
     let [u, b, c] = [u, b, c].map(|stream| stream.mapv(act));
     let least = x.problem.number("dt_limit_low").unwrap_or(0.0);
     let most = x.problem.number("dt_limit_high").unwrap_or(f64::INFINITY);
@@ -61,10 +62,10 @@ pub(super) fn part<F: Real>(x: &Unit<'_, F>, part: &str) -> Array3<F> {
     plus(project(x, x.matrix("x"), &format!("in_proj.weight[{part}]")), x.tensor(&format!("in_proj.bias[{part}]")))
 }
 
-/// A part that is convolved, without activation, and the state after it.
-pub(super) fn stream<F: Real>(x: &Unit<'_, F>, name: &str) -> (Array3<F>, ArrayD<F>) {
+/// A part that is convolved after `state`, without activation, and the state after it.
+pub(super) fn stream<F: Real>(x: &Unit<'_, F>, name: &str, state: ArrayD<F>) -> (Array3<F>, ArrayD<F>) {
     let (weight, bias) = (x.tensor(&format!("conv1d.weight[{name}]")), x.tensor(&format!("conv1d.bias[{name}]")));
-    filter(&part(x, name), weight, bias, x.tensor(&format!("{name}_conv0")).to_owned())
+    filter(&part(x, name), weight, bias, state)
 }
 
 /// Δ, not limited: `[T, HV]`.

@@ -8,6 +8,7 @@ pub mod gla;
 pub mod log_linear_mamba2;
 pub mod mamba;
 pub mod mamba2;
+pub mod mamba3;
 pub mod mla;
 pub mod moba;
 pub mod mom;
@@ -34,6 +35,7 @@ pub static LAYERS: &[&OpSpec] = &[
     &gla::SPEC,
     &log_linear_mamba2::SPEC,
     &mamba2::SPEC,
+    &mamba3::SPEC,
     &mamba::SPEC,
     &mla::SPEC,
     &moba::SPEC,

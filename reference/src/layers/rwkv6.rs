@@ -39,7 +39,8 @@ fn rwkv6_layer<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let mixes = mixes(x, &delta);
     let mixed = |n: usize| -> Array2<F> { &hidden + &(&delta * &mixes.index_axis(Axis(1), n)) };
     let stream = |n: usize, name: &str| project(x, mixed(n).view(), &format!("{name}_proj.linear.weight"));
-    let logits = lora(&mixed(1), x.tensor("w_proj.linear.lora.0.weight"), tanh, x.tensor("w_proj.linear.lora.2.weight"));
+    let logits =
+        lora(&mixed(1), x.tensor("w_proj.linear.lora.0.weight"), tanh, x.tensor("w_proj.linear.lora.2.weight"));
     let logits: Array3<F> = plus(rank(logits), x.tensor("w_proj.linear.lora.2.bias"));
     let mut answers = Call::of(&ops::rwkv6::SPEC)
         .with("q", stream(0, "r"))

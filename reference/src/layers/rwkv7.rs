@@ -37,8 +37,7 @@ use crate::{dims, function};
 fn rwkv7_layer<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let (hidden, (delta, last)) = (x.matrix("x"), token_shift(x.matrix("x"), x.vector("x0")));
     let mixed = |name: &str| -> Array2<F> { &hidden + &(&delta * &x.vector(&format!("x_{name}"))) };
-    let [r, k, mut v] =
-        ["r", "k", "v"].map(|name| project(x, mixed(name).view(), &format!("{name}_proj.weight")));
+    let [r, k, mut v] = ["r", "k", "v"].map(|name| project(x, mixed(name).view(), &format!("{name}_proj.weight")));
     let fading = bottleneck(x, &mixed("w"), "w", tanh).mapv(|w| F::from_f64(SLOWEST) * w.sigmoid());
     let first = v.clone();
     if !x.problem.flag("first_layer") {

@@ -47,10 +47,7 @@ pub static SPEC: OpSpec = OpSpec {
         Port::weight("receptance.linear.weight", dims![D, D], &[1, 1]),
         Port::new("x0", dims![N, D], Domain::Normal).presence(Presence::OrZero),
     ],
-    outputs: &[
-        Port::new("o", dims![B, T, D], Domain::Normal),
-        Port::new("xt", dims![N, D], Domain::Normal),
-    ],
+    outputs: &[Port::new("o", dims![B, T, D], Domain::Normal), Port::new("xt", dims![N, D], Domain::Normal)],
     attrs: &[Attr::word("hidden_act", &["sqrelu", "swish", "relu", "sigmoid"], "between key and value")],
     constraints: &[],
     independent: dims![B],
@@ -74,7 +71,8 @@ mod tests {
 
     #[test]
     fn what_is_negative_is_dropped() {
-        let inputs = "x=1,2 key.mu=0 key.linear.weight=-1 value.weight=3 receptance.mu=0 receptance.linear.weight=1 x0=9";
+        let inputs =
+            "x=1,2 key.mu=0 key.linear.weight=-1 value.weight=3 receptance.mu=0 receptance.linear.weight=1 x0=9";
         check(&SPEC, "B=1 T=2 D=1 I=1", inputs, "d_o=1,1 d_xt=5", "o=0,0 xt=2 d_x=0,5 d_x0=0");
     }
 }

@@ -41,10 +41,7 @@ pub static SPEC: OpSpec = OpSpec {
         Port::weight("value.weight", dims![D, I], &[1, 1]),
         Port::new("x0", dims![N, D], Domain::Normal).presence(Presence::OrZero),
     ],
-    outputs: &[
-        Port::new("o", dims![B, T, D], Domain::Normal),
-        Port::new("xt", dims![N, D], Domain::Normal),
-    ],
+    outputs: &[Port::new("o", dims![B, T, D], Domain::Normal), Port::new("xt", dims![N, D], Domain::Normal)],
     attrs: &[Attr::word("hidden_act", &["sqrelu", "swish", "relu", "sigmoid"], "between key and value")],
     constraints: &[],
     independent: dims![B],
