@@ -77,9 +77,9 @@ pub fn tanh<F: Real>(x: F) -> F {
     two * (two * x).sigmoid() - F::one()
 }
 
-/// `max(x, 0)`; its derivative at 0 is 0.
+/// `max(x, 0)`; its derivative at 0 is 0. What is not a number stays so.
 pub fn relu<F: Real>(x: F) -> F {
-    if x.value() > 0.0 { x } else { F::zero() }
+    if x.value() <= 0.0 { F::zero() } else { x }
 }
 
 /// `eˣ` below 0, `x + 1` above.
@@ -117,4 +117,26 @@ pub fn gelu<F: Real>(x: F) -> F {
     }
     let density = (-(half * square)).exp() * F::from_f64(std::f64::consts::TAU.powf(-0.5));
     x * (half + density * sum)
+}
+
+/// `max(x, 0)²`.
+pub fn squared_relu<F: Real>(x: F) -> F {
+    relu(x) * relu(x)
+}
+
+/// A bottleneck with an activation in the middle.
+pub fn lora<F: Real, S: Data<Elem = F>>(
+    x: &ArrayBase<S, Ix2>,
+    down: ArrayViewD<'_, F>,
+    act: fn(F) -> F,
+    up: ArrayViewD<'_, F>,
+) -> ArrayD<F> {
+    linear(&rank::<F, Ix2>(linear(x, down)).mapv(act), up)
+}
+
+/// Cosine and sine by their values and derivatives at that angle.
+pub fn cos_sin<F: Real>(angle: F) -> (F, F) {
+    let (sin, cos) = angle.value().sin_cos();
+    let (sin, cos, change) = (F::from_f64(sin), F::from_f64(cos), angle - F::from_f64(angle.value()));
+    (cos - sin * change, sin + cos * change)
 }

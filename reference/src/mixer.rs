@@ -1,8 +1,8 @@
 //! What many token mixers share: streams of heads, short convolutions on them, and the gated norm at the end.
 
-use ndarray::{Array, Array1, Array2, Array3, ArrayBase, ArrayD, ArrayView2, ArrayViewD, Axis, Data, RemoveAxis};
+use ndarray::{Array, Array1, Array2, Array3, ArrayBase, ArrayD, ArrayView1, ArrayView2, ArrayViewD, Axis, Data, RemoveAxis};
 
-use crate::algebra::{bottleneck, elu_p1, heads, linear, log_sigmoid, matrix, plus, rank, relu, swish, times};
+use crate::algebra::{bottleneck, elu_p1, heads, linear, log_sigmoid, matrix, plus, rank, relu, squared_relu, swish, times};
 use crate::call::Call;
 use crate::modules::rms_norm::normalise;
 use crate::modules::rotary::rotate;
@@ -38,16 +38,13 @@ pub fn stream<F: Real>(x: &Unit<'_, F>, hidden: ArrayView2<'_, F>, name: &str) -
 
 /// `stream` `[T, H, K]` through the convolution `<name>.weight` `[H, K, W]` and `<name>.bias` `[H, K]` from `state`
 /// `[H, K, W]`, without activation; and the state after it.
-pub fn convolve<F: Real>(x: &Unit<'_, F>, stream: &Array3<F>, name: &str, state: ArrayD<F>) -> (Array3<F>, ArrayD<F>) {
-    let (tokens, count, width) = stream.dim();
-    let weight = x.tensor(&format!("{name}.weight"));
-    let (channels, taps) = (count * width, weight.shape()[weight.ndim() - 1]);
-    let [flat, weight, start] =
-        [matrix(stream, tokens, channels), matrix(&weight, channels, taps), matrix(&state, channels, taps)];
-    let [y, end] = short_convolution::convolve(flat.view(), weight.view(), start.view());
-    let bias: Array1<F> = x.tensor(&format!("{name}.bias")).iter().copied().collect();
-    let end = end.into_shape_with_order(state.raw_dim()).expect("the state after has the shape of the state before");
-    (heads(&(y + bias), count), end)
+pub fn convolve<F: Real>(
+    x: &Unit<'_, F>,
+    stream: &Array3<F>,
+    name: &str,
+    state: ArrayD<F>,
+) -> (Array3<F>, ArrayD<F>) {
+    filter(stream, x.tensor(&format!("{name}.weight")), x.tensor(&format!("{name}.bias")), state)
 }
 
 /// `[T, H, K]` with every head `each` times in a row: what several query or value heads share.
@@ -66,6 +63,7 @@ pub fn activation<F: Real>(word: &str) -> fn(F) -> F {
         "swish" | "silu" => swish,
         "sigmoid" => F::sigmoid,
         "relu" => relu,
+        "sqrelu" => squared_relu,
         "elu" => elu_p1,
         _ => panic!("no activation {word}"),
     }
@@ -227,4 +225,31 @@ pub const fn share(label: &'static str) -> Constraint {
         break_it: |p| p.sizes.extend([(Dim::H, 2), (Dim::V, 3), (Dim::D, 8)]),
         mend: |p| _ = p.sizes.insert(Dim::D, p.size(Dim::H).saturating_mul(p.size(Dim::V))),
     }
+}
+
+/// `stream` `[T, H, K]` through the convolution of `weight` `[H, K, W]` and `bias` `[H, K]` from `state` `[H, K, W]`,
+/// without activation; and the state after it.
+pub fn filter<F: Real>(
+    stream: &Array3<F>,
+    weight: ArrayViewD<'_, F>,
+    bias: ArrayViewD<'_, F>,
+    state: ArrayD<F>,
+) -> (Array3<F>, ArrayD<F>) {
+    let (tokens, count, width) = stream.dim();
+    let (channels, taps) = (count * width, weight.shape()[weight.ndim() - 1]);
+    let [flat, weight, start] =
+        [matrix(stream, tokens, channels), matrix(&weight, channels, taps), matrix(&state, channels, taps)];
+    let [y, end] = short_convolution::convolve(flat.view(), weight.view(), start.view());
+    let bias: Array1<F> = bias.iter().copied().collect();
+    let end = end.into_shape_with_order(state.raw_dim()).expect("the state after has the shape of the state before");
+    (heads(&(y + bias), count), end)
+}
+
+/// The way from each token back to the one before it, `x[t − 1] − x[t]`, of which the first comes after `before`; and the
+/// last token.
+pub fn token_shift<F: Real>(x: ArrayView2<'_, F>, before: ArrayView1<'_, F>) -> (Array2<F>, Array1<F>) {
+    let rows = |t: usize| if t == 0 { before } else { x.row(t - 1) };
+    let delta = Array2::from_shape_fn(x.raw_dim(), |(t, i)| rows(t)[i] - x[[t, i]]);
+    let last = x.rows().into_iter().next_back().map_or_else(|| before.to_owned(), |row| row.to_owned());
+    (delta, last)
 }

@@ -4,6 +4,7 @@ pub mod abc;
 pub mod attn;
 pub mod based;
 pub mod comba;
+pub mod cyfa;
 pub mod delta_net;
 pub mod deltaformer;
 pub mod forgetting_attn;
@@ -17,9 +18,14 @@ pub mod hgrn2;
 pub mod kda;
 pub mod lightnet;
 pub mod linear_attn;
+pub mod log_linear_mamba2;
+pub mod mamba;
+pub mod mamba2;
+pub mod mamba3;
 pub mod mesa_net;
 pub mod mla;
 pub mod moba;
+pub mod mom;
 pub mod momentum_deltanet;
 pub mod multiscale_retention;
 pub mod nsa;
@@ -29,7 +35,10 @@ pub mod precond_gated_deltanet;
 pub mod precond_kda;
 pub mod raven;
 pub mod rebased;
+pub mod rodimus;
 pub mod rodimus_ska;
+pub mod rwkv6;
+pub mod rwkv7;
 pub mod simple_gla;
 pub mod stickbreaking_attn;
 pub mod wall_attn;
@@ -45,6 +54,7 @@ pub static LAYERS: &[&OpSpec] = &[
     &attn::SPEC,
     &based::SPEC,
     &comba::SPEC,
+    &cyfa::SPEC,
     &delta_net::SPEC,
     &deltaformer::SPEC,
     &forgetting_attn::SPEC,
@@ -58,9 +68,14 @@ pub static LAYERS: &[&OpSpec] = &[
     &kda::SPEC,
     &lightnet::SPEC,
     &linear_attn::SPEC,
+    &log_linear_mamba2::SPEC,
+    &mamba::SPEC,
+    &mamba2::SPEC,
+    &mamba3::SPEC,
     &mesa_net::SPEC,
     &mla::SPEC,
     &moba::SPEC,
+    &mom::SPEC,
     &momentum_deltanet::SPEC,
     &multiscale_retention::SPEC,
     &nsa::SPEC,
@@ -70,7 +85,10 @@ pub static LAYERS: &[&OpSpec] = &[
     &precond_kda::SPEC,
     &raven::SPEC,
     &rebased::SPEC,
+    &rodimus::SPEC,
     &rodimus_ska::SPEC,
+    &rwkv6::SPEC,
+    &rwkv7::SPEC,
     &simple_gla::SPEC,
     &stickbreaking_attn::SPEC,
     &wall_attn::SPEC,

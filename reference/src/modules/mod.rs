@@ -6,6 +6,8 @@ pub mod layer_norm;
 pub mod rms_norm;
 pub mod rms_norm_gated;
 pub mod rotary;
+pub mod rwkv6_feed_forward;
+pub mod rwkv7_feed_forward;
 pub mod short_convolution;
 
 use crate::spec::OpSpec;
@@ -18,5 +20,7 @@ pub static MODULES: &[&OpSpec] = &[
     &rms_norm::SPEC,
     &rms_norm_gated::SPEC,
     &rotary::SPEC,
+    &rwkv6_feed_forward::SPEC,
+    &rwkv7_feed_forward::SPEC,
     &short_convolution::SPEC,
 ];
