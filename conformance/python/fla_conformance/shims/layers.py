@@ -210,3 +210,7 @@ LAYERS = {
         names=lambda x: {} if x["gate_fn"] == "swish" else {"g_norm_swish_gate.weight": "g_norm.weight"},
     ),
 }
+
+from fla_conformance.shims import layers_softmax  # noqa: E402 (what it imports is above)
+
+LAYERS |= layers_softmax.LAYERS
