@@ -176,8 +176,9 @@ fn fill(problem: &mut Problem) {
             Dim::I => 48,
             Dim::M => 8,
             Dim::C | Dim::L => 3,
-            Dim::R | Dim::G => 2,
+            Dim::R | Dim::G | Dim::AQ | Dim::AH => 2,
             Dim::W | Dim::E => 4,
+            Dim::AK => 16,
             Dim::B | Dim::N => 1,
         };
         problem.sizes.entry(dim).or_insert(default);

@@ -151,6 +151,8 @@ struct Draw<'a> {
     domain: Domain,
     /// Elements of one token and tokens of one row, when the keys of three tokens come again and again.
     repeats: Option<(usize, usize)>,
+    /// Extent of the vocabulary.
+    symbols: usize,
     /// What the numbers are divided by.
     divisor: f64,
     /// The input that this one goes against.
@@ -171,11 +173,18 @@ impl<'a> Draw<'a> {
         let key = Key::new(&format!("{} {}", seeded(case), port.name));
         let blocks = Blocks::new(&case.problem, port);
         let divisor = if domain == Domain::Weight { (case.problem.fan_in(port).max(1) as f64).sqrt() } else { 1.0 };
-        Self { port, key, profile: case.profile, domain, repeats, divisor, other, blocks }
+        let symbols = case.problem.size(Dim::S);
+        Self { port, key, profile: case.profile, domain, repeats, symbols, divisor, other, blocks }
     }
 
     /// Fills the row that begins with element `first`.
     fn fill(&self, first: usize, row: &mut [f64]) {
+        if let Domain::Symbols(labels) = self.domain {
+            for (j, x) in row.iter_mut().enumerate() {
+                *x = self.symbol((first + j) as u64, labels);
+            }
+            return;
+        }
         if let Some(blocks) = &self.blocks {
             return blocks.fill(&self.key, first, row);
         }
@@ -198,6 +207,14 @@ impl<'a> Draw<'a> {
         }
     }
 
+    /// An index of the vocabulary, or one label in eight that counts for nothing.
+    fn symbol(&self, i: u64, labels: bool) -> f64 {
+        if labels && self.key.word_at(i, 7).is_multiple_of(8) {
+            return -100.0;
+        }
+        (self.key.uniform(i) * self.symbols as f64).floor()
+    }
+
     fn place(&self, i: usize) -> u64 {
         let Some((inner, tokens)) = self.repeats else { return i as u64 };
         let (row, token, rest) = (i / (inner * tokens), i / inner % tokens, i % inner);
@@ -211,7 +228,12 @@ fn plain(key: &Key, i: u64, port: &Port, profile: Profile, domain: Domain) -> f6
         Domain::Fraction | Domain::Against(_) => 1.0 / (1.0 + exp(-x)),
         Domain::LogRate => ln(1.0 + 15.0 * key.uniform(i)),
         Domain::Uniform(low, high) => low + (high - low) * key.uniform(i),
-        Domain::Normal | Domain::UnitKey | Domain::LogDecay | Domain::Weight | Domain::Blocks(_) => match profile {
+        Domain::Normal
+        | Domain::UnitKey
+        | Domain::LogDecay
+        | Domain::Weight
+        | Domain::Blocks(_)
+        | Domain::Symbols(_) => match profile {
             Profile::ModelScale if is_value(port) => 0.05 * x,
             Profile::Large if is_value(port) || is_key(port) => 8.0 * x,
             _ => x,

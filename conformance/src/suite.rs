@@ -145,6 +145,9 @@ fn plain(spec: &'static OpSpec, recipe: &Recipe, i: usize) -> Case {
             Dim::E => [8, 3, 16][i % 3],
             Dim::G => [2, 4, 1][i % 3],
             Dim::S => [50, 37, 64][i % 3],
+            Dim::AQ => 2 * (1 + i % 2),
+            Dim::AH => 1 + i % 2,
+            Dim::AK => [8, 16, 12][i % 3],
         };
         (dim, extent)
     };

@@ -57,26 +57,28 @@ impl<F: Real> Call<F> {
     #[must_use]
     pub fn run(mut self) -> Answers<F> {
         let spec = self.spec;
-        for port in spec.inputs.iter().filter(|p| per_sequence(p)) {
+        for port in spec.inputs {
+            let Some(axis) = batch(port) else { continue };
             if let Some(array) = self.inputs.remove(port.name) {
-                self.inputs.insert(port.name.to_owned(), array.insert_axis(Axis(0)));
+                self.inputs.insert(port.name.to_owned(), array.insert_axis(axis));
             }
         }
         let shapes: BTreeMap<_, _> = self.inputs.iter().map(|(name, a)| (name.clone(), a.shape().to_vec())).collect();
         let problem = Problem::infer(spec, self.attrs, &shapes, None)
             .unwrap_or_else(|error| panic!("a layer asks {} what it cannot: {error}", spec.name));
         let mut outputs = oracle::apply(&problem, &self.inputs);
-        for port in problem.produced().filter(|p| per_sequence(p)) {
-            if let Some(array) = outputs.get_mut(port.name) {
-                array.index_axis_inplace(Axis(0), 0);
+        for port in problem.produced() {
+            if let (Some(axis), Some(array)) = (batch(port), outputs.get_mut(port.name)) {
+                array.index_axis_inplace(axis, 0);
             }
         }
         Answers(outputs)
     }
 }
 
-fn per_sequence(port: &Port) -> bool {
-    matches!(port.dims.first(), Some(Dim::B | Dim::N))
+/// The axis of rows or sequences.
+fn batch(port: &Port) -> Option<Axis> {
+    port.dims.iter().position(|d| matches!(d, Dim::B | Dim::N)).map(Axis)
 }
 
 impl<F: Real> Answers<F> {

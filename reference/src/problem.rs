@@ -126,7 +126,7 @@ impl Problem {
     /// Whether the attributes let this input be given at all.
     #[must_use]
     pub fn allows(&self, port: &Port) -> bool {
-        port.when.is_none_or(|(flag, value)| self.flag(flag) == value)
+        port.when.iter().flatten().all(|&(flag, value)| self.flag(flag) == value)
     }
 
     /// Whether this input is given.

@@ -55,6 +55,8 @@ pub enum Domain {
     Uniform(f64, f64),
     /// A weight: normal, over the root of the number of inputs that one output sums ([`Problem::fan_in`]).
     Weight,
+    /// Indices of the vocabulary, below the extent `S`; or, when true, labels, of which some are −100: not to be counted.
+    Symbols(bool),
     /// Blocks of tokens that a token looks at: the last dimension lists the indices of different blocks of its sequence, in
     /// ascending order, its own one always and none that is later, the others at random; where there are fewer than it has
     /// room for, −1 comes first. The attribute named says how many tokens a block has; without one, a block is a token.
@@ -120,8 +122,8 @@ pub struct Port {
     pub differentiable: bool,
     /// Whether it may be absent, and what that means (inputs).
     pub presence: Presence,
-    /// The flag attribute, and its value, without which it cannot be given (inputs).
-    pub when: Option<(&'static str, bool)>,
+    /// Up to two flag attributes, and their values, without which there is no such port.
+    pub when: [Option<(&'static str, bool)>; 2],
     /// How many extents each axis of upstream's parameter of that name merges, where it is not one each: a projection to
     /// `H` heads of width `K` is `[H, K, D]` here and `[H·K, D]` there. 0 stands for an axis of extent 1.
     pub merged: &'static [usize],
@@ -139,7 +141,7 @@ impl Port {
             precision: Precision::Storage,
             differentiable: true,
             presence: Presence::Required,
-            when: None,
+            when: [None, None],
             merged: &[],
         }
     }
@@ -197,24 +199,30 @@ impl Port {
         self
     }
 
+    const fn on(mut self, flag: &'static str, value: bool) -> Self {
+        self.when = match self.when {
+            [None, _] => [Some((flag, value)), None],
+            [first, _] => [first, Some((flag, value))],
+        };
+        self
+    }
+
     /// The same port, which exists only when this flag attribute is true.
     #[must_use]
-    pub const fn when(mut self, flag: &'static str) -> Self {
-        self.when = Some((flag, true));
-        self
+    pub const fn when(self, flag: &'static str) -> Self {
+        self.on(flag, true)
     }
 
     /// The same port, which exists only when this flag attribute is false.
     #[must_use]
-    pub const fn unless(mut self, flag: &'static str) -> Self {
-        self.when = Some((flag, false));
-        self
+    pub const fn unless(self, flag: &'static str) -> Self {
+        self.on(flag, false)
     }
 
     /// Whether it may be absent or given as one likes, whatever the attributes are.
     #[must_use]
     pub const fn free(&self) -> bool {
-        self.presence.optional() && self.when.is_none()
+        self.presence.optional() && self.when[0].is_none()
     }
 
     /// The same port with other domains under some attributes; the first true one wins.

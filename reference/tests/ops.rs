@@ -77,7 +77,7 @@ fn specs_refer_to_what_they_have() {
             assert!(port.dims.iter().all(known), "{op}: a dimension of {}", port.name);
             assert!(port.domain_if.iter().all(|(flag, _)| spec.attr(flag).is_some()), "{op}: a flag of {}", port.name);
             let integer = port.precision == Precision::Index;
-            assert_eq!(integer, matches!(port.domain, Domain::Blocks(_)), "{op}: {}", port.name);
+            assert_eq!(integer, matches!(port.domain, Domain::Blocks(_) | Domain::Symbols(_)), "{op}: {}", port.name);
             if let Domain::Blocks(size) = port.domain {
                 let listed = port.dims.contains(&Dim::T) && port.dims.last() != Some(&Dim::T) && !port.differentiable;
                 assert!(listed && size.is_none_or(|s| spec.attr(s).is_some()), "{op}: {}", port.name);

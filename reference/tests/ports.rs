@@ -19,6 +19,7 @@ fn domain(domain: Domain) -> String {
         Domain::LogRate => "log_rate".into(),
         Domain::Against(other) => format!("against {other}"),
         Domain::Weight => "weight".into(),
+        Domain::Symbols(labels) => if labels { "labels" } else { "symbols" }.into(),
         Domain::Uniform(low, high) => format!("uniform {low} {high}"),
         Domain::Blocks(None) => "blocks".into(),
         Domain::Blocks(Some(size)) => format!("blocks {size}"),
@@ -46,8 +47,8 @@ fn port(port: &Port) -> Json {
     if port.presence.optional() {
         fields.insert("optional".into(), json!(true));
     }
-    if let Some((flag, value)) = port.when {
-        fields.insert(if value { "when" } else { "unless" }.into(), json!(flag));
+    if port.when[0].is_some() {
+        fields.insert("when".into(), json!(port.when.iter().flatten().collect::<Vec<_>>()));
     }
     if !port.merged.is_empty() {
         fields.insert("merged".into(), json!(port.merged));

@@ -24,16 +24,15 @@ class Port:
     # flag attributes and the domain of the raw value under each; the first true one wins
     raw: tuple = ()
     optional: bool = False
-    # the flag attribute that must be true, or false, for the input to be given
-    when: str = ""
-    unless: str = ""
+    # flag attributes and the values that they must have for the port to exist
+    when: tuple = ()
     # how many dims each axis of upstream's parameter merges; 0: an axis of extent 1; empty: one each
     merged: tuple = ()
 
     @property
     def conditional(self):
         """Whether the attributes decide if it can be given."""
-        return bool(self.when or self.unless)
+        return bool(self.when)
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Spec:
 
     def _allows(self, port, attrs):
         on = self.attrs | attrs
-        return (not port.when or on[port.when]) and not (port.unless and on[port.unless])
+        return all(bool(on[flag]) == value for flag, value in port.when)
 
     def input(self, name):
         """The input of that name, or None."""
@@ -68,6 +67,7 @@ class Spec:
 
 def _port(fields):
     lists = {"dims": fields["dims"].split(), "raw": map(tuple, fields.get("raw", ())), "merged": fields.get("merged", ())}
+    lists |= {"when": map(tuple, fields.get("when", ()))}
     return Port(**(fields | {name: tuple(values) for name, values in lists.items()}))
 
 

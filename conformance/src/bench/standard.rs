@@ -58,6 +58,8 @@ fn case(spec: &'static OpSpec, extents: &Extents, dtype: DType) -> Option<Case> 
         Dim::E => 16,
         Dim::G => 8,
         Dim::S => 32_000,
+        Dim::AQ | Dim::AH => 16,
+        Dim::AK => 128,
     };
     let sizes: Vec<_> = spec.sizes.iter().map(|&d| (d, size(d))).collect();
     let mut problem = Problem::new(spec, &sizes);

@@ -345,6 +345,7 @@ mod tests {
                 Domain::Fraction | Domain::LogRate => x.abs(),
                 Domain::Normal | Domain::UnitKey | Domain::Weight => x,
                 Domain::Blocks(_) => -1.0,
+                Domain::Symbols(_) => (i % 2) as f64,
             }
         })
     }

@@ -9,7 +9,11 @@ use crate::spec::{Dim, Domain, Port};
 /// Checks block indices: whole numbers from −1, which stands for none, to the last block of the token's sequence, none of
 /// them twice for one token.
 pub(super) fn check(problem: &Problem, port: &Port, array: &ArrayD<f64>) -> Result<(), Error> {
-    let Domain::Blocks(size) = problem.domain(port) else { return Ok(()) };
+    let size = match problem.domain(port) {
+        Domain::Blocks(size) => size,
+        Domain::Symbols(labels) => return symbols(problem, port, array, labels),
+        _ => return Ok(()),
+    };
     let (size, tokens) = (problem.block(size), lengths(problem));
     let time = port.dims.iter().position(|&d| d == Dim::T);
     let blocks = |at: &[usize]| time.map_or(0, |axis| tokens[at[axis]].div_ceil(size));
@@ -34,6 +38,23 @@ pub(super) fn check(problem: &Problem, port: &Port, array: &ArrayD<f64>) -> Resu
     }
     Ok(())
 }
+
+/// Checks that numbers are indices of the vocabulary, or labels that count for nothing.
+fn symbols(problem: &Problem, port: &Port, array: &ArrayD<f64>, labels: bool) -> Result<(), Error> {
+    let below = problem.size(Dim::S);
+    let valid = |x: f64| x >= 0.0 && x < below as f64 && x.fract().abs() <= 0.0;
+    let ignored = |x: f64| labels && x.to_bits() == IGNORED.to_bits();
+    match array.indexed_iter().find(|(_, x)| !valid(**x) && !ignored(**x)) {
+        None => Ok(()),
+        Some((at, x)) => {
+            let (op, port, at, got) = (problem.spec.name, port.name, at.slice().to_vec(), x.to_string());
+            Err(Error::Index { op, port, at, got, below })
+        }
+    }
+}
+
+/// A label that counts for nothing.
+const IGNORED: f64 = -100.0;
 
 /// Tokens of the sequence to which each token belongs.
 fn lengths(problem: &Problem) -> Vec<usize> {

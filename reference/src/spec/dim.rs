@@ -41,11 +41,17 @@ pub enum Dim {
     G,
     /// Symbols of the vocabulary.
     S,
+    /// Query heads of the softmax attention in a hybrid stack.
+    AQ,
+    /// Key heads of the softmax attention in a hybrid stack, of which the query heads are a multiple.
+    AH,
+    /// Width of a head of the softmax attention in a hybrid stack.
+    AK,
 }
 
 impl Dim {
     /// Every dimension.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::B,
         Self::N,
         Self::T,
@@ -64,6 +70,9 @@ impl Dim {
         Self::E,
         Self::G,
         Self::S,
+        Self::AQ,
+        Self::AH,
+        Self::AK,
     ];
 
     /// Heads of which several may share a key head.
@@ -91,6 +100,9 @@ impl Dim {
             Self::E => "E",
             Self::G => "G",
             Self::S => "S",
+            Self::AQ => "AQ",
+            Self::AH => "AH",
+            Self::AK => "AK",
         }
     }
 

@@ -53,10 +53,15 @@ impl Random {
             // a fraction still, of which `inputs` makes the rest
             Domain::Fraction | Domain::Against(_) => array.mapv_inplace(|x| 1.0 / (1.0 + (-x).exp())),
             Domain::LogRate => array.mapv_inplace(|_| (1.0 + 15.0 * self.uniform()).ln()),
+            Domain::Symbols(labels) => array.mapv_inplace(|_| self.symbol(problem.size(Dim::S), labels)),
             Domain::Uniform(low, high) => array.mapv_inplace(|_| low + (high - low) * self.uniform()),
             Domain::Blocks(size) => self.blocks(problem, port, problem.block(size), &mut array),
         }
         array
+    }
+
+    fn symbol(&mut self, symbols: usize, labels: bool) -> f64 {
+        if labels && self.uniform() < 0.125 { -100.0 } else { (self.uniform() * symbols as f64).floor() }
     }
 
     /// Block indices in ascending order after as many −1 as there are too few blocks; the token's own one is the last.

@@ -1,0 +1,251 @@
+//! From what a model file says to the spec of a stack of any depth.
+
+use super::decoder::decoder;
+use crate::function;
+use crate::layers;
+use crate::spec::{Attr, Constraint, Dim, Domain, Level, OpSpec, Port, Precision, Presence, State, Value};
+use crate::{dims, spec};
+
+/// What distinguishes one model from another that follows the skeleton.
+#[derive(Debug)]
+pub struct Model {
+    /// Upstream's `model_type`; the spec is named `<model_type>_model`.
+    pub model_type: &'static str,
+    /// Upstream's classes.
+    pub upstream: &'static [&'static str],
+    /// Paper.
+    pub source: &'static str,
+    /// The layer in every block.
+    pub mixer: &'static OpSpec,
+    /// Names of the parts in upstream's state-dict keys.
+    pub names: Names,
+    /// Added to the mean of squares in the norms, unless told otherwise.
+    pub norm_eps: f64,
+    /// Whether chosen blocks may have softmax attention instead.
+    pub hybrid: bool,
+    /// Whether blocks may read mixtures of earlier sums.
+    pub attnres: bool,
+}
+
+/// Names of the parts in upstream's state-dict keys.
+#[derive(Debug, Clone, Copy)]
+pub struct Names {
+    /// Everything but the head.
+    pub trunk: &'static str,
+    /// The norm before the mixer.
+    pub mixer_norm: &'static str,
+    /// The mixer.
+    pub mixer: &'static str,
+    /// The norm before the feed-forward network.
+    pub mlp_norm: &'static str,
+    /// The feed-forward network, where a block has one.
+    pub mlp: Option<&'static str>,
+    /// The last norm.
+    pub norm: &'static str,
+}
+
+/// The names of most models.
+pub const NAMES: Names = Names {
+    trunk: "model",
+    mixer_norm: "attn_norm",
+    mixer: "attn",
+    mlp_norm: "mlp_norm",
+    mlp: Some("mlp"),
+    norm: "norm",
+};
+
+/// Blocks of a stack, as its ports tell.
+pub(super) fn depth(spec: &OpSpec, model: &Model) -> usize {
+    let name = |layer| format!("{}.layers.{layer}.{}.weight", model.names.trunk, model.names.mixer_norm);
+    (0..).take_while(|&layer| spec.input(&name(layer)).is_some()).count()
+}
+
+fn kept<T>(items: Vec<T>) -> &'static [T] {
+    Vec::leak(items)
+}
+
+fn name(text: String) -> &'static str {
+    String::leak(text)
+}
+
+impl Model {
+    /// The spec of a stack; `softmax` says for each block whether it has softmax attention, or (`None`) whether the flag
+    /// `layers.<i>.softmax` decides.
+    #[must_use]
+    pub fn spec(&'static self, softmax: &[Option<bool>]) -> OpSpec {
+        let layers: Vec<Block> = softmax.iter().enumerate().map(|(i, &choice)| self.block(i, choice)).collect();
+        let all = |ports: fn(&Block) -> &Vec<Port>| layers.iter().flat_map(ports).copied().collect::<Vec<_>>();
+        let hybrid = softmax.iter().any(|s| *s != Some(false));
+        let mut inputs = self.first();
+        inputs.extend(all(|b| &b.inputs));
+        inputs.extend(self.last());
+        let mut outputs = vec![
+            Port::new("logits", dims![B, T, S], Domain::Normal),
+            Port::new("loss", dims![N], Domain::Normal).single(),
+        ];
+        outputs.extend(all(|b| &b.outputs));
+        OpSpec {
+            name: name(format!("{}_model", self.model_type)),
+            level: Level::Model,
+            summary: name(format!("logits and loss of a stack of {}", self.mixer.name)),
+            source: self.source,
+            upstream: self.upstream,
+            sizes: kept(self.sizes(hybrid)),
+            inputs: kept(inputs),
+            outputs: kept(outputs),
+            attrs: kept(self.attrs(softmax, hybrid)),
+            constraints: kept(self.constraints(hybrid)),
+            independent: dims![B],
+            states: kept(layers.iter().flat_map(|b| b.states.iter().copied()).collect()),
+            function: function!(decoder),
+        }
+    }
+
+    fn first(&self) -> Vec<Port> {
+        let embedding = name(format!("{}.embeddings.weight", self.names.trunk));
+        vec![
+            Port::new("input_ids", dims![B, T], Domain::Symbols(false)).index(),
+            Port::new("labels", dims![B, T], Domain::Symbols(true)).index(),
+            Port::new(embedding, dims![S, D], Domain::Normal),
+        ]
+    }
+
+    fn last(&self) -> Vec<Port> {
+        let trunk = self.names.trunk;
+        let mut ports = vec![norm(format!("{trunk}.{}.weight", self.names.norm))];
+        if self.attnres {
+            ports.extend(residual(&format!("{trunk}.res")));
+        }
+        ports.push(Port::weight("lm_head.weight", dims![S, D], &[1, 1]).unless("tie_word_embeddings"));
+        ports
+    }
+
+    fn sizes(&self, hybrid: bool) -> Vec<Dim> {
+        let mut sizes = vec![Dim::B, Dim::T, Dim::S, Dim::D];
+        sizes.extend(self.names.mlp.map(|_| Dim::I));
+        sizes.extend(self.mixer.sizes.iter().copied());
+        if hybrid {
+            sizes.extend([Dim::AQ, Dim::AH, Dim::AK]);
+        }
+        let mut seen = Vec::new();
+        sizes.retain(|d| !seen.contains(d) && { seen.push(*d); true });
+        sizes
+    }
+
+    fn attrs(&self, softmax: &[Option<bool>], hybrid: bool) -> Vec<Attr> {
+        let mut attrs: Vec<Attr> = self.mixer.attrs.iter().filter(|a| a.name != "norm_eps").copied().collect();
+        attrs.push(Attr::number("norm_eps", self.norm_eps, 0.25, "added to the mean of squares in every norm"));
+        attrs.push(Attr::flag("tie_word_embeddings", false, "the head is the embedding"));
+        if self.attnres {
+            attrs.push(Attr::flag("attnres", false, "blocks read mixtures of earlier sums"));
+            attrs.push(Attr::number("attnres_block_size", 2.0, 1.0, "half-blocks after which a sum begins anew"));
+        }
+        for (i, choice) in softmax.iter().enumerate().filter(|(_, c)| **c != Some(false)) {
+            let default = choice.unwrap_or(false);
+            attrs.push(Attr::flag(name(format!("layers.{i}.softmax")), default, "softmax attention in this block"));
+        }
+        if hybrid {
+            let own = |a: &Attr| Attr { name: name(format!("attn.{}", a.name)), ..*a };
+            attrs.extend(layers::attn::SPEC.attrs.iter().map(own));
+        }
+        attrs
+    }
+
+    fn constraints(&self, hybrid: bool) -> Vec<Constraint> {
+        let mut constraints = self.mixer.constraints.to_vec();
+        if hybrid {
+            constraints.push(HYBRID);
+        }
+        if self.attnres {
+            constraints.push(EVEN);
+        }
+        let labelled = |(i, c): (usize, Constraint)| Constraint { label: name(format!("C{}", i + 1)), ..c };
+        constraints.into_iter().enumerate().map(labelled).collect()
+    }
+
+    fn block(&self, layer: usize, softmax: Option<bool>) -> Block {
+        let at = |part: &str| format!("{}.layers.{layer}.{part}", self.names.trunk);
+        let mut block = Block { inputs: vec![norm(at(self.names.mixer_norm) + ".weight")], ..Block::default() };
+        let flag = name(format!("layers.{layer}.softmax"));
+        let mixer = at(self.names.mixer);
+        if softmax != Some(true) {
+            let here = |p: Port| if softmax.is_none() { p.unless(flag) } else { p };
+            for port in self.mixer.inputs.iter().filter(|p| p.name != "x") {
+                let state = self.mixer.states.iter().any(|s| s.initial == port.name);
+                let whose = if state { format!("layers.{layer}") } else { mixer.clone() };
+                block.inputs.push(here(Port { name: name(format!("{whose}.{}", port.name)), ..*port }));
+            }
+            for state in self.mixer.states {
+                let own = |n: &str| name(format!("layers.{layer}.{n}"));
+                let last = self.mixer.output(state.last).expect("a state is an output");
+                block.outputs.push(here(Port { name: own(state.last), ..*last }));
+                block.states.push(State { initial: own(state.initial), last: own(state.last), ..*state });
+            }
+        }
+        if softmax != Some(false) {
+            for port in layers::attn::SPEC.inputs.iter().filter(|p| p.name != "x") {
+                let port = Port { name: name(format!("{mixer}.{}", port.name)), dims: renamed(port.dims), ..*port };
+                let port = Port { when: port.when.map(|w| w.map(|(f, v)| (name(format!("attn.{f}")), v))), ..port };
+                block.inputs.push(if softmax.is_none() { port.when(flag) } else { port });
+            }
+        }
+        if let Some(mlp) = self.names.mlp {
+            block.inputs.push(norm(at(self.names.mlp_norm) + ".weight"));
+            for (part, dims) in [("gate", dims![I, D]), ("up", dims![I, D]), ("down", dims![D, I])] {
+                block.inputs.push(Port::weight(name(at(&format!("{mlp}.{part}_proj.weight"))), dims, &[1, 1]));
+            }
+        }
+        if self.attnres {
+            block.inputs.extend(["attn_res", "mlp_res"].into_iter().flat_map(|part| residual(&at(part))));
+        }
+        block
+    }
+}
+
+#[derive(Default)]
+struct Block {
+    inputs: Vec<Port>,
+    outputs: Vec<Port>,
+    states: Vec<State>,
+}
+
+/// The weight of a norm.
+fn norm(text: String) -> Port {
+    Port::new(name(text), dims![D], Domain::Uniform(0.5, 1.5))
+}
+
+/// The query of an attention residual, and the weight of its norm.
+fn residual(prefix: &str) -> [Port; 2] {
+    let query = Port { merged: &[0, 1], ..Port::new(name(format!("{prefix}_proj.weight")), dims![D], Domain::Weight) };
+    [query.when("attnres"), norm(format!("{prefix}_norm.weight")).when("attnres")]
+}
+
+/// The extents of the softmax attention in a hybrid stack are its own.
+fn renamed(dims: &[Dim]) -> &'static [Dim] {
+    let own = |&d: &Dim| match d {
+        Dim::HQ => Dim::AQ,
+        Dim::H => Dim::AH,
+        Dim::K => Dim::AK,
+        other => other,
+    };
+    kept(dims.iter().map(own).collect())
+}
+
+const HYBRID: Constraint = Constraint {
+    label: "",
+    text: "AQ is a positive multiple of AH",
+    holds: |p| p.size(Dim::AH) > 0 && p.size(Dim::AQ) >= p.size(Dim::AH) && p.size(Dim::AQ).is_multiple_of(p.size(Dim::AH)),
+    break_it: |p| p.sizes.extend([(Dim::AH, 2), (Dim::AQ, 3)]),
+    mend: |p| {
+        let heads = p.size(Dim::AH).max(1);
+        p.sizes.extend([(Dim::AH, heads), (Dim::AQ, heads * (p.size(Dim::AQ) / heads).max(1))]);
+    },
+};
+
+const EVEN: Constraint = Constraint {
+    label: "",
+    text: "attnres_block_size is 1 or even",
+    holds: |p| p.number("attnres_block_size").is_some_and(|b| b.to_bits() == 1f64.to_bits() || (b >= 2.0 && b % 2.0 == 0.0)),
+    break_it: |p| _ = p.attrs.insert("attnres_block_size", Value::Number(3.0)),
+    mend: |p| _ = p.attrs.remove("attnres_block_size"),
+};

@@ -1,0 +1,109 @@
+//! The decoder that most models are: embedding, blocks of a mixer and a feed-forward network, norm, head.
+//!
+//! $$ x_0 = E_{\text{ids}}, \qquad r = x + \operatorname{mixer}(\operatorname{norm}(x)), \qquad
+//! x' = r + \operatorname{MLP}(\operatorname{norm}(r)), \qquad \text{logits} = W \operatorname{norm}(x_L) $$
+//!
+//! The loss of a sequence is the mean over its labelled tokens of $-\ln \operatorname{softmax}(\text{logits}_t)_{y_{t+1}}$;
+//! a label of −100 is none, and without any the loss is 0. With the flag `attnres`, blocks read mixtures of what earlier
+//! ones wrote (see [`Stream`]).
+
+use ndarray::{Array1, Array2, ArrayD, ArrayView1, Axis, arr0};
+
+use super::blueprint::{Model, depth};
+use super::stream::Stream;
+use crate::algebra::{linear, rank};
+use crate::call::Call;
+use crate::layers;
+use crate::modules::gated_mlp::mlp;
+use crate::real::Real;
+use crate::spec::OpSpec;
+use crate::unit::{Outputs, Unit};
+
+/// A label that counts for nothing.
+const IGNORED: f64 = -100.0;
+
+/// The function of every model that follows the skeleton; which one it is says the spec's name.
+pub(super) fn decoder<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
+    let model = super::model(x.problem.spec.name);
+    let mut stream = Stream::new(x, model, embed(x, &format!("{}.embeddings.weight", model.names.trunk)));
+    let mut states = Vec::new();
+    for layer in 0..depth(x.problem.spec, model) {
+        let hidden = stream.enter_mixer(layer);
+        let (mixed, after) = mix(x, model, layer, &hidden);
+        stream.add(mixed);
+        states.extend(after);
+        if let Some(name) = model.names.mlp {
+            let hidden = stream.enter_mlp(layer);
+            let w = |part: &str| x.tensor(&format!("{}.layers.{layer}.{name}.{part}_proj.weight", model.names.trunk));
+            stream.add(mlp(hidden.view(), w("gate"), w("up"), w("down")));
+        }
+    }
+    let head = if x.problem.flag("tie_word_embeddings") {
+        x.tensor(&format!("{}.embeddings.weight", model.names.trunk))
+    } else {
+        x.tensor("lm_head.weight")
+    };
+    let logits: Array2<F> = rank(linear(&stream.leave(), head));
+    let loss = next_token_loss(&logits, x.vector("labels"));
+    [logits.into_dyn(), arr0(loss).into_dyn()].into_iter().chain(states).collect()
+}
+
+/// Rows of the embedding.
+fn embed<F: Real>(x: &Unit<'_, F>, name: &str) -> Array2<F> {
+    let rows: Vec<usize> = x.vector("input_ids").iter().map(|id| id.value() as usize).collect();
+    x.matrix(name).select(Axis(0), &rows)
+}
+
+/// The mixer's output, and the states after it.
+fn mix<F: Real>(x: &Unit<'_, F>, model: &Model, layer: usize, hidden: &Array2<F>) -> (Array2<F>, Vec<ArrayD<F>>) {
+    let prefix = format!("{}.layers.{layer}.{}", model.names.trunk, model.names.mixer);
+    let softmax = x.problem.flag(&format!("layers.{layer}.softmax"));
+    let mut answers = if softmax {
+        ask(x, &layers::attn::SPEC, &prefix, layer, "attn.").with("x", hidden.view()).run()
+    } else {
+        ask(x, model.mixer, &prefix, layer, "").with("x", hidden.view()).run()
+    };
+    let states = model.mixer.states.iter().map(|s| match softmax {
+        // there is none; its place stays as it was
+        true => x.tensor(&format!("layers.{layer}.{}", s.initial)).to_owned(),
+        false => answers.take(s.last),
+    });
+    let states = states.collect();
+    (answers.matrix("o"), states)
+}
+
+/// The layer's question with its weights, states and options, but without its input.
+fn ask<F: Real>(x: &Unit<'_, F>, spec: &'static OpSpec, prefix: &str, layer: usize, options: &str) -> Call<F> {
+    let mut call = Call::of(spec);
+    for attr in spec.attrs {
+        let name = format!("{options}{}", attr.name);
+        if let Some(value) = x.problem.attrs.get(name.as_str()) {
+            call = call.value(attr.name, *value);
+        } else if attr.name == "norm_eps" {
+            call = call.value(attr.name, x.problem.attr("norm_eps"));
+        }
+    }
+    for port in spec.inputs {
+        let weight = format!("{prefix}.{}", port.name);
+        let state = format!("layers.{layer}.{}", port.name);
+        if let Some(name) = [&weight, &state].into_iter().find(|n| x.given(n)) {
+            call = call.with(port.name, x.tensor(name));
+        }
+    }
+    call
+}
+
+/// Mean negative log-likelihood of the next tokens that have a label.
+pub(super) fn next_token_loss<F: Real>(logits: &Array2<F>, labels: ArrayView1<'_, F>) -> F {
+    let shifted = labels.iter().skip(1).map(|y| y.value());
+    let counted = logits.rows().into_iter().zip(shifted).filter(|(_, y)| y.to_bits() != IGNORED.to_bits());
+    let losses: Vec<F> = counted.map(|(row, y)| log_sum_exp(row) - row[y as usize]).collect();
+    let count = losses.len().max(1) as f64;
+    losses.into_iter().sum::<F>() / F::from_f64(count)
+}
+
+fn log_sum_exp<F: Real>(row: ArrayView1<'_, F>) -> F {
+    let top = F::from_f64(row.iter().map(|x| x.value()).fold(f64::NEG_INFINITY, f64::max));
+    let terms: Array1<F> = row.mapv(|x| (x - top).exp());
+    top + terms.iter().copied().sum::<F>().ln()
+}
