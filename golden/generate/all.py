@@ -68,6 +68,8 @@ def interpreter(out, only=None):
     for module in modules():
         if only not in (None, module.CASES[0].op):
             continue
+        if hasattr(module, "prepare"):
+            module.prepare()
         for name, form in getattr(module, "INTERPRETED", ()):
             case = next(c for c in module.CASES if c.name == name)
             register(form)

@@ -96,6 +96,41 @@ def _flash_attention():
         parts = [attention(q[a:b], k[c:d], v[c:d], window_size, softmax_scale) for (a, b), (c, d) in ends]
         return torch.cat(parts)
 
+    def forward(q, k, v, cu_seqlens_q, cu_seqlens_k, softmax_scale, causal, **_):
+        """Outputs and the logarithms of the sums [H, T]."""
+        out, sums = torch.empty_like(q), q.new_empty(q.shape[1], q.shape[0])
+        for queries, keys in _pairs(cu_seqlens_q, cu_seqlens_k):
+            scores = _scores(q[queries], k[keys], softmax_scale, causal)
+            out[queries] = torch.einsum("hij,jhd->ihd", scores.softmax(-1), v[keys])
+            sums[:, queries] = scores.logsumexp(-1)
+        return out, sums, None, None
+
+    def backward(
+        dout, q, k, v, out, softmax_lse, dq, dk, dv, cu_seqlens_q, cu_seqlens_k, softmax_scale, causal, **_
+    ):
+        """Gradients into dq, dk and dv, for weights that sum to one over more keys than these where the sums say so."""
+        for queries, keys in _pairs(cu_seqlens_q, cu_seqlens_k):
+            scores = _scores(q[queries], k[keys], softmax_scale, causal)
+            weights = (scores - softmax_lse[:, queries, None]).exp()
+            mean = (dout[queries] * out[queries]).sum(-1).T[..., None]
+            slopes = weights * (torch.einsum("ihd,jhd->hij", dout[queries], v[keys]) - mean) * softmax_scale
+            dq[queries] = torch.einsum("hij,jhd->ihd", slopes, k[keys])
+            dk[keys] = torch.einsum("hij,ihd->jhd", slopes, q[queries])
+            dv[keys] = torch.einsum("hij,ihd->jhd", weights, dout[queries])
+
+    def _scores(q, k, scale, causal):
+        scores = torch.einsum("ihd,jhd->hij", q, k) * scale
+        later = torch.ones(scores.shape[1:], dtype=torch.bool).triu(1)
+        return scores.masked_fill(later, -math.inf) if causal else scores
+
+    def _pairs(*offsets):
+        ends = [c.tolist() for c in offsets]
+        return list(zip(*([slice(a, b) for a, b in zip(e, e[1:])] for e in ends)))
+
+    interface = types.ModuleType("flash_attn.flash_attn_interface")
+    interface._flash_attn_varlen_forward, interface._flash_attn_varlen_backward = forward, backward
+    sys.modules["flash_attn.flash_attn_interface"] = interface
+
     module = types.ModuleType("flash_attn")
     module.__spec__ = importlib.machinery.ModuleSpec("flash_attn", None)
     module.__version__ = "2.8.3"

@@ -21,8 +21,8 @@ def _windowed(x, *options):
 
 
 def _in_16_bits(x, arguments):
-    if x.get("x").element_size() != 2:
-        raise Declined("the layer takes 16-bit inputs")
+    if x.get("x").is_cuda and x.get("x").element_size() != 2:
+        raise Declined("the kernel takes 16-bit inputs")
     return arguments
 
 
@@ -72,8 +72,8 @@ def _shared_keys(x):
 
 
 def _one_key(x):
-    arguments = _windowed(x, "qk_norm", "rope_theta")
-    return {name: value for name, value in arguments.items() if name != "num_kv_heads"}
+    options = {name: x[name] for name in ("qkv_bias", "qk_norm", "rope_theta")}
+    return options | {"hidden_size": x.D, "num_heads": x.HQ, "window_size": int(x["window_size"]), "layer_idx": 0}
 
 
 def _layer(module, name, arguments, **rest):
