@@ -1,6 +1,6 @@
 //! What modules and layers write everywhere: projections and scalar functions, at any scalar.
 
-use ndarray::{Array, Array2, Array3, ArrayBase, ArrayD, ArrayViewD, Data, Dimension, Ix2, OwnedRepr, Zip};
+use ndarray::{Array, Array2, Array3, ArrayBase, ArrayD, ArrayView1, ArrayViewD, Data, Dimension, Ix2, OwnedRepr, Zip};
 
 use crate::real::Real;
 
@@ -77,12 +77,44 @@ pub fn tanh<F: Real>(x: F) -> F {
     two * (two * x).sigmoid() - F::one()
 }
 
-/// `max(x, 0)`; its derivative at 0 is 0.
+/// `max(x, 0)`; its derivative at 0 is 0. What is not a number stays so.
 pub fn relu<F: Real>(x: F) -> F {
-    if x.value() > 0.0 { x } else { F::zero() }
+    if x.value() <= 0.0 { F::zero() } else { x }
 }
 
 /// `eˣ` below 0, `x + 1` above.
 pub fn elu_p1<F: Real>(x: F) -> F {
     if x.value() > 0.0 { x + F::one() } else { x.exp() }
+}
+
+/// `max(x, 0)²`.
+pub fn squared_relu<F: Real>(x: F) -> F {
+    relu(x) * relu(x)
+}
+
+/// `x σ(2u)` with `u = √(2/π) (x + 0.044715 x³)`: the Gaussian unit by way of `tanh u`.
+pub fn gelu<F: Real>(x: F) -> F {
+    let twice = F::from_f64(2.0 * (2.0 / std::f64::consts::PI).sqrt());
+    x * (twice * x * (F::one() + F::from_f64(0.044_715) * x * x)).sigmoid()
+}
+
+/// `x^(power / (√x + 1)) σ(x)` above 0, `x σ(x)` below: the gate named PowLU.
+pub fn powlu<F: Real>(x: F, power: f64) -> F {
+    if x.value() > 0.0 {
+        let exponent = F::from_f64(power) / (x.sqrt() + F::one());
+        (exponent * x.ln()).exp() * x.sigmoid()
+    } else {
+        swish(x)
+    }
+}
+
+/// The products `xᵢ yⱼ` with `j ≥ i + apart`, row by row: a triangle of the outer product.
+pub fn triangle<F: Real>(x: ArrayView1<'_, F>, y: ArrayView1<'_, F>, apart: usize) -> Vec<F> {
+    let row = |(i, &x): (usize, &F)| y.iter().skip(i + apart).map(move |&y| x * y).collect::<Vec<F>>();
+    x.iter().enumerate().flat_map(row).collect()
+}
+
+/// `value`, with the derivative of `x`: the straight-through estimator.
+pub fn straight_through<F: Real>(x: F, value: f64) -> F {
+    (x - F::from_f64(x.value())) + F::from_f64(value)
 }

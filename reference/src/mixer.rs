@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, Array3, ArrayD, ArrayView2};
 
-use crate::algebra::{elu_p1, heads, linear, matrix, rank, relu, swish};
+use crate::algebra::{elu_p1, gelu, heads, linear, log_sigmoid, matrix, rank, relu, squared_relu, swish, tanh};
 use crate::modules::short_convolution;
 use crate::real::Real;
 use crate::unit::Unit;
@@ -59,8 +59,12 @@ pub fn activation<F: Real>(word: &str) -> fn(F) -> F {
         "none" | "identity" => |y| y,
         "swish" | "silu" => swish,
         "sigmoid" => F::sigmoid,
+        "logsigmoid" => log_sigmoid,
+        "tanh" => tanh,
         "relu" => relu,
-        "elu" => elu_p1,
+        "sqrelu" => squared_relu,
+        "gelu" => gelu,
+        "elu" | "elu_p1" => elu_p1,
         _ => panic!("no activation {word}"),
     }
 }

@@ -44,7 +44,11 @@ pub static SPEC: OpSpec = OpSpec {
     level: Level::Module,
     summary: "s = x + residual;  o = (s - mean) / sqrt(var + eps) * weight + bias",
     source: "Ba, Kiros & Hinton 2016 (arXiv 1607.06450), eq. 4",
-    upstream: &["fla.modules.LayerNorm"],
+    upstream: &[
+        "fla.modules.LayerNorm",
+        "fla.modules.norm.layernorm.layer_norm",
+        "fla.modules.norm.layernorm.layer_norm_ref",
+    ],
     sizes: dims![B, T, D],
     inputs: &[
         Port::new("x", dims![B, T, D], Domain::Normal),

@@ -49,7 +49,11 @@ pub static SPEC: OpSpec = OpSpec {
     level: Level::Module,
     summary: "s = x + residual;  o = s / sqrt(mean s² + eps) * weight + bias",
     source: "Zhang & Sennrich 2019 (arXiv 1910.07467), eq. 4",
-    upstream: &["fla.modules.RMSNorm"],
+    upstream: &[
+        "fla.modules.RMSNorm",
+        "fla.modules.norm.layernorm.rms_norm",
+        "fla.modules.norm.layernorm.rms_norm_ref",
+    ],
     sizes: dims![B, T, D],
     inputs: &[
         Port::new("x", dims![B, T, D], Domain::Normal),

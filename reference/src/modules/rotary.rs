@@ -11,7 +11,7 @@
 //! C1: K is even.
 //!
 //! Paper: Su et al., *RoFormer*, 2021, eq. 15 (interleaved).
-//! Upstream: `RotaryEmbedding` and `rotary_embedding` of `fla/modules/rotary.py` in 0.6.0.
+//! Upstream: `RotaryEmbedding` and `rotary_embedding` of `fla/modules/rotary/ops.py` in 0.6.0.
 
 use ndarray::{Array3, ArrayBase, Data, Ix3};
 
@@ -60,7 +60,12 @@ pub static SPEC: OpSpec = OpSpec {
     level: Level::Module,
     summary: "pairs of channels turn by position times base^(-2i/K)",
     source: "Su et al. 2021 (arXiv 2104.09864), eq. 15",
-    upstream: &["fla.modules.RotaryEmbedding"],
+    upstream: &[
+        "fla.modules.RotaryEmbedding",
+        "fla.modules.rotary.rotary_embedding",
+        "fla.modules.rotary.ops.rotary_embedding_ref",
+        "fla.modules.rotary.ops.rotate_half",
+    ],
     sizes: dims![B, T, H, K],
     inputs: &[Port::new("x", dims![B, T, H, K], Domain::Normal)],
     outputs: &[Port::new("o", dims![B, T, H, K], Domain::Normal)],
