@@ -1,6 +1,8 @@
 """Makes golden vectors with fla 0.6.0, and the manifest of those that there are.
 
     python3 golden/generate/all.py --producer naive                  fla's PyTorch code on the CPU
+    python3 -O golden/generate/all.py --producer interpreter         fla's layers and modules on the CPU, their kernels
+                                                                     by Triton's interpreter
     python3 golden/generate/all.py --producer triton --out DIR       fla's kernels, on a machine with a GPU; compiling
                                                                      them takes minutes: --shard i/n, n processes
     python3 golden/generate/all.py --manifest                        golden/manifest.toml from the files
@@ -40,12 +42,43 @@ def naive(out, only=None):
 
     command = "python3 golden/generate/all.py --producer naive"
     for module in modules():
-        if only not in (None, module.CASES[0].op):
+        if only not in (None, module.CASES[0].op) or not hasattr(module, "naive"):
             continue
         op(module.CASES[0].op, arrays="torch")(module.naive)
         for case in module.CASES:
             provenance = Provenance("naive", "naive_recurrent", "f32", command, module.NAIVE_NOTE)
             write(out, case, "naive-f32", make(case, "F32", provenance, device="cpu"))
+
+
+def interpreter(out, only=None):
+    """The listed cases, by fla's classes, whose kernels run on the CPU."""
+    from interpreter import after_import, prepare
+
+    prepare()
+    import fla.layers  # noqa: F401
+    import fla.modules  # noqa: F401
+    import fla.ops  # noqa: F401
+
+    after_import()
+    from fla_conformance.shims.fla import register
+    from vector import Provenance, make
+
+    command = "python3 -O golden/generate/all.py --producer interpreter"
+    failed = 0
+    for module in modules():
+        if only not in (None, module.CASES[0].op):
+            continue
+        for name, form in getattr(module, "INTERPRETED", ()):
+            case = next(c for c in module.CASES if c.name == name)
+            register(form)
+            provenance = Provenance("interpreter", form, "f32", command)
+            try:
+                blob = make(case, "F32", provenance, module.WITHOUT.get(form, ()), device="cpu")
+                write(out, case, f"{form}-f32", blob)
+            except ValueError as error:
+                failed += 1
+                print(error, file=sys.stderr)
+    return failed
 
 
 def triton(out, shard, shards):
@@ -105,15 +138,17 @@ def quote(text):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--producer", choices=("naive", "triton"))
+    parser.add_argument("--producer", choices=("naive", "interpreter", "triton"))
     parser.add_argument("--out", type=Path, default=VECTORS)
-    parser.add_argument("--op", help="naive: this op alone")
+    parser.add_argument("--op", help="naive, interpreter: this op alone")
     parser.add_argument("--shard", default="0/1", help="i/n: every n-th vector of triton, from the i-th")
     parser.add_argument("--manifest", action="store_true")
     options = parser.parse_args()
     failed = 0
     if options.producer == "naive":
         naive(options.out, options.op)
+    elif options.producer == "interpreter":
+        failed = interpreter(options.out, options.op)
     elif options.producer == "triton":
         failed = triton(options.out, *map(int, options.shard.split("/")))
     elif not options.manifest:

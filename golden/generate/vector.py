@@ -41,14 +41,18 @@ class Case:
             if port.index:
                 seed = zlib.crc32(f"{self.op}/{self.name}".encode())
                 return blocks(seed, port, sizes, spec.attrs | self.attrs, self.lengths)
-            return self.draw(rng.standard_normal([sizes[d] for d in port.dims]), domain)
+            x = rng.standard_normal([sizes[d] for d in port.dims])
+            if domain == "weight":
+                first = port.merged[0] if port.merged else 1
+                return x / np.sqrt(np.prod([sizes[d] for d in port.dims[first:]]))
+            return self.draw(x, domain)
 
         inputs = {
             p.name: draw(p, next((d for flag, d in p.raw if self.attrs.get(flag)), p.domain))
             for p in spec.given(self.attrs)
             if p.name not in self.absent
         }
-        return inputs | {f"d_{p.name}": draw(p, "normal") for p in spec.outputs}
+        return inputs | {f"d_{p.name}": draw(p, "normal") for p in spec.produced(self.attrs)}
 
     def draw(self, x, domain):
         """Standard normal values made to fit a domain."""
@@ -88,7 +92,7 @@ class Case:
         """Every output, and the gradient of every given input that has one."""
         given = [p for p in SPECS[self.op].given(self.attrs) if not p.index]
         ports = [p for p in given if p.name not in (*self.absent, "g_gamma")]
-        return [*(p.name for p in SPECS[self.op].outputs), *(f"d_{p.name}" for p in ports)]
+        return [*(p.name for p in SPECS[self.op].produced(self.attrs)), *(f"d_{p.name}" for p in ports)]
 
 
 @dataclass(frozen=True)

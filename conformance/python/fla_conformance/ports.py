@@ -46,10 +46,15 @@ class Spec:
 
     def given(self, attrs):
         """The inputs that these attributes allow."""
-        def allowed(port):
-            return (not port.when or attrs.get(port.when)) and not (port.unless and attrs.get(port.unless))
+        return [p for p in self.inputs if self._allows(p, attrs)]
 
-        return [p for p in self.inputs if allowed(p)]
+    def produced(self, attrs):
+        """The outputs that there are with these attributes."""
+        return [p for p in self.outputs if self._allows(p, attrs)]
+
+    def _allows(self, port, attrs):
+        on = self.attrs | attrs
+        return (not port.when or on[port.when]) and not (port.unless and on[port.unless])
 
     def input(self, name):
         """The input of that name, or None."""

@@ -2,8 +2,9 @@
 //!
 //! $$ y_t = \phi\Big(\sum_{j=0}^{W-1} w_j\, x_{t-W+1+j} + b\Big) + r_t $$
 //!
-//! Before the first token of a sequence come the last `W` tokens of what was before it, `x0` (the oldest first, of which
-//! the first is not seen any more), and `xt` are the last `W` tokens of this sequence, for the next. With `swish`,
+//! Before the first token of a sequence come the last tokens of what was before it, `x0` (the oldest first), and `xt` are
+//! the last tokens of this sequence, for the next. Both have `W` columns, as upstream's caches; no tap reads the first one
+//! any more, so nothing depends on it, and it is 0 in `xt`. With `swish`,
 //! $\phi(x) = x\,\sigma(x)$. Well conditioned.
 //!
 //! Paper: Poli et al., *Hyena Hierarchy*, 2023, §3 (the short explicit filter).
@@ -23,13 +24,13 @@ use crate::{dims, function};
 pub fn convolve<F: Real>(x: ArrayView2<'_, F>, weight: ArrayView2<'_, F>, x0: ArrayView2<'_, F>) -> [Array2<F>; 2] {
     let (tokens, channels) = x.dim();
     let mut y = Array2::from_elem(x.raw_dim(), F::zero());
-    let mut xt = x0.to_owned();
+    let mut xt = Array2::from_elem(x0.raw_dim(), F::zero());
     for c in 0..channels {
         let line: Vec<F> = x0.row(c).iter().chain(x.column(c)).copied().collect();
         for t in 0..tokens {
             y[[t, c]] = line[t + 1..].iter().zip(weight.row(c)).map(|(&x, &w)| x * w).sum();
         }
-        xt.row_mut(c).iter_mut().zip(&line[tokens..]).for_each(|(last, &x)| *last = x);
+        xt.row_mut(c).iter_mut().zip(&line[tokens..]).skip(1).for_each(|(last, &x)| *last = x);
     }
     [y, xt]
 }
@@ -83,13 +84,13 @@ mod tests {
     fn the_newest_token_has_the_last_tap() {
         // before the sequence: 1, 2; of these the last one is seen once
         let inputs = "x=3,4,5 weight=10,1 x0=1,2 bias=1";
-        check(&SPEC, "B=1 T=3 D=1 W=2 absent=residual", inputs, "", "o=24,35,46 xt=4,5");
+        check(&SPEC, "B=1 T=3 D=1 W=2 absent=residual", inputs, "", "o=24,35,46 xt=0,5");
         let back = "d_x=11,11,1 d_weight=9,12 d_x0=0,10 d_bias=3";
         check(&SPEC, "B=1 T=3 D=1 W=2 absent=residual", inputs, "d_o=1,1,1", back);
     }
 
     #[test]
     fn no_token_hands_on_what_came() {
-        check(&SPEC, "B=1 T=0 D=1 W=2 absent=residual+bias", "x= weight=1,1 x0=1,2", "d_xt=3,4", "xt=1,2 d_x0=3,4");
+        check(&SPEC, "B=1 T=0 D=1 W=2 absent=residual+bias", "x= weight=1,1 x0=1,2", "d_xt=3,4", "xt=0,2 d_x0=0,4");
     }
 }

@@ -16,7 +16,9 @@ import inspect
 import math
 
 from fla_conformance import Declined, op, serve
+from fla_conformance.shims import layers
 from fla_conformance.shims.forms import FORMS, NAMES
+from fla_conformance.shims.layers import LAYERS
 
 
 def call(form, inputs, want):
@@ -75,11 +77,23 @@ def register(form):
     for name, forms in FORMS.items():
         if form in forms:
             op(name, arrays="torch", refusal=refusal)(_implementation(forms[form]))
+    for name, layer in LAYERS.items():
+        if form in layer.forms:
+            op(name, arrays="torch", refusal=refusal)(_layer(name, layer, form))
 
 
 def _implementation(form):
     def run(want, **inputs):
         return call(form, inputs, want)
+
+    return run
+
+
+def _layer(name, layer, form):
+    def run(want, **inputs):
+        BACKENDS.clear()
+        outputs = layers.call(name, layer, form, inputs, want)
+        return outputs | {"ran": lambda: f"fla {layer.name} {form}: {', '.join(sorted(BACKENDS)) or 'triton'}"}
 
     return run
 
@@ -146,9 +160,14 @@ def _descendants(kind):
     return [d for child in kind.__subclasses__() for d in (child, *_descendants(child))]
 
 
+def _all_forms():
+    forms = {f for forms in FORMS.values() for f in forms}
+    return forms | {f for layer in LAYERS.values() for f in layer.forms}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--form", default="chunk", choices=sorted({f for forms in FORMS.values() for f in forms}))
+    parser.add_argument("--form", default="chunk", choices=sorted(_all_forms()))
     parser.add_argument("--list", action="store_true", help="print the forms of each op")
     parser.add_argument("--first-config", action="store_true", help="no autotuning: the first configuration that fits")
     parser.add_argument("--device", help="torch device; cuda where there is one")
@@ -157,6 +176,9 @@ def main():
         for name, forms in FORMS.items():
             for form, where in forms.items():
                 print(f"{name:20} {form:18} {where.module}.{where.function}")
+        for name, layer in LAYERS.items():
+            for form in layer.forms:
+                print(f"{name:20} {form:18} {layer.module}.{layer.name}")
         return
     register(options.form)
     if options.first_config:

@@ -1,0 +1,91 @@
+"""Makes fla's Triton kernels run on a CPU, forward and backward, by Triton's interpreter; import before fla.
+
+The interpreter lacks a few things that fla relies on: loop counters that are tensors, masks of integers, an autotuner that
+need not time anything, and flash-attn, for which plain softmax attention stands in. None of that touches what a kernel
+computes. Assertions that only ask for another device or storage type go with `python -O`.
+"""
+
+import builtins
+import importlib.machinery
+import math
+import os
+import sys
+import types
+
+os.environ["TRITON_INTERPRET"] = "1"
+os.environ.setdefault("TRITON_F32_DEFAULT", "ieee")
+
+
+def prepare():
+    """Patches Triton; then fla may be imported, and `after_import` called."""
+    from triton.runtime.autotuner import Autotuner
+    from triton.runtime.interpreter import InterpreterBuilder
+
+    Autotuner._bench = lambda self, *args, **kwargs: [1.0] * 3
+    for name in ("create_masked_load", "create_masked_store"):
+        setattr(InterpreterBuilder, name, _with_boolean_masks(getattr(InterpreterBuilder, name)))
+    _flash_attention()
+
+
+def _with_boolean_masks(method):
+    def patched(self, *args, **kwargs):
+        for x in args:
+            data = getattr(x, "data", None)
+            if getattr(data, "dtype", None) is not None and data.dtype.kind in "iu" and data.dtype.itemsize == 1:
+                x.data = data.astype(bool)
+        return method(self, *args, **kwargs)
+
+    return patched
+
+
+class _Counter(int):
+    """A loop counter of a kernel: an integer that can be converted as a tensor can."""
+
+    def to(self, dtype, *args, **kwargs):
+        """The same value: what the interpreter computes with it has its own type."""
+        import triton.language as tl
+
+        return tl.full((), int(self), dtype)
+
+
+def _range(*bounds):
+    plain = [int(b.handle.data.item()) if hasattr(b, "handle") else int(b) for b in bounds]
+    return map(_Counter, builtins.range(*plain))
+
+
+def after_import():
+    """Gives the loops of fla's kernels counters that convert."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith(("fla.ops", "fla.modules")) and not name.endswith("naive") and module is not None:
+            module.range = _range
+
+
+def _flash_attention():
+    import torch
+
+    def attention(q, k, v, window, scale):
+        # [T, H, ·]; query heads share key heads in groups
+        k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], 1) for x in (k, v))
+        scores = torch.einsum("ihd,jhd->hij", q, k) * (q.shape[-1] ** -0.5 if scale is None else scale)
+        i = torch.arange(q.shape[0])[:, None] + k.shape[0] - q.shape[0]
+        j = torch.arange(k.shape[0])[None]
+        seen = (j <= i) & ((window[0] < 0) | (j >= i - window[0]))
+        return torch.einsum("hij,jhd->ihd", scores.masked_fill(~seen, -math.inf).softmax(-1), v)
+
+    def flash_attn_func(q, k, v, causal=False, window_size=(-1, -1), softmax_scale=None, **_):
+        assert causal
+        return torch.stack([attention(*x, window_size, softmax_scale) for x in zip(q, k, v)])
+
+    def flash_attn_varlen_func(
+        q, k, v, cu_seqlens_q, cu_seqlens_k, max_seqlen_q, max_seqlen_k, causal=False, window_size=(-1, -1), softmax_scale=None, **_
+    ):
+        assert causal
+        ends = list(zip(*(zip(c.tolist(), c.tolist()[1:]) for c in (cu_seqlens_q, cu_seqlens_k))))
+        parts = [attention(q[a:b], k[c:d], v[c:d], window_size, softmax_scale) for (a, b), (c, d) in ends]
+        return torch.cat(parts)
+
+    module = types.ModuleType("flash_attn")
+    module.__spec__ = importlib.machinery.ModuleSpec("flash_attn", None)
+    module.__version__ = "2.8.3"
+    module.flash_attn_func, module.flash_attn_varlen_func = flash_attn_func, flash_attn_varlen_func
+    sys.modules["flash_attn"] = module
