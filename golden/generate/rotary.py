@@ -13,10 +13,11 @@ CASES = (
     case("plain"),
     case("interleaved", {"K": 8}, attrs={"interleaved": True, "offset": 3.0, "base": 100.0}),
     case("packed", lengths=(17, 1, 52)),
+    case("partial", {"T": 35}, attrs={"dim": 8.0}),
 )
 
 # case, form
-INTERPRETED = (("plain", "module"), ("interleaved", "module"), ("packed", "module"))
+INTERPRETED = (("plain", "module"), ("interleaved", "module"), ("packed", "module"), ("partial", "module"))
 # case, form, storage type
 TRITON = ()
 # results that a form does not give

@@ -27,12 +27,7 @@ pub fn stream<F: Real>(x: &Unit<'_, F>, hidden: ArrayView2<'_, F>, name: &str) -
 
 /// `stream` `[T, H, K]` through the convolution `<name>.weight` `[H, K, W]` and `<name>.bias` `[H, K]` from `state`
 /// `[H, K, W]`, without activation; and the state after it.
-pub fn convolve<F: Real>(
-    x: &Unit<'_, F>,
-    stream: &Array3<F>,
-    name: &str,
-    state: ArrayD<F>,
-) -> (Array3<F>, ArrayD<F>) {
+pub fn convolve<F: Real>(x: &Unit<'_, F>, stream: &Array3<F>, name: &str, state: ArrayD<F>) -> (Array3<F>, ArrayD<F>) {
     let (tokens, count, width) = stream.dim();
     let weight = x.tensor(&format!("{name}.weight"));
     let (channels, taps) = (count * width, weight.shape()[2]);

@@ -80,10 +80,7 @@ pub static SPEC: OpSpec = OpSpec {
         Port::bias("norm.bias", dims![D], &[1]).single(),
         Port::new("residual", dims![B, T, D], Domain::Normal).presence(Presence::OrZero),
     ],
-    outputs: &[
-        Port::new("o", dims![B, T, I], Domain::Normal),
-        Port::new("s", dims![B, T, D], Domain::Normal),
-    ],
+    outputs: &[Port::new("o", dims![B, T, I], Domain::Normal), Port::new("s", dims![B, T, D], Domain::Normal)],
     attrs: &[
         Attr::number("norm_eps", EPS, 0.25, "added to the mean of squares"),
         Attr::flag("rms", true, "divide by the root mean square, without taking the mean off"),

@@ -52,9 +52,7 @@ pub static SPEC: OpSpec = OpSpec {
     source: "Schlag et al. 2021 (arXiv 2102.11174), eq. 37",
     upstream: &["fla.modules.feature_map.DPFPFeatureMap"],
     sizes: dims![B, T, K, M],
-    inputs: &[
-        Port::new("x", dims![B, T, K], Domain::Normal),
-    ],
+    inputs: &[Port::new("x", dims![B, T, K], Domain::Normal)],
     outputs: &[Port::new("o", dims![B, T, M], Domain::Normal)],
     attrs: &[Attr::number("nu", NU as f64, 2.0, "neighbours")],
     constraints: &[Constraint {

@@ -47,9 +47,7 @@ pub static SPEC: OpSpec = OpSpec {
     level: Level::Module,
     summary: "o = upper triangle of y y^T, y = (S1 norm(x)) * (S2 norm(x)) / sqrt(K)",
     source: "Kacham, Mirrokni & Zhong 2023 (arXiv 2310.01655), §2.1",
-    upstream: &[
-        "fla.modules.feature_map.LearnablePolySketchNonNegativeFeatureMap",
-    ],
+    upstream: &["fla.modules.feature_map.LearnablePolySketchNonNegativeFeatureMap"],
     sizes: dims![B, T, K, I, M],
     inputs: &[
         Port::new("x", dims![B, T, K], Domain::Normal),

@@ -49,14 +49,9 @@ pub static SPEC: OpSpec = OpSpec {
     level: Level::Module,
     summary: "o = [1, x / K^(1/4), x_i² / sqrt(2 K), x_i x_j / sqrt(K) for i < j]",
     source: "Arora et al. 2024 (arXiv 2402.18668), §4.1",
-    upstream: &[
-        "fla.modules.feature_map.TaylorFeatureMap",
-        "fla.modules.feature_map.flatten_diag_outer_product_off1",
-    ],
+    upstream: &["fla.modules.feature_map.TaylorFeatureMap", "fla.modules.feature_map.flatten_diag_outer_product_off1"],
     sizes: dims![B, T, K, M],
-    inputs: &[
-        Port::new("x", dims![B, T, K], Domain::Normal),
-    ],
+    inputs: &[Port::new("x", dims![B, T, K], Domain::Normal)],
     outputs: &[Port::new("o", dims![B, T, M], Domain::Normal)],
     attrs: &[],
     constraints: &[Constraint {

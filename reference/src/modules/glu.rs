@@ -49,15 +49,9 @@ pub static SPEC: OpSpec = OpSpec {
         "fla.modules.activations.powglu",
     ],
     sizes: dims![B, T, D],
-    inputs: &[
-        Port::new("x", dims![B, T, D], Domain::Normal),
-        Port::new("y", dims![B, T, D], Domain::Normal),
-    ],
+    inputs: &[Port::new("x", dims![B, T, D], Domain::Normal), Port::new("y", dims![B, T, D], Domain::Normal)],
     outputs: &[Port::new("o", dims![B, T, D], Domain::Normal)],
-    attrs: &[
-        Attr::word("gate", GATES, "the function of x"),
-        Attr::number("power", POWER, 2.0, "the m of powlu"),
-    ],
+    attrs: &[Attr::word("gate", GATES, "the function of x"), Attr::number("power", POWER, 2.0, "the m of powlu")],
     constraints: &[],
     independent: dims![B],
     states: &[],

@@ -44,10 +44,7 @@ pub static SPEC: OpSpec = OpSpec {
         Port::bias("bias", dims![D], &[1]),
     ],
     outputs: &[Port::new("o", dims![B, T, D], Domain::Normal)],
-    attrs: &[
-        Attr::word("gate", GATES, "the function of x"),
-        Attr::number("power", POWER, 2.0, "the m of powlu"),
-    ],
+    attrs: &[Attr::word("gate", GATES, "the function of x"), Attr::number("power", POWER, 2.0, "the m of powlu")],
     constraints: &[],
     independent: dims![B],
     states: &[],

@@ -56,10 +56,7 @@ pub static SPEC: OpSpec = OpSpec {
         Port::new("bias", dims![D], Domain::Normal).presence(Presence::OrZero),
         Port::new("residual", dims![B, T, D], Domain::Normal).presence(Presence::OrZero),
     ],
-    outputs: &[
-        Port::new("o", dims![B, T, D], Domain::Normal),
-        Port::new("s", dims![B, T, D], Domain::Normal),
-    ],
+    outputs: &[Port::new("o", dims![B, T, D], Domain::Normal), Port::new("s", dims![B, T, D], Domain::Normal)],
     attrs: &[Attr::number("eps", EPS, 0.25, "added to the variance")],
     constraints: &[],
     independent: dims![B],

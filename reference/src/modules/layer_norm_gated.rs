@@ -46,10 +46,7 @@ pub static SPEC: OpSpec = OpSpec {
         Port::bias("bias", dims![D], &[1]),
         Port::new("residual", dims![B, T, D], Domain::Normal).presence(Presence::OrZero),
     ],
-    outputs: &[
-        Port::new("o", dims![B, T, D], Domain::Normal),
-        Port::new("s", dims![B, T, D], Domain::Normal),
-    ],
+    outputs: &[Port::new("o", dims![B, T, D], Domain::Normal), Port::new("s", dims![B, T, D], Domain::Normal)],
     attrs: &[
         Attr::word("activation", &["swish", "sigmoid"], "the function of the gate"),
         Attr::number("eps", EPS, 0.25, "added to the variance"),

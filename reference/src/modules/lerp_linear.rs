@@ -53,10 +53,7 @@ pub static SPEC: OpSpec = OpSpec {
         Port::bias(BIAS, dims![I], &[1]).when("low_rank"),
         Port::new("x0", dims![N, D], Domain::Normal).presence(Presence::OrZero),
     ],
-    outputs: &[
-        Port::new("o", dims![B, T, I], Domain::Normal),
-        Port::new("xt", dims![N, D], Domain::Normal),
-    ],
+    outputs: &[Port::new("o", dims![B, T, I], Domain::Normal), Port::new("xt", dims![N, D], Domain::Normal)],
     attrs: &[
         Attr::flag("data_dependent", false, "every token has a mixture of its own"),
         Attr::flag("low_rank", false, "project through a bottleneck with tanh"),

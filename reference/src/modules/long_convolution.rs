@@ -29,9 +29,7 @@ pub fn convolve<F: Real>(x: ArrayView2<'_, F>, filter: ArrayView2<'_, F>) -> Arr
 /// The last term.
 fn reversed<F: Real>(x: ArrayView2<'_, F>, filter: ArrayView2<'_, F>) -> Array2<F> {
     let (tokens, taps) = (x.nrows(), filter.ncols());
-    Array2::from_shape_fn(x.raw_dim(), |(t, c)| {
-        (t..tokens.min(t + taps)).map(|s| filter[[c, s - t]] * x[[s, c]]).sum()
-    })
+    Array2::from_shape_fn(x.raw_dim(), |(t, c)| (t..tokens.min(t + taps)).map(|s| filter[[c, s - t]] * x[[s, c]]).sum())
 }
 
 fn long_convolution<F: Real>(u: &Unit<'_, F>) -> Outputs<F> {

@@ -54,10 +54,7 @@ pub static SPEC: OpSpec = OpSpec {
         Port::bias("linear_bias", dims![I], &[1]),
         Port::new("residual", dims![B, T, D], Domain::Normal).presence(Presence::OrZero),
     ],
-    outputs: &[
-        Port::new("o", dims![B, T, I], Domain::Normal),
-        Port::new("s", dims![B, T, D], Domain::Normal),
-    ],
+    outputs: &[Port::new("o", dims![B, T, I], Domain::Normal), Port::new("s", dims![B, T, D], Domain::Normal)],
     attrs: &[
         Attr::number("eps", EPS, 0.25, "added to the variance"),
         Attr::flag("rms", true, "divide by the root mean square, without taking the mean off"),

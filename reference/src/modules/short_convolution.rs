@@ -64,10 +64,7 @@ pub static SPEC: OpSpec = OpSpec {
         Port::new("residual", dims![B, T, D], Domain::Normal).presence(Presence::OrZero),
         Port::new("x0", dims![N, D, W], Domain::Normal).presence(Presence::OrZero),
     ],
-    outputs: &[
-        Port::new("o", dims![B, T, D], Domain::Normal),
-        Port::new("xt", dims![N, D, W], Domain::Normal),
-    ],
+    outputs: &[Port::new("o", dims![B, T, D], Domain::Normal), Port::new("xt", dims![N, D, W], Domain::Normal)],
     attrs: &[Attr::flag("swish", false, "apply x σ(x) to the convolution")],
     constraints: &[],
     independent: dims![B],

@@ -47,10 +47,7 @@ pub static SPEC: OpSpec = OpSpec {
         Port::new("x", dims![B, T, D], Domain::Normal),
         Port::new("x0", dims![N, D], Domain::Normal).presence(Presence::OrZero),
     ],
-    outputs: &[
-        Port::new("o", dims![B, T, D], Domain::Normal),
-        Port::new("xt", dims![N, D], Domain::Normal),
-    ],
+    outputs: &[Port::new("o", dims![B, T, D], Domain::Normal), Port::new("xt", dims![N, D], Domain::Normal)],
     attrs: &[],
     constraints: &[],
     independent: dims![B],

@@ -44,6 +44,9 @@ def call(op, module, inputs, want):
     if inspect.isclass(thing):
         built = thing(**module.arguments(x))
         result = functional_call(built, _parameters(module, built, x, spec), (), arguments)
+    elif inspect.ismethod(thing):
+        # the `apply` of an autograd function, which knows no names
+        result = thing(*arguments.values())
     else:
         result = thing(**arguments)
     outputs = module.outputs(result, x)
@@ -99,7 +102,7 @@ def _activated(x):
         # the gradient of the bias is summed over the first axis alone
         return {"input": x.get("x").flatten(0, 1), "bias": x.get("bias")}
     if x["temperature"] == 1:
-        return {"input" if x["kind"] == "gelu" else "x": x.get("x")}
+        return {"x": x.get("x")}
     if x["kind"] != "logsigmoid":
         raise Declined("only logsigmoid has a temperature")
     return {"x": x.get("x"), "temperature": x["temperature"]}
@@ -300,7 +303,7 @@ MODULES = {
         "module": Module(
             "fla.modules.RotaryEmbedding",
             _rotated,
-            lambda x: {"dim": x.K, "base": x["base"], "interleaved": x["interleaved"]},
+            lambda x: {"dim": int(x["dim"] or x.K), "base": x["base"], "interleaved": x["interleaved"]},
             outputs=lambda result, x: {"o": result[0]},
         ),
     },
