@@ -1,6 +1,6 @@
 //! What modules and layers write everywhere: projections and scalar functions, at any scalar.
 
-use ndarray::{Array, Array2, Array3, ArrayBase, ArrayD, ArrayViewD, Axis, Data, Dimension, Ix2, OwnedRepr, Zip};
+use ndarray::{Array, Array2, Array3, ArrayBase, ArrayD, ArrayView1, ArrayViewD, Axis, Data, Dimension, Ix2, OwnedRepr, Zip};
 
 use crate::real::Real;
 
@@ -100,7 +100,7 @@ pub fn softmax<F: Real, D: Dimension>(mut x: Array<F, D>) -> Array<F, D> {
 }
 
 /// `x Φ(x)`, with Φ the distribution function of the standard normal: the exact one, not its approximation by a tanh.
-pub fn gelu<F: Real>(x: F) -> F {
+pub fn gelu_exact<F: Real>(x: F) -> F {
     let half = F::from_f64(0.5);
     // beyond, Φ is 0 or 1 within 1e-17
     if x.value().abs() > 8.5 {
@@ -139,4 +139,31 @@ pub fn cos_sin<F: Real>(angle: F) -> (F, F) {
     let (sin, cos) = angle.value().sin_cos();
     let (sin, cos, change) = (F::from_f64(sin), F::from_f64(cos), angle - F::from_f64(angle.value()));
     (cos - sin * change, sin + cos * change)
+}
+
+/// `x σ(2u)` with `u = √(2/π) (x + 0.044715 x³)`: the Gaussian unit by way of `tanh u`.
+pub fn gelu<F: Real>(x: F) -> F {
+    let twice = F::from_f64(2.0 * (2.0 / std::f64::consts::PI).sqrt());
+    x * (twice * x * (F::one() + F::from_f64(0.044_715) * x * x)).sigmoid()
+}
+
+/// `x^(power / (√x + 1)) σ(x)` above 0, `x σ(x)` below: the gate named PowLU.
+pub fn powlu<F: Real>(x: F, power: f64) -> F {
+    if x.value() > 0.0 {
+        let exponent = F::from_f64(power) / (x.sqrt() + F::one());
+        (exponent * x.ln()).exp() * x.sigmoid()
+    } else {
+        swish(x)
+    }
+}
+
+/// The products `xᵢ yⱼ` with `j ≥ i + apart`, row by row: a triangle of the outer product.
+pub fn triangle<F: Real>(x: ArrayView1<'_, F>, y: ArrayView1<'_, F>, apart: usize) -> Vec<F> {
+    let row = |(i, &x): (usize, &F)| y.iter().skip(i + apart).map(move |&y| x * y).collect::<Vec<F>>();
+    x.iter().enumerate().flat_map(row).collect()
+}
+
+/// `value`, with the derivative of `x`: the straight-through estimator.
+pub fn straight_through<F: Real>(x: F, value: f64) -> F {
+    (x - F::from_f64(x.value())) + F::from_f64(value)
 }

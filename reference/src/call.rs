@@ -89,6 +89,12 @@ fn batch(port: &Port) -> Option<Axis> {
 }
 
 impl<F: Real> Answers<F> {
+    /// Whether there is an output of that name.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// The output of that name, which leaves.
     ///
     /// # Panics

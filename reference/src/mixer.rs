@@ -2,7 +2,7 @@
 
 use ndarray::{Array, Array1, Array2, Array3, ArrayBase, ArrayD, ArrayView1, ArrayView2, ArrayViewD, Axis, Data, RemoveAxis};
 
-use crate::algebra::{bottleneck, elu_p1, heads, linear, log_sigmoid, matrix, plus, rank, relu, squared_relu, swish, times};
+use crate::algebra::{bottleneck, elu_p1, gelu, heads, linear, log_sigmoid, matrix, plus, rank, relu, squared_relu, swish, tanh, times};
 use crate::call::Call;
 use crate::modules::rms_norm::normalise;
 use crate::modules::rotary::rotate;
@@ -62,9 +62,12 @@ pub fn activation<F: Real>(word: &str) -> fn(F) -> F {
         "none" | "identity" => |y| y,
         "swish" | "silu" => swish,
         "sigmoid" => F::sigmoid,
+        "logsigmoid" => log_sigmoid,
+        "tanh" => tanh,
         "relu" => relu,
         "sqrelu" => squared_relu,
-        "elu" => elu_p1,
+        "gelu" => gelu,
+        "elu" | "elu_p1" => elu_p1,
         _ => panic!("no activation {word}"),
     }
 }

@@ -74,13 +74,15 @@ fn name(text: String) -> &'static str {
 }
 
 impl Model {
-    /// The spec of a stack; `softmax` says for each block whether it has softmax attention, or (`None`) whether the flag
-    /// `layers.<i>.softmax` decides.
+    /// The spec of a stack; `softmax` says for each block whether it has softmax attention instead of the model's layer.
+    /// The places of those follow in the name: `gla_model@1`.
     #[must_use]
-    pub fn spec(&'static self, softmax: &[Option<bool>]) -> OpSpec {
-        let layers: Vec<Block> = softmax.iter().enumerate().map(|(i, &choice)| self.block(i, choice)).collect();
+    pub fn spec(&'static self, softmax: &[bool]) -> OpSpec {
+        let layers: Vec<Block> = softmax.iter().enumerate().map(|(i, &softmax)| self.block(i, softmax)).collect();
+        let places: Vec<_> = (0..softmax.len()).filter(|&i| softmax[i]).map(|i| i.to_string()).collect();
+        let hybrid = !places.is_empty();
+        let at = if hybrid { format!("@{}", places.join("+")) } else { String::new() };
         let all = |ports: fn(&Block) -> &Vec<Port>| layers.iter().flat_map(ports).copied().collect::<Vec<_>>();
-        let hybrid = softmax.iter().any(|s| *s != Some(false));
         let mut inputs = self.first();
         inputs.extend(all(|b| &b.inputs));
         inputs.extend(self.last());
@@ -90,7 +92,7 @@ impl Model {
         ];
         outputs.extend(all(|b| &b.outputs));
         OpSpec {
-            name: name(format!("{}_model", self.model_type)),
+            name: name(format!("{}_model{at}", self.model_type)),
             level: Level::Model,
             summary: name(format!("logits and loss of a stack of {}", self.mixer.name)),
             source: self.source,
@@ -98,12 +100,17 @@ impl Model {
             sizes: kept(self.sizes(hybrid)),
             inputs: kept(inputs),
             outputs: kept(outputs),
-            attrs: kept(self.attrs(softmax, hybrid)),
+            attrs: kept(self.attrs(hybrid)),
             constraints: kept(self.constraints(hybrid)),
             independent: dims![B],
             states: kept(layers.iter().flat_map(|b| b.states.iter().copied()).collect()),
             function: function!(decoder),
         }
+    }
+
+    /// Whether a block of the stack of that spec has softmax attention.
+    pub(super) fn softmax(&self, spec: &str, layer: usize) -> bool {
+        spec.split_once('@').is_some_and(|(_, places)| places.split('+').any(|place| place.parse() == Ok(layer)))
     }
 
     fn has(&self, name: &str) -> bool {
@@ -141,17 +148,13 @@ impl Model {
         sizes
     }
 
-    fn attrs(&self, softmax: &[Option<bool>], hybrid: bool) -> Vec<Attr> {
+    fn attrs(&self, hybrid: bool) -> Vec<Attr> {
         let mut attrs: Vec<Attr> = self.mixer.attrs.iter().filter(|a| a.name != "norm_eps" && self.has(a.name)).copied().collect();
         attrs.push(Attr::number("norm_eps", self.norm_eps, 0.25, "added to the mean of squares in every norm"));
         attrs.push(Attr::flag("tie_word_embeddings", false, "the head is the embedding"));
         if self.attnres {
             attrs.push(Attr::flag("attnres", false, "blocks read mixtures of earlier sums"));
             attrs.push(Attr::number("attnres_block_size", 2.0, 1.0, "half-blocks after which a sum begins anew"));
-        }
-        for (i, choice) in softmax.iter().enumerate().filter(|(_, c)| **c != Some(false)) {
-            let default = choice.unwrap_or(false);
-            attrs.push(Attr::flag(name(format!("layers.{i}.softmax")), default, "softmax attention in this block"));
         }
         if hybrid {
             let own = |a: &Attr| Attr { name: name(format!("attn.{}", a.name)), ..*a };
@@ -172,30 +175,28 @@ impl Model {
         constraints.into_iter().enumerate().map(labelled).collect()
     }
 
-    fn block(&self, layer: usize, softmax: Option<bool>) -> Block {
+    fn block(&self, layer: usize, softmax: bool) -> Block {
         let at = |part: &str| format!("{}.layers.{layer}.{part}", self.names.trunk);
         let mut block = Block { inputs: vec![norm(at(self.names.mixer_norm) + ".weight")], ..Block::default() };
-        let flag = name(format!("layers.{layer}.softmax"));
         let mixer = at(self.names.mixer);
-        if softmax != Some(true) {
-            let here = |p: Port| if softmax.is_none() { p.unless(flag) } else { p };
+        if !softmax {
             for port in self.mixer.inputs.iter().filter(|p| p.name != "x" && self.has(p.name)) {
                 let state = self.mixer.states.iter().any(|s| s.initial == port.name);
                 let whose = if state { format!("layers.{layer}") } else { mixer.clone() };
-                block.inputs.push(here(Port { name: name(format!("{whose}.{}", port.name)), ..*port }));
+                block.inputs.push(Port { name: name(format!("{whose}.{}", port.name)), ..*port });
             }
             for state in self.mixer.states {
                 let own = |n: &str| name(format!("layers.{layer}.{n}"));
                 let last = self.mixer.output(state.last).expect("a state is an output");
-                block.outputs.push(here(Port { name: own(state.last), ..*last }));
+                block.outputs.push(Port { name: own(state.last), ..*last });
                 block.states.push(State { initial: own(state.initial), last: own(state.last), ..*state });
             }
         }
-        if softmax != Some(false) {
+        if softmax {
             for port in layers::attn::SPEC.inputs.iter().filter(|p| p.name != "x") {
                 let port = Port { name: name(format!("{mixer}.{}", port.name)), dims: renamed(port.dims), ..*port };
                 let port = Port { when: port.when.map(|w| w.map(|(f, v)| (name(format!("attn.{f}")), v))), ..port };
-                block.inputs.push(if softmax.is_none() { port.when(flag) } else { port });
+                block.inputs.push(port);
             }
         }
         if let Some(mlp) = self.names.mlp {
@@ -256,12 +257,9 @@ macro_rules! fixed {
 
 const HYBRID: Constraint = Constraint {
     label: "",
-    text: "where a block has softmax attention, D = AQ·AK, AK is even, AQ is a positive multiple of AH, and a window has a token",
-    holds: |p| !any_softmax(p) || fits(p),
-    break_it: |p| {
-        p.attrs.extend(softmax_flags(p).map(|name| (name, Value::Flag(true))));
-        p.sizes.extend([(Dim::AH, 2), (Dim::AQ, 3)]);
-    },
+    text: "softmax attention: D = AQ·AK, AK is even, AQ is a positive multiple of AH, and a window has a token",
+    holds: fits,
+    break_it: |p| p.sizes.extend([(Dim::AH, 2), (Dim::AQ, 3)]),
     mend: |p| {
         p.attrs.remove("attn.window_size");
         let (width, heads) = (p.size(Dim::D), p.size(Dim::AQ));
@@ -282,14 +280,6 @@ fn fits(p: &Problem) -> bool {
     let seen = p.number("attn.window_size").is_none_or(|w| w >= 1.0);
     let grouped = keys > 0 && queries >= keys && queries.is_multiple_of(keys);
     seen && grouped && p.size(Dim::D) == queries * width && width.is_multiple_of(2)
-}
-
-fn softmax_flags(p: &Problem) -> impl Iterator<Item = &'static str> + use<> {
-    p.spec.attrs.iter().map(|a| a.name).filter(|n| n.ends_with(".softmax"))
-}
-
-fn any_softmax(p: &Problem) -> bool {
-    softmax_flags(p).any(|flag| p.flag(flag))
 }
 
 const EVEN: Constraint = Constraint {

@@ -57,16 +57,15 @@ fn embed<F: Real>(x: &Unit<'_, F>, name: &str) -> Array2<F> {
 /// The mixer's output, and the states after it.
 fn mix<F: Real>(x: &Unit<'_, F>, model: &Model, layer: usize, hidden: &Array2<F>) -> (Array2<F>, Vec<ArrayD<F>>) {
     let prefix = format!("{}.layers.{layer}.{}", model.names.trunk, model.names.mixer);
-    let softmax = x.problem.flag(&format!("layers.{layer}.softmax"));
-    let mut answers = if softmax {
-        ask(x, &layers::attn::SPEC, &prefix, layer, "attn.").with("x", hidden.view()).run()
-    } else {
-        ask(x, model.mixer, &prefix, layer, "").with("x", hidden.view()).run()
-    };
-    let states = model.mixer.states.iter().map(|s| match softmax {
-        // there is none; its place stays as it was
-        true => x.tensor(&format!("layers.{layer}.{}", s.initial)).to_owned(),
-        false => answers.take(s.last),
+    if model.softmax(x.problem.spec.name, layer) {
+        let mut answers = ask(x, &layers::attn::SPEC, &prefix, layer, "attn.").with("x", hidden.view()).run();
+        return (answers.matrix("o"), Vec::new());
+    }
+    let mut answers = ask(x, model.mixer, &prefix, layer, "").with("x", hidden.view()).run();
+    // a state that the options leave out keeps its place
+    let states = model.mixer.states.iter().map(|s| match answers.has(s.last) {
+        true => answers.take(s.last),
+        false => x.tensor(&format!("layers.{layer}.{}", s.initial)).to_owned(),
     });
     let states = states.collect();
     (answers.matrix("o"), states)

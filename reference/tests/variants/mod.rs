@@ -1,7 +1,7 @@
 //! Small problems of an op in every variant that its spec allows.
 
 use reference::problem::Problem;
-use reference::spec::{Level, OpSpec};
+use reference::spec::{Attr, Level, OpSpec, Value};
 
 use crate::sample::problem;
 
@@ -29,17 +29,20 @@ pub(crate) fn at(spec: &OpSpec, shape: &str) -> Vec<Problem> {
     let attrs = spec.attrs.iter().map(|a| format!(",{}={}", a.name, a.other));
     let absences = spec.inputs.iter().filter(|p| p.presence.optional()).map(|p| format!(",absent={}", p.name));
     let switches: Vec<String> = attrs.chain(absences).collect();
+    let more = spec.attrs.iter().flat_map(|a| further(a).map(|word| format!("{sizes},{}={word}", a.name)));
+    let more: Vec<String> = more.collect();
     let fields = match spec.level {
         Level::Model => none_and_all(sizes, &switches),
         _ if switches.len() <= COMBINED => combined(sizes, &switches),
         _ => one_by_one(sizes, &switches),
     };
-    let settled = |f: &String| {
+    let mended = |f: &String| {
         let mut problem = problem(spec.name, f);
-        problem.settle();
+        // an extent may follow from an attribute
+        problem.mend();
         problem
     };
-    let problems = fields.iter().map(settled);
+    let problems = fields.iter().chain(&more).map(mended);
     // an input that the attributes do not allow cannot be left out either
     let meaningful = |p: &Problem| p.absent.iter().all(|n| spec.input(n).is_some_and(|port| p.allows(port)));
     problems.filter(|p| p.validate().is_ok() && meaningful(p)).collect()
@@ -48,6 +51,11 @@ pub(crate) fn at(spec: &OpSpec, shape: &str) -> Vec<Problem> {
 /// Of models, which are made of layers: none and all.
 fn none_and_all(sizes: String, switches: &[String]) -> Vec<String> {
     vec![sizes.clone(), sizes + &switches.concat()]
+}
+
+/// The words that are neither the default nor what cases try: each alone.
+fn further(attr: &Attr) -> impl Iterator<Item = &'static str> + '_ {
+    attr.words.iter().copied().filter(|&word| ![attr.default, attr.other].contains(&Value::Word(word)))
 }
 
 /// Up to as many switches are tried in every combination.

@@ -215,12 +215,6 @@ LAYERS = {
     ),
 }
 
-<<<<<<< HEAD
-from fla_conformance.shims import layers_decay, layers_softmax  # noqa: E402  they need what is above
+from fla_conformance.shims import layers_decay, layers_softmax  # noqa: E402 (what they import is above)
 
 LAYERS |= layers_decay.LAYERS | layers_softmax.LAYERS
-=======
-from fla_conformance.shims import layers_softmax  # noqa: E402 (what it imports is above)
-
-LAYERS |= layers_softmax.LAYERS
->>>>>>> wt-softmax

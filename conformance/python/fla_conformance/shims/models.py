@@ -49,7 +49,7 @@ def _config(model, op, x, form):
     }
     if x.attrs.get("attnres"):
         config["attnres_block_size"] = int(x["attnres_block_size"])
-    hybrid = [i for i in range(depth) if x.attrs.get(f"layers.{i}.softmax")]
+    hybrid = [int(i) for i in op.partition("@")[2].split("+") if i]
     if hybrid:
         window = x["attn.window_size"]
         config["attn"] = {
@@ -125,9 +125,12 @@ def _criterion(x):
     return torch.nn.CrossEntropyLoss(reduction="none")
 
 
+# a hybrid stack is another spec of the same model
 MODELS = {
     "gla_model": Model(
         "fla.models.gla", "GLAConfig", "GLAForCausalLM", "gla_layer",
         fields=dict.fromkeys(("conv_bias", "gate_fn", "gate_logit_normalizer", "gate_low_rank_dim")),
     ),
 }
+
+MODELS |= {f"{name}@1": model for name, model in MODELS.items()}
