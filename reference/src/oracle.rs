@@ -70,7 +70,7 @@ pub fn directional(problem: &Problem, inputs: &Arrays, tangents: &Arrays) -> Res
                 dual.zip_mut_with(&along, |d, &t| d.tangent = t);
                 parts.insert(name, dual);
             }
-            (problem.spec.function.dual)(&Unit { problem, tokens: unit.tokens(), fixed: unit.fixed(), inputs: parts })
+            (problem.spec.function.dual)(&unit.whole(problem, parts))
         })
         .collect();
     Ok(collect(problem, &units, &results, |y| y.tangent))
@@ -114,7 +114,7 @@ fn run<F: Real>(
         .par_iter()
         .map(|unit| {
             let inputs = widen(unit.inputs(problem, inputs), lift);
-            function(&Unit { problem, tokens: unit.tokens(), fixed: unit.fixed(), inputs })
+            function(&unit.whole(problem, inputs))
         })
         .collect();
     Ok(collect(problem, &units, &results, lower))

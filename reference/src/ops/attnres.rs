@@ -30,7 +30,7 @@ fn attnres<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let scale = F::from_f64(x.problem.number("scale").unwrap_or(1.0));
     let eps = F::from_f64(x.problem.number("eps").unwrap_or(EPSILON));
     let mut o = Array2::from_elem((x.tokens, q.len()), F::zero());
-    for t in 0..x.tokens {
+    for t in x.asked() {
         let sources = residuals.index_axis(Axis(1), t);
         let score = |source| scale * F::dot(q, normalised(&source, &rms_weight, eps).view());
         let p = softmax(&sources.rows().into_iter().map(score).collect::<Vec<F>>());
