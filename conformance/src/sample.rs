@@ -7,6 +7,7 @@
 //! and a logarithm of our own: no result depends on a machine's mathematical library.
 
 mod blocks;
+mod covariance;
 
 use ndarray::{ArrayD, IxDyn};
 use rayon::prelude::*;
@@ -176,6 +177,9 @@ impl<'a> Draw<'a> {
         if let Some(blocks) = &self.blocks {
             return blocks.fill(&self.key, first, row);
         }
+        if self.domain == Domain::Covariance {
+            return covariance::fill(&self.key, first, row);
+        }
         for (j, x) in row.iter_mut().enumerate() {
             let i = self.place(first + j);
             *x = match self.port.domain {
@@ -207,7 +211,7 @@ fn plain(key: &Key, i: u64, port: &Port, profile: Profile, domain: Domain) -> f6
         Domain::Fraction | Domain::Against(_) => 1.0 / (1.0 + exp(-x)),
         Domain::LogRate => ln(1.0 + 15.0 * key.uniform(i)),
         Domain::Uniform(low, high) => low + (high - low) * key.uniform(i),
-        Domain::Normal | Domain::UnitKey | Domain::LogDecay | Domain::Blocks(_) => match profile {
+        Domain::Normal | Domain::UnitKey | Domain::LogDecay | Domain::Covariance | Domain::Blocks(_) => match profile {
             Profile::ModelScale if is_value(port) => 0.05 * x,
             Profile::Large if is_value(port) || is_key(port) => 8.0 * x,
             _ => x,

@@ -18,6 +18,7 @@ fn domain(domain: Domain) -> String {
         Domain::Fraction => "fraction".into(),
         Domain::LogRate => "log_rate".into(),
         Domain::Against(other) => format!("against {other}"),
+        Domain::Covariance => "covariance".into(),
         Domain::Uniform(low, high) => format!("uniform {low} {high}"),
         Domain::Blocks(None) => "blocks".into(),
         Domain::Blocks(Some(size)) => format!("blocks {size}"),

@@ -11,7 +11,7 @@ fn waves(shape: &[usize], phase: usize, domain: Domain) -> ArrayD<f64> {
             Domain::Uniform(low, high) => low + (high - low) * (0.5 + 0.7 * x),
             Domain::LogDecay | Domain::Against(_) => -x.abs(),
             Domain::Fraction | Domain::LogRate => x.abs(),
-            Domain::Normal | Domain::UnitKey => x,
+            Domain::Normal | Domain::UnitKey | Domain::Covariance => x,
             Domain::Blocks(_) => 0.0,
         }
     })
