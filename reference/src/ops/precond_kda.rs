@@ -19,8 +19,9 @@
 //! Paper: *Preconditioned DeltaNet*, 2026 (arXiv 2604.21100), the diagonal preconditioner.
 //! Upstream: `fla/ops/precond_kda` of 0.6.0, whose chunk form always normalises and rounds the last A to the key's
 //! type, and whose naive form never normalises; `dt_bias` is flat, a missing `log_atk_scale` is -0.2 (here it is always
-//! given), and no form accepts that beta is missing. There is a gate with a lower bound besides, and value heads in
-//! groups in the recurrent form alone, which has no gradients.
+//! given), and no form accepts that beta is missing. There is a gate with a lower bound besides. Only the recurrent form,
+//! which has no gradients, takes value heads in groups, and its kernel reads `g_atk`, `beta_atk`, `log_atk_scale` and A by
+//! value heads, although its documentation gives them to key heads, as here.
 
 use ndarray::{Array1, Array2, Array3, Axis};
 
