@@ -171,7 +171,7 @@ impl Standard {
         let relative = root_mean_square(error.iter().copied()) / signal;
         let limit = if self.port.starts_with("d_") { GRADIENT_CAP } else { cap(storage) };
         let fine = relative <= limit;
-        if signal > 0.0 && !fine {
+        if signal > 0.0 && !fine && !self.is_trivial() {
             let text =
                 format!("plain f32 code errs by {relative:.2e} of the truth of {}, the cap is {limit:.2e}", self.port);
             self.doubt.get_or_insert(text);
