@@ -40,9 +40,11 @@ NAIVE_NOTE = (
 )
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("wide", "chunk", "F32"),
+)
 # results that a form does not give
-WITHOUT = {}
+WITHOUT = {"chunk": ("hkt", "hvt", "zt")}
 FINDINGS = {}
 
 

@@ -23,7 +23,9 @@ CASES = (
 NAIVE_NOTE = "naive_recurrent_cyfa; packing is written out around it, as it cannot take a sequence without tokens"
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("wide", "chunk", "F32"),
+)
 # results that a form does not give
 WITHOUT = {}
 FINDINGS = {}

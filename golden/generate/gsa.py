@@ -25,7 +25,10 @@ CASES = (
 NAIVE_NOTE = "packing and direction are written out around naive_recurrent_gsa"
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "fused_recurrent", "BF16"),
+    ("wide", "chunk", "F32"),
+)
 # results that a form does not give
 WITHOUT = {}
 FINDINGS = {}

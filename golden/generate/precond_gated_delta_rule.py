@@ -26,9 +26,14 @@ NAIVE_NOTE = (
 )
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "chunk", "BF16"),
+    ("packed", "chunk", "F32"),
+)
 # results that a form does not give
-WITHOUT = {}
+WITHOUT = {
+    "chunk": ("d_q", "d_k", "d_v", "d_g_atk", "d_g", "d_beta_atk", "d_beta", "d_h0", "d_a0", "d_log_atk_scale"),
+}
 FINDINGS = {}
 
 

@@ -22,7 +22,10 @@ CASES = (
 NAIVE_NOTE = "packing, scale and the cumulative sums, which have no CPU code, are written out around naive_wall_attn"
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "parallel", "BF16"),
+    ("packed", "parallel", "F32"),
+)
 # results that a form does not give
 WITHOUT = {}
 FINDINGS = {}

@@ -80,7 +80,7 @@ def packed_chunks(given):
         raise Declined("parallel_moba takes one row of packed sequences")
     offsets = given.get("cu_seqlens")
     if offsets is None:
-        offsets = given["q"].new_tensor([0, tokens]).long()
+        offsets = torch.tensor([0, tokens], device=given["q"].device)
     longest = int(offsets.diff().max()) if len(offsets) > 1 else 0
     numbers = {name: int(given.get(name, default)) for name, default in (("chunk_size", 16), ("topk", 2))}
     return given | numbers | {"cu_seqlens": offsets, "max_seqlen": longest}
@@ -136,7 +136,7 @@ def _blocks(given, wide):
     for start, end in zip(bounds, bounds[1:]):
         place += [(blocks + t // size) * wide + t % size for t in range(end - start)]
         blocks += -(-(end - start) // size)
-    return given["a"].new_tensor(place).long(), blocks
+    return torch.tensor(place, dtype=torch.long, device=given["a"].device), blocks
 
 
 def _wide(a):
@@ -218,6 +218,8 @@ def both_memories(given):
 def both_sums(given):
     # one without the other does not compile there
     k, v = given["k"], given["v"]
+    if k.shape[-1] != v.shape[-1]:
+        raise Declined("chunk_mesa_net takes values as wide as keys")
     if "h0" in given or "h_kk0" in given:
         n, (heads, width) = given.get("h0", given.get("h_kk0")).shape[0], k.shape[2:]
         zeros = {"h_kk0": k.new_zeros(n, heads, width, width), "h0": k.new_zeros(n, heads, width, v.shape[-1])}
@@ -302,4 +304,4 @@ def last_tokens_of_blocks(outputs, inputs):
     bounds = [0, x.shape[1]] if offsets is None else offsets.tolist()
     last = [min(t + size, end) - 1 for start, end in zip(bounds, bounds[1:]) for t in range(start, end, size)]
     o = torch.zeros_like(x, dtype=outputs["o"].dtype)
-    return {"o": o.index_copy(1, x.new_tensor(last).long(), outputs["o"])}
+    return {"o": o.index_copy(1, torch.tensor(last, dtype=torch.long, device=x.device), outputs["o"])}

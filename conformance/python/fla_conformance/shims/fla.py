@@ -66,15 +66,15 @@ _REFUSALS = (
     ("support", "requires", "Please upgrade", "Please install", "must be divisible", "power of 2", "power of two")
     + ("not implemented", "must have shape")
 )
-# how Triton says that it compiles no kernel of such a width
-_WIDTHS = ("Input shapes should have", "must be a power of 2")
+# how Triton says that it compiles no kernel for such widths or types
+_UNCOMPILED = ("Input shapes should have", "must be a power of 2", "Both operands must be same dtype")
 
 
 def refusal(error):
     """What fla refuses to do, and what it refuses to do with this version of Triton."""
     if type(error).__name__ == "CompilationError":
         last = str(error).strip().splitlines()[-1]
-        return f"Triton compiles no such width: {last}" if any(words in last for words in _WIDTHS) else None
+        return f"Triton does not compile it: {last}" if any(words in last for words in _UNCOMPILED) else None
     refuses = isinstance(error, (AssertionError, ImportError, ValueError, RuntimeError))
     return str(error) if refuses and any(words in str(error) for words in _REFUSALS) else None
 
