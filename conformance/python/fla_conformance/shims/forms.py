@@ -53,6 +53,7 @@ def _forms(package, grouped=True, **functions):
 
 
 _GATE = ("use_gate_in_kernel", "A_log", "dt_bias")
+_PRECONDITIONED = {"names": {"a0": "initial_A_state"}, "outputs": ("o", "ht", "at")}
 _COMPOSED = "fla_conformance.shims.composed"
 _RWKV6 = {"q": "r", "g": "w"}
 
@@ -128,7 +129,7 @@ FORMS = {
         chunk=Form("fla.ops.gated_oja_rule", "chunk_gated_oja_rule", grouped=False),
         fused_recurrent="fused_recurrent_gated_oja_rule",
     ),
-    # neither is a kernel: PyTorch, token by token or in chunks, with a backward pass of its own
+    # PyTorch both, no kernels
     "momentum_delta_rule": {
         form: Form(
             "fla.ops.momentum_delta_rule",
@@ -180,7 +181,7 @@ FORMS = {
             "parallel_rebased",
             names={"normalize": "use_normalize"},
             constants={"use_normalize": False},
-        ),
+        )
     },
     "lightnet": {
         form: Form(
@@ -216,9 +217,8 @@ FORMS = {
         form: Form(
             "fla.ops.precond_gated_delta_rule",
             f"{form}_precond_gated_delta_rule",
-            names={"a0": "initial_A_state"},
+            **_PRECONDITIONED,
             constants={"use_qk_l2norm_in_kernel": False},
-            outputs=("o", "ht", "at"),
         )
         for form in ("chunk", "fused_recurrent")
     },
@@ -227,17 +227,15 @@ FORMS = {
             "fla.ops.precond_kda",
             "chunk_precond_kda",
             _GATE,
-            names={"a0": "initial_A_state"},
+            **_PRECONDITIONED,
             adapt=adapt.normalised,
-            outputs=("o", "ht", "at"),
         ),
         "fused_recurrent": Form(
             "fla.ops.precond_kda",
             "fused_recurrent_precond_kda",
-            names={"a0": "initial_A_state"},
+            **_PRECONDITIONED,
             constants={"use_qk_l2norm_in_kernel": False},
             adapt=adapt.flat_bias,
-            outputs=("o", "ht", "at"),
         ),
     },
     "mesa_net": {
@@ -261,11 +259,8 @@ FORMS = {
         for form in ("chunk", "fused_chunk")
     },
     "stickbreaking_attn": {
-        form: Form("fla.ops.stickbreaking_attn", function, outputs=("o", "rem"))
-        for form, function in (
-            ("parallel", "parallel_stickbreaking_attn"),
-            ("naive_parallel", "naive_stickbreaking_attn"),
-        )
+        form: Form("fla.ops.stickbreaking_attn", f"{how}_stickbreaking_attn", outputs=("o", "rem"))
+        for form, how in (("parallel", "parallel"), ("naive_parallel", "naive"))
     },
     "log_linear_attn": _forms("fla.ops.log_linear_attn", chunk="chunk_log_linear_attn"),
     "deltaformer": _forms(
@@ -332,8 +327,7 @@ FORMS = {
     "cumsum": {"chunk": Form("fla.ops.utils", "chunk_global_cumsum", names={"x": "s"}, forward_only=True)},
     "local_cumsum": {
         "chunk": Form(
-            "fla.ops.utils",
-            "chunk_local_cumsum",
+            *("fla.ops.utils", "chunk_local_cumsum"),
             names={"x": "g"},
             adapt=adapt.whole("chunk_size", 64),
             forward_only=True,
