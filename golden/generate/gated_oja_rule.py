@@ -33,7 +33,9 @@ TRITON = (
 )
 # results that a form does not give
 WITHOUT = {}
-FINDINGS = {}
+FINDINGS = {
+    "typical-chunk-bf16": "chunk_gated_oja_rule loses digits of the gradient of its gate",
+}
 
 
 def naive(q, k, v, *, gv, beta, h0, cu_seqlens, scale, q_l2norm, k_l2norm):
