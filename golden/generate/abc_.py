@@ -30,6 +30,8 @@ CASES = (
     case("packed", lengths=(17, 0, 1, 52)),
     case("states", attrs={"scale": 0.5}),
     case("hard-gates", gate="hard"),
+    # as many slots as fla's kernels take
+    case("wide", {"T": 40, "M": 16}, absent=STATES),
 )
 
 NAIVE_NOTE = (
@@ -38,9 +40,11 @@ NAIVE_NOTE = (
 )
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("wide", "chunk", "F32"),
+)
 # results that a form does not give
-WITHOUT = {}
+WITHOUT = {"chunk": ("hkt", "hvt", "zt")}
 FINDINGS = {}
 
 

@@ -21,7 +21,10 @@ CASES = (
 NAIVE_NOTE = "naive_attnres, which knows no packing and needs none; a missing rms_weight is ones"
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "parallel", "BF16"),
+    ("packed", "parallel", "F32"),
+)
 # results that a form does not give
 WITHOUT = {}
 FINDINGS = {}

@@ -20,7 +20,10 @@ CASES = (
 NAIVE_NOTE = "packing and the order of the axes are written out around naive_parallel_based"
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "parallel", "BF16"),
+    ("ragged", "parallel", "F32"),
+)
 # results that a form does not give
 WITHOUT = {}
 FINDINGS = {}

@@ -22,9 +22,12 @@ CASES = (
 NAIVE_NOTE = "by naive_chunk_comba, around which packing, value heads and the norm are written out"
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "chunk", "BF16"),
+    ("packed", "chunk", "F32"),
+)
 # results that a form does not give
-WITHOUT = {}
+WITHOUT = {"chunk": ("d_q", "d_k", "d_v", "d_p", "d_g", "d_beta", "d_h0")}
 FINDINGS = {}
 
 

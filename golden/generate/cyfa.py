@@ -16,12 +16,16 @@ CASES = (
     case("packed", lengths=(17, 0, 1, 52)),
     case("states", gate="slow", attrs={"scale": 0.5, "q_norm_eps": 0.25, "k_norm_eps": 0.125}),
     case("hard-gates", gate="hard"),
+    # as many coordinates as fla's kernels take
+    case("wide", {"T": 40, "C": 15, "M": 16}),
 )
 
 NAIVE_NOTE = "naive_recurrent_cyfa; packing is written out around it, as it cannot take a sequence without tokens"
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("wide", "chunk", "F32"),
+)
 # results that a form does not give
 WITHOUT = {}
 FINDINGS = {}

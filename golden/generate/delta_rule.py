@@ -21,7 +21,10 @@ CASES = (
 NAIVE_NOTE = "packing, scale and normalisation are written out around delta_rule_recurrence, which is head-first"
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "chunk", "BF16"),
+    ("packed", "fused_recurrent", "F32"),
+)
 # results that a form does not give
 WITHOUT = {}
 FINDINGS = {}

@@ -21,7 +21,10 @@ CASES = (
 NAIVE_NOTE = "packing, direction and scale are written out around dplr_recurrence"
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "chunk", "BF16"),
+    ("packed", "chunk", "F32"),
+)
 # results that a form does not give
 WITHOUT = {}
 FINDINGS = {}

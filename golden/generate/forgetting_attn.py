@@ -22,7 +22,10 @@ CASES = (
 NAIVE_NOTE = "packing is written out around naive_forgetting_attn"
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "parallel", "BF16"),
+    ("packed", "parallel", "F32"),
+)
 # results that a form does not give
 WITHOUT = {}
 FINDINGS = {}

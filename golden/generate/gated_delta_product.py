@@ -23,9 +23,11 @@ CASES = (
 NAIVE_NOTE = "the norm is written out before naive_recurrent_gated_delta_product"
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "chunk", "BF16"),
+)
 # results that a form does not give
-WITHOUT = {}
+WITHOUT = {"chunk": ("d_q", "d_k", "d_v", "d_g", "d_beta", "d_h0")}
 FINDINGS = {}
 
 

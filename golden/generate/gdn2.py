@@ -23,10 +23,15 @@ CASES = (
 NAIVE_NOTE = "packing, value heads and prologues are written out around naive_recurrent_gdn2 and naive_kda_gate"
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "chunk", "BF16"),
+    ("packed", "chunk", "F32"),
+)
 # results that a form does not give
 WITHOUT = {}
-FINDINGS = {}
+FINDINGS = {
+    "packed-chunk-f32": "f32 is multiplied in TF32 on Hopper",
+}
 
 
 def naive(q, k, v, g, b, w, *, h0, A_log, dt_bias, cu_seqlens, scale, qk_l2norm, softplus_gate):

@@ -26,7 +26,10 @@ NAIVE_NOTE = (
 )
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "chunk", "BF16"),
+    ("packed", "chunk", "F32"),
+)
 # results that a form does not give
 WITHOUT = {}
 FINDINGS = {}

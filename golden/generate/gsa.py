@@ -16,6 +16,8 @@ CASES = (
     case("packed", lengths=(17, 0, 1, 52)),
     case("states", gate="slow", attrs={"scale": 0.5}),
     case("hard-gates", gate="hard"),
+    # as many slots as fla's kernels take
+    case("wide", {"T": 40, "M": 16}),
     case("query-heads", {"HQ": 6}),
     case("reverse", attrs={"reverse": True}, lengths=(30, 40)),
 )
@@ -23,7 +25,10 @@ CASES = (
 NAIVE_NOTE = "packing and direction are written out around naive_recurrent_gsa"
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "fused_recurrent", "BF16"),
+    ("wide", "chunk", "F32"),
+)
 # results that a form does not give
 WITHOUT = {}
 FINDINGS = {}

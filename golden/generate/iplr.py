@@ -20,7 +20,10 @@ CASES = (
 NAIVE_NOTE = "packing and scale are written out around iplr_recurrence"
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "fused_recurrent", "BF16"),
+    ("packed", "fused_recurrent", "F32"),
+)
 # results that a form does not give
 WITHOUT = {}
 FINDINGS = {}

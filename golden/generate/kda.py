@@ -25,10 +25,15 @@ CASES = (
 NAIVE_NOTE = "packing and prologues are written out around naive_recurrent_kda and naive_kda_gate"
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "chunk", "BF16"),
+    ("packed", "chunk", "F32"),
+)
 # results that a form does not give
 WITHOUT = {}
-FINDINGS = {}
+FINDINGS = {
+    "packed-chunk-f32": "f32 is multiplied in TF32 on Hopper",
+}
 
 
 def naive(

@@ -21,7 +21,9 @@ CASES = (
 NAIVE_NOTE = "naive_kda_gate, or naive_kda_lowerbound_gate where there is a bound; neither knows sequences"
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "fused", "BF16"),
+)
 # results that a form does not give
 WITHOUT = {}
 # what is known to be wrong, by file: the heading in FINDINGS.md

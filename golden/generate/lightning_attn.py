@@ -26,7 +26,10 @@ NAIVE_NOTE = (
 )
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "fused_recurrent", "BF16"),
+    ("ragged", "fused_recurrent", "F32"),
+)
 # results that a form does not give
 WITHOUT = {}
 FINDINGS = {}

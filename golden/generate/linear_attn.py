@@ -20,7 +20,9 @@ CASES = (
 NAIVE_NOTE = "packing and direction are written out around naive_recurrent_linear_attn"
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("states", "chunk", "F32"),
+)
 # results that a form does not give
 WITHOUT = {}
 FINDINGS = {}

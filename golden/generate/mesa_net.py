@@ -22,10 +22,15 @@ CASES = (
 NAIVE_NOTE = "packing and the norm are written out around naive_mesa_net_exact, which takes V = K alone"
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "chunk", "BF16"),
+    ("packed", "chunk", "F32"),
+)
 # results that a form does not give
 WITHOUT = {}
-FINDINGS = {}
+FINDINGS = {
+    "packed-chunk-f32": "f32 is multiplied in TF32 on Hopper",
+}
 
 
 def naive(q, k, v, g, beta, lamb, *, h_kk0, h0, cu_seqlens, qk_l2norm):

@@ -22,10 +22,15 @@ CASES = (
 NAIVE_NOTE = "packing, the norm and the decay of p are written out around recurrent_momentum_delta_rule_ref"
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "chunk", "BF16"),
+    ("states", "fused_recurrent", "F32"),
+)
 # results that a form does not give
 WITHOUT = {}
-FINDINGS = {}
+FINDINGS = {
+    "typical-chunk-bf16": "chunk_momentum_delta_rule loses everything when momentum decays faster than the state",
+}
 
 
 def naive(q, k, v, g, log_mu, p, beta, eta, *, h0, m0, cu_seqlens, scale, qk_l2norm, p_times_alpha):

@@ -23,10 +23,15 @@ NAIVE_NOTE = (
 )
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "chunk", "BF16"),
+    ("packed", "chunk", "F32"),
+)
 # results that a form does not give
 WITHOUT = {}
-FINDINGS = {}
+FINDINGS = {
+    "typical-chunk-bf16": "The sum of keys is rounded at every token",
+}
 
 
 def naive(q, k, v, *, h0, z0, cu_seqlens, scale, reverse):

@@ -20,7 +20,9 @@ CASES = (
 NAIVE_NOTE = "packing is written out around naive_parallax"
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "parallel", "BF16"),
+)
 # results that a form does not give
 WITHOUT = {}
 FINDINGS = {}

@@ -21,10 +21,15 @@ CASES = (
 NAIVE_NOTE = "packing and a missing gate are written out around naive_path_attn"
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "parallel", "BF16"),
+    ("packed", "parallel", "F32"),
+)
 # results that a form does not give
 WITHOUT = {}
-FINDINGS = {}
+FINDINGS = {
+    "typical-parallel-bf16": "parallel_path_attn reads and writes where it must not in 16 bits",
+}
 
 
 def naive(q, k, v, w, beta, *, g, cu_seqlens, scale):

@@ -27,10 +27,17 @@ NAIVE_NOTE = (
 )
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "chunk", "BF16"),
+    ("packed", "chunk", "F32"),
+)
 # results that a form does not give
-WITHOUT = {}
-FINDINGS = {}
+WITHOUT = {
+    "chunk": ("d_q", "d_k", "d_v", "d_g_atk", "d_g", "d_beta_atk", "d_beta", "d_h0", "d_a0", "d_log_atk_scale"),
+}
+FINDINGS = {
+    "packed-chunk-f32": "atk returns its state in the storage type, and adds in any order",
+}
 
 
 def naive(q, k, v, g_atk, g, beta_atk, beta, *, h0, a0, log_atk_scale, cu_seqlens, scale, qk_l2norm, x, eps):

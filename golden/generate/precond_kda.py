@@ -23,9 +23,14 @@ CASES = (
 NAIVE_NOTE = "packing and prologues are written out around naive_recurrent_precond_kda and naive_kda_gate"
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "fused_recurrent", "BF16"),
+    ("packed", "fused_recurrent", "F32"),
+)
 # results that a form does not give
-WITHOUT = {}
+WITHOUT = {
+    "fused_recurrent": ("d_q", "d_k", "d_v", "d_g", "d_g_atk", "d_beta_atk", "d_beta", "d_h0", "d_a0", "d_log_atk_scale", "d_A_log", "d_dt_bias"),
+}
 FINDINGS = {}
 
 

@@ -21,7 +21,10 @@ CASES = (
 NAIVE_NOTE = "packing and direction are written out around naive_recurrent_rwkv6"
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "chunk", "BF16"),
+    ("packed", "chunk", "F32"),
+)
 # results that a form does not give
 WITHOUT = {}
 FINDINGS = {}

@@ -20,7 +20,10 @@ CASES = (
 NAIVE_NOTE = "packing and the last token are written out around channel_mixing_rwkv7_torch"
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "parallel", "BF16"),
+    ("states", "parallel", "F32"),
+)
 # results that a form does not give
 WITHOUT = {}
 FINDINGS = {}

@@ -19,7 +19,10 @@ CASES = (
 NAIVE_NOTE = "gate_output_correction_ref, which knows no packing and needs none; heads are flattened around it"
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "parallel", "BF16"),
+    ("packed", "parallel", "F32"),
+)
 # results that a form does not give
 WITHOUT = {}
 FINDINGS = {}

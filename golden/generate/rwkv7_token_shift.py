@@ -19,9 +19,12 @@ CASES = (
 NAIVE_NOTE = "the outputs of torch_addcmul_rwkv7, which knows no packing and needs none, stacked"
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "parallel", "BF16"),
+    ("packed", "parallel", "F32"),
+)
 # results that a form does not give
-WITHOUT = {}
+WITHOUT = {"parallel": ("d_x", "d_delta", "d_mix")}
 FINDINGS = {}
 
 

@@ -19,7 +19,10 @@ CASES = (
 NAIVE_NOTE = "naive_sinkhorn knows no sequences"
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "fused", "BF16"),
+    ("packed", "fused", "F32"),
+)
 # results that a form does not give
 WITHOUT = {}
 FINDINGS = {}

@@ -19,7 +19,10 @@ CASES = (
 NAIVE_NOTE = "packing is written out around naive_stickbreaking_attn"
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "parallel", "BF16"),
+    ("packed", "parallel", "F32"),
+)
 # results that a form does not give
 WITHOUT = {}
 FINDINGS = {}

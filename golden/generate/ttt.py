@@ -20,7 +20,9 @@ CASES = (
 NAIVE_NOTE = "packing is written out around chunk_ttt_linear_ref"
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("states", "chunk", "F32"),
+)
 # results that a form does not give
 WITHOUT = {}
 PADDED = "ttt counts padded tokens in hbt"

@@ -22,10 +22,15 @@ CASES = (
 NAIVE_NOTE = "packing, scale and the cumulative sums, which have no CPU code, are written out around naive_wall_attn"
 
 # case, form, storage type
-TRITON = ()
+TRITON = (
+    ("typical", "parallel", "BF16"),
+    ("packed", "parallel", "F32"),
+)
 # results that a form does not give
 WITHOUT = {}
-FINDINGS = {}
+FINDINGS = {
+    "typical-parallel-bf16": "parallel_wall_attn has gradients of gates that are not finite in f16",
+}
 
 
 def _cumsum(x, *, cu_seqlens, scale):

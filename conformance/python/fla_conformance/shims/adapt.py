@@ -1,11 +1,23 @@
 """How the arguments and results of fla's functions differ from the spec's where a name alone does not do."""
 
+import importlib.util
+import math
+
+import torch
+
 from fla_conformance.shim import Declined
 
 
 def flat_bias(given):
     # [HV, K] here, [HV K] there
     return given | {"dt_bias": given["dt_bias"].flatten()} if "dt_bias" in given else given
+
+
+def normalised(given):
+    # there q and k always are
+    if "qk_l2norm" not in given:
+        raise Declined("chunk_precond_kda always normalises q and k")
+    return flat_bias({name: x for name, x in given.items() if name != "qk_l2norm"})
 
 
 def whole_layers(given):
@@ -25,12 +37,34 @@ def residuals_in_a_sequence(given):
     # tokens never meet, so packing says nothing; a norm is asked for by its weight
     rest = {name: x for name, x in given.items() if name not in ("cu_seqlens", "output_norm")}
     ones = given["residuals"].new_ones(given["residuals"].shape[-1])
-    return {"rms_weight": ones} | rest | {"residuals": given["residuals"].unbind(0)}
+    weights = ("rms_weight", "output_weight") if given.get("output_norm") else ("rms_weight",)
+    return dict.fromkeys(weights, ones) | rest | {"residuals": [x.clone() for x in given["residuals"]]}
 
 
 def with_scale_and_gate(given):
     q = given["q"]
     return {"scale": q.shape[-1] ** -0.5, "g": q.new_zeros(q.shape[:3])} | given
+
+
+def _grouped(x, heads):
+    """Query heads by key head, sixteen for each: zeros where there are fewer."""
+    x = x.unflatten(2, (heads, -1))
+    fill = x.new_zeros(*x.shape[:3], max(0, 16 - x.shape[3]), *x.shape[4:])
+    return torch.cat([x, fill], 3).flatten(2, 3)
+
+
+def query_groups(given):
+    # a query head has no part in another; there they come by sixteen at least
+    if "g_swa" in given and not importlib.util.find_spec("flash_attn"):
+        raise Declined("parallel_nsa requires flash-attn for its window")
+    names = [name for name in ("q", "g_cmp", "g_slc", "g_swa") if name in given]
+    return whole_blocks(given | {name: _grouped(given[name], given["k"].shape[2]) for name in names})
+
+
+def query_heads(outputs, inputs):
+    heads = inputs["k"].shape[2]
+    o = outputs["o"].unflatten(2, (heads, -1))
+    return {"o": o[:, :, :, : inputs["q"].shape[2] // heads].flatten(2, 3)}
 
 
 def whole_blocks(given):
@@ -46,7 +80,7 @@ def packed_chunks(given):
         raise Declined("parallel_moba takes one row of packed sequences")
     offsets = given.get("cu_seqlens")
     if offsets is None:
-        offsets = given["q"].new_tensor([0, tokens]).long()
+        offsets = torch.tensor([0, tokens], device=given["q"].device)
     longest = int(offsets.diff().max()) if len(offsets) > 1 else 0
     numbers = {name: int(given.get(name, default)) for name, default in (("chunk_size", 16), ("topk", 2))}
     return given | numbers | {"cu_seqlens": offsets, "max_seqlen": longest}
@@ -78,6 +112,8 @@ def tokenwise(given):
 
 
 def flat_gate(given):
+    if "A_log" not in given and "lower_bound" not in given:
+        raise Declined("fused_kda_gate needs A_log, or lower_bound")
     return tokenwise(flat_bias(given))
 
 
@@ -91,15 +127,36 @@ def rates_of_one_channel(given):
     return whole("chunk_size", 16)(given | rates)
 
 
-def strictly_lower(given):
-    # rows are counted from the start of each sequence
-    a, size = given["a"], given["a"].shape[-1]
-    offsets = given.get("cu_seqlens", [0, a.shape[1]])
-    row = a.new_zeros(a.shape[1]).long()
-    for start, end in zip(offsets[:-1], offsets[1:]):
-        row[start:end] = row.new_tensor(range(int(end) - int(start))) % size
-    below = row[:, None] > row.new_tensor(range(size))
-    return given | {"a": a * below[None, :, None, :]}
+def _blocks(given, wide):
+    """Where each token goes when every block of them is widened: `[T]`, and how many blocks there are."""
+    tokens, size = given["a"].shape[1], given["a"].shape[-1]
+    offsets = given.get("cu_seqlens")
+    bounds = [0, tokens] if offsets is None else offsets.tolist()
+    place, blocks = [], 0
+    for start, end in zip(bounds, bounds[1:]):
+        place += [(blocks + t // size) * wide + t % size for t in range(end - start)]
+        blocks += -(-(end - start) // size)
+    return torch.tensor(place, dtype=torch.long, device=given["a"].device), blocks
+
+
+def _wide(a):
+    return next((wide for wide in (16, 32, 64) if a.shape[-1] <= wide), a.shape[-1])
+
+
+def whole_triangles(given):
+    # blocks of 16, 32 or 64 tokens there: shorter ones are put into their corner
+    a, wide = given["a"], _wide(given["a"])
+    place, blocks = _blocks(given, wide)
+    below = place[:, None] % wide > torch.arange(a.shape[-1], device=a.device)
+    padded = a.new_zeros(a.shape[0], blocks * wide, a.shape[2], wide)
+    padded[:, place, :, : a.shape[-1]] = a * below[None, :, None, :]
+    return {"a": padded}
+
+
+def corners(outputs, inputs):
+    a = inputs["a"]
+    place, _ = _blocks(inputs, _wide(a))
+    return {"o": outputs["o"][:, place, :, : a.shape[-1]]}
 
 
 def iterated(given):
@@ -122,6 +179,13 @@ def with_token_before(given):
     return {"h0": x.new_zeros(x.shape[0], x.shape[2])} | given
 
 
+def last_token(outputs, inputs):
+    # there it is the last row of the batch
+    x, h0 = inputs["x"], inputs.get("h0")
+    empty = x.new_zeros(x.shape[0], x.shape[2]) if h0 is None else h0
+    return outputs | {"ht": x[:, -1] if x.shape[1] else empty}
+
+
 def paired(*names):
     """Initial states that go into one argument, as a tuple."""
 
@@ -133,10 +197,34 @@ def paired(*names):
     return adapt
 
 
-def both_slot_memories(given):
-    if ("hk0" in given) != ("hv0" in given):
-        raise Declined("states come in pairs")
-    return paired("hk0", "hv0")(given)
+def together(*names):
+    """The same for states that fla takes all together or not at all."""
+
+    def adapt(given):
+        if 0 < sum(name in given for name in names) < len(names):
+            raise Declined(f"{', '.join(names)} come together")
+        return paired(*names)(given)
+
+    return adapt
+
+
+def both_memories(given):
+    # there a missing one is no zeros, and has no gradient
+    names = [name for name in ("h0", "m0") if name in given]
+    zeros = {name: torch.zeros_like(given[names[0]]) for name in ("h0", "m0")} if names else {}
+    return paired("h0", "m0")(zeros | given)
+
+
+def both_sums(given):
+    # one without the other does not compile there
+    k, v = given["k"], given["v"]
+    if k.shape[-1] != v.shape[-1]:
+        raise Declined("chunk_mesa_net takes values as wide as keys")
+    if "h0" in given or "h_kk0" in given:
+        n, (heads, width) = given.get("h0", given.get("h_kk0")).shape[0], k.shape[2:]
+        zeros = {"h_kk0": k.new_zeros(n, heads, width, width), "h0": k.new_zeros(n, heads, width, v.shape[-1])}
+        given = {name: x.float() for name, x in zeros.items()} | given
+    return given
 
 
 def rows_of_one(given):
@@ -145,15 +233,75 @@ def rows_of_one(given):
     return whole("chunk_size", 16)(given | bias | {"eta": given["eta"].unsqueeze(-1)})
 
 
-def logarithm_of_a_token(given):
+def sums_of_a_token(given):
     # [N, H, K] here, [N, 1, H, K] there
     z0 = {"z0": given["z0"].unsqueeze(1)} if "z0" in given else {}
     return paired("h0", "z0")(given | z0)
 
 
-def logarithm(outputs):
+def sums(outputs, _):
     return outputs | {"zt": outputs["zt"].squeeze(1)} if outputs.get("zt") is not None else outputs
 
 
-def bias_as_vector(outputs):
+def bias_as_vector(outputs, _):
     return outputs | {"hbt": outputs["hbt"].squeeze(2)} if outputs.get("hbt") is not None else outputs
+
+
+def stacked_states(outputs, _):
+    # both in one tensor there
+    return outputs | dict(zip(("ht", "mt"), outputs["ht"])) if outputs.get("ht") is not None else outputs
+
+
+_WKV = {"alpha": 0.0, "beta": 0.0, "eps": -math.inf}
+
+
+def one_state_of_three(given):
+    # [N, D] each here, [N, 3, 1, D] there
+    if "cu_seqlens" in given:
+        raise Declined("fused_recurrent_rwkv4 has no argument cu_seqlens")
+    k = given["k"]
+    absent = {name: k.new_full((k.shape[0], k.shape[2]), x, dtype=torch.float32) for name, x in _WKV.items()}
+    state = torch.stack([given.get(f"{name}0", x) for name, x in absent.items()], 1)
+    return {name: x for name, x in given.items() if name[:-1] not in _WKV} | {"state": state.unsqueeze(2)}
+
+
+def three_states(outputs, _):
+    return {"o": outputs["o"]} | {f"{name}t": x[:, 0] for name, x in zip(_WKV, outputs["alphat"].unbind(1))}
+
+
+_MIXTURES = ("xr", "xw", "xk", "xv", "xa", "xg")
+
+
+def mixtures_by_name(given):
+    # [L, D] here; five of [1, 1, D] there, and a sixth if one likes: zeros where there are fewer
+    mix = given["mix"]
+    if mix.shape[0] > len(_MIXTURES):
+        raise Declined(f"fused_addcmul_rwkv7 has six mixtures, not {mix.shape[0]}")
+    named = dict(zip(_MIXTURES, mix[:, None, None]))
+    zeros = dict.fromkeys(_MIXTURES[:-1], torch.zeros_like(mix[:1, None]))
+    return {name: x for name, x in tokenwise(given).items() if name != "mix"} | zeros | named
+
+
+def mixtures(outputs, inputs):
+    return {"o": torch.stack(list(outputs.values())[: inputs["mix"].shape[0]], 2)}
+
+
+def heads_in_a_row(given):
+    # [B, T, H, V] here, [B, T, H V] there
+    if given["q"].shape[-1] != given["v"].shape[-1]:
+        raise Declined("gate_output_correction takes values as wide as keys")
+    return tokenwise(given) | {name: given[name].flatten(2) for name in ("x", "g")}
+
+
+def heads_apart(outputs, inputs):
+    return {"o": outputs["o"].view_as(inputs["x"])}
+
+
+def last_tokens_of_blocks(outputs, inputs):
+    # a row for each block there
+    x, size = inputs["x"], int(inputs.get("chunk_size", 64))
+    offsets = inputs.get("cu_seqlens")
+    bounds = [0, x.shape[1]] if offsets is None else offsets.tolist()
+    last = [min(t + size, end) - 1 for start, end in zip(bounds, bounds[1:]) for t in range(start, end, size)]
+    o = torch.zeros_like(x, dtype=outputs["o"].dtype)
+    return {"o": o.index_copy(1, torch.tensor(last, dtype=torch.long, device=x.device), outputs["o"])}

@@ -11,11 +11,13 @@ for, or refuses as unsupported, is declined.
 """
 
 import argparse
+import importlib
 import importlib.metadata
 import inspect
 import math
 
 from fla_conformance import Declined, op, serve
+from fla_conformance.ports import SPECS
 from fla_conformance.shims import layers, models, modules
 from fla_conformance.shims.forms import FORMS, NAMES
 from fla_conformance.shims.layers import LAYERS
@@ -25,6 +27,8 @@ from fla_conformance.shims.modules import MODULES
 
 def call(form, inputs, want):
     """The outputs of one of fla's functions, by the spec's names."""
+    if form.forward_only and any(name.startswith("d_") for name in want):
+        raise Declined(f"{form.function} has no backward pass")
     function = form.load()
     parameters = inspect.signature(function).parameters
     takes = {*parameters, *form.keywords}
@@ -47,10 +51,13 @@ def call(form, inputs, want):
     result = function(**arguments)
     # some forms return the output alone
     outputs = dict.fromkeys(form.outputs) | dict(zip(form.outputs, _flat(result)))
-    outputs = form.finish(outputs) if form.finish else outputs
+    outputs = form.finish(outputs, inputs) if form.finish else outputs
     own = "torch" if "naive" in form.function else "triton"
     ran = lambda: f"fla {form.function}: {', '.join(sorted(BACKENDS)) or own}"
     kept = {name: x if name in want else None for name, x in list(outputs.items())[1:]}
+    for name, x in kept.items():
+        if name in want and x is None:
+            raise Declined(f"{form.function} returns no {name}")
     return outputs | kept | {"ran": ran}
 
 
@@ -59,11 +66,19 @@ def _flat(result):
 
 
 # how fla says that it does not do something, or not with what is installed
-_REFUSALS = ("support", "requires", "Please upgrade", "Please install", "must be divisible", "power of 2")
+_REFUSALS = (
+    ("support", "requires", "Please upgrade", "Please install", "must be divisible", "power of 2", "power of two")
+    + ("not implemented", "must have shape")
+)
+# how Triton says that it compiles no kernel for such widths or types
+_UNCOMPILED = ("Input shapes should have", "must be a power of 2", "Both operands must be same dtype")
 
 
 def refusal(error):
     """What fla refuses to do, and what it refuses to do with this version of Triton."""
+    if type(error).__name__ == "CompilationError":
+        last = str(error).strip().splitlines()[-1]
+        return f"Triton does not compile it: {last}" if any(words in last for words in _UNCOMPILED) else None
     refuses = isinstance(error, (AssertionError, ImportError, ValueError, RuntimeError))
     return str(error) if refuses and any(words in str(error) for words in _REFUSALS) else None
 
@@ -78,7 +93,7 @@ def register(form):
     """Registers every op that has the form."""
     for name, forms in FORMS.items():
         if form in forms:
-            op(name, arrays="torch", refusal=refusal)(_implementation(forms[form]))
+            op(name, arrays="torch", refusal=refusal)(_implementation(name, forms[form]))
     for name, forms in MODULES.items():
         if form in forms:
             op(name, arrays="torch", refusal=refusal)(_module(name, forms[form]))
@@ -90,9 +105,12 @@ def register(form):
             op(name, arrays="torch", refusal=refusal)(_built(models.call, name, model, form))
 
 
-def _implementation(form):
+def _implementation(name, form):
+    # flags that are set unless a call says otherwise
+    flags = {attr: True for attr, default in SPECS[name].attrs.items() if default is True}
+
     def run(want, **inputs):
-        return call(form, inputs, want)
+        return call(form, flags | inputs, want)
 
     return run
 
@@ -201,6 +219,8 @@ def main():
                 print(f"{name:20} {form:18} {layer.module}.{layer.name}")
         return
     register(options.form)
+    # some functions are compiled for each new shape, and refuse when there have been many
+    importlib.import_module("torch._dynamo").config.recompile_limit = 4096
     if options.first_config:
         take_first_config()
     tuned = ", first configuration" if options.first_config else ""

@@ -33,8 +33,10 @@ class Form:
     grouped: bool = True
     # what it returns, by the spec's names, nested pairs unpacked; states come last
     outputs: tuple = ("o", "ht")
-    # changes the outputs, by the spec's names, where fla's shapes differ
+    # changes the outputs, by the spec's names, where fla's shapes differ; gets the inputs too
     finish: object = None
+    # autograd does not know it
+    forward_only: bool = False
 
     def load(self):
         """The function."""
@@ -51,6 +53,8 @@ def _forms(package, grouped=True, **functions):
 
 
 _GATE = ("use_gate_in_kernel", "A_log", "dt_bias")
+_PRECONDITIONED = {"names": {"a0": "initial_A_state"}, "outputs": ("o", "ht", "at")}
+_COMPOSED = "fla_conformance.shims.composed"
 _RWKV6 = {"q": "r", "g": "w"}
 
 FORMS = {
@@ -98,6 +102,17 @@ FORMS = {
         form: Form("fla.ops.linear_attn", f"{form}_linear_attn", constants={"normalize": False})
         for form in ("chunk", "fused_chunk", "fused_recurrent")
     },
+    "normalized_linear_attn": {
+        form: Form(
+            "fla.ops.linear_attn",
+            f"{form}_linear_attn",
+            constants={"normalize": True},
+            adapt=adapt.sums_of_a_token,
+            outputs=("o", "ht", "zt"),
+            finish=adapt.sums,
+        )
+        for form in ("chunk", "fused_chunk", "fused_recurrent")
+    },
     "delta_rule": _forms(
         "fla.ops.delta_rule", chunk="chunk_delta_rule", fused_recurrent="fused_recurrent_delta_rule"
     ),
@@ -114,6 +129,19 @@ FORMS = {
         chunk=Form("fla.ops.gated_oja_rule", "chunk_gated_oja_rule", grouped=False),
         fused_recurrent="fused_recurrent_gated_oja_rule",
     ),
+    # PyTorch both, no kernels
+    "momentum_delta_rule": {
+        form: Form(
+            "fla.ops.momentum_delta_rule",
+            f"{form}_momentum_delta_rule",
+            names={"g": "log_alpha", "p_times_alpha": "use_p_times_alpha"},
+            constants={"use_qk_l2norm_in_kernel": False, "use_p_times_alpha": False},
+            adapt=adapt.both_memories,
+            outputs=("o", "ht", "mt"),
+            finish=adapt.stacked_states,
+        )
+        for form in ("chunk", "fused_recurrent")
+    },
     "comba": _forms("fla.ops.comba", chunk="chunk_comba", fused_recurrent="fused_recurrent_comba"),
     "dplr": {
         form: Form("fla.ops.generalized_delta_rule", f"{form}_dplr_delta_rule", names={"g": "gk"})
@@ -124,6 +152,15 @@ FORMS = {
         chunk="chunk_iplr_delta_rule",
         fused_recurrent="fused_recurrent_iplr_delta_rule",
     ),
+    "rwkv4": {
+        "fused_recurrent": Form(
+            "fla.ops.rwkv4",
+            "fused_recurrent_rwkv4",
+            adapt=adapt.one_state_of_three,
+            outputs=("o", "alphat"),
+            finish=adapt.three_states,
+        ),
+    },
     "rwkv6": {
         form: Form("fla.ops.rwkv6", f"{form}_rwkv6", names=_RWKV6) for form in ("chunk", "fused_recurrent")
     },
@@ -144,21 +181,35 @@ FORMS = {
             "parallel_rebased",
             names={"normalize": "use_normalize"},
             constants={"use_normalize": False},
-        ),
+        )
     },
     "lightnet": {
         form: Form(
             "fla.ops.lightnet",
             f"{form}_lightnet",
-            adapt=adapt.logarithm_of_a_token,
+            adapt=adapt.sums_of_a_token,
             outputs=("o", "ht", "zt"),
-            finish=adapt.logarithm,
+            finish=adapt.sums,
         )
         for form in ("chunk", "fused_recurrent")
     },
     "gsa": {
-        form: Form("fla.ops.gsa", f"{form}_gsa", adapt=adapt.both_slot_memories, outputs=("o", "hkt", "hvt"))
+        form: Form("fla.ops.gsa", f"{form}_gsa", adapt=adapt.together("hk0", "hv0"), outputs=("o", "hkt", "hvt"))
         for form in ("chunk", "fused_recurrent")
+    },
+    "cyfa": {
+        form: Form(
+            "fla.ops.cyfa",
+            function,
+            constants={"q_norm_eps": 1e-5, "k_norm_eps": 1e-5},
+            adapt=adapt.together("hk0", "hv0", "lambda0"),
+            outputs=("o", "hkt", "hvt", "lambdat"),
+        )
+        for form, function in (
+            ("chunk", "chunk_cyfa"),
+            ("fused_recurrent", "fused_recurrent_cyfa"),
+            ("naive_recurrent", "naive_recurrent_cyfa"),
+        )
     },
     # its states are no pair that can be resumed from
     "abc": {"chunk": Form("fla.ops.abc", "chunk_abc", outputs=("o",))},
@@ -166,9 +217,8 @@ FORMS = {
         form: Form(
             "fla.ops.precond_gated_delta_rule",
             f"{form}_precond_gated_delta_rule",
-            names={"a0": "initial_A_state"},
+            **_PRECONDITIONED,
             constants={"use_qk_l2norm_in_kernel": False},
-            outputs=("o", "ht", "at"),
         )
         for form in ("chunk", "fused_recurrent")
     },
@@ -177,17 +227,15 @@ FORMS = {
             "fla.ops.precond_kda",
             "chunk_precond_kda",
             _GATE,
-            names={"a0": "initial_A_state"},
-            adapt=adapt.flat_bias,
-            outputs=("o", "ht", "at"),
+            **_PRECONDITIONED,
+            adapt=adapt.normalised,
         ),
         "fused_recurrent": Form(
             "fla.ops.precond_kda",
             "fused_recurrent_precond_kda",
-            names={"a0": "initial_A_state"},
+            **_PRECONDITIONED,
             constants={"use_qk_l2norm_in_kernel": False},
             adapt=adapt.flat_bias,
-            outputs=("o", "ht", "at"),
         ),
     },
     "mesa_net": {
@@ -195,6 +243,7 @@ FORMS = {
             "fla.ops.mesa_net",
             "chunk_mesa_net",
             names={"h_kk0": "h_kk_init", "h0": "h_kv_init"},
+            adapt=adapt.both_sums,
             outputs=("o", "h_kkt", "ht"),
         )
     },
@@ -210,11 +259,8 @@ FORMS = {
         for form in ("chunk", "fused_chunk")
     },
     "stickbreaking_attn": {
-        form: Form("fla.ops.stickbreaking_attn", function, outputs=("o", "rem"))
-        for form, function in (
-            ("parallel", "parallel_stickbreaking_attn"),
-            ("naive_parallel", "naive_stickbreaking_attn"),
-        )
+        form: Form("fla.ops.stickbreaking_attn", f"{how}_stickbreaking_attn", outputs=("o", "rem"))
+        for form, how in (("parallel", "parallel"), ("naive_parallel", "naive"))
     },
     "log_linear_attn": _forms("fla.ops.log_linear_attn", chunk="chunk_log_linear_attn"),
     "deltaformer": _forms(
@@ -237,7 +283,7 @@ FORMS = {
         for form, function in (("parallel", "fused_attnres"), ("naive_parallel", "naive_attnres"))
     },
     "nsa": {
-        "parallel": Form("fla.ops.nsa", "parallel_nsa", adapt=adapt.whole_blocks),
+        "parallel": Form("fla.ops.nsa", "parallel_nsa", adapt=adapt.query_groups, finish=adapt.query_heads),
         "naive_parallel": Form("fla.ops.nsa", "naive_nsa", adapt=adapt.whole_blocks),
     },
     "dsa": {"naive_parallel": Form("fla.ops.dsa", "naive_dsa", constants={"q_idx": None, "k_idx": None})},
@@ -278,28 +324,77 @@ FORMS = {
     },
     "kda_gate": {"fused": Form("fla.ops.kda.gate", "fused_kda_gate", adapt=adapt.flat_gate)},
     "beta_sigmoid": {"fused": Form("fla.ops.common.gate", "fused_beta_sigmoid", adapt=adapt.tokenwise)},
-    "cumsum": {"chunk": Form("fla.ops.utils", "chunk_global_cumsum", names={"x": "s"})},
+    "cumsum": {"chunk": Form("fla.ops.utils", "chunk_global_cumsum", names={"x": "s"}, forward_only=True)},
     "local_cumsum": {
-        "chunk": Form("fla.ops.utils", "chunk_local_cumsum", names={"x": "g"}, adapt=adapt.whole("chunk_size", 64))
+        "chunk": Form(
+            *("fla.ops.utils", "chunk_local_cumsum"),
+            names={"x": "g"},
+            adapt=adapt.whole("chunk_size", 64),
+            forward_only=True,
+        )
     },
-    "softmax": {"fused": Form("fla.ops.utils", "softmax_fwd", adapt=adapt.tokenwise)},
-    "logsumexp": {"fused": Form("fla.ops.utils", "logsumexp_fwd", adapt=adapt.tokenwise)},
+    "mean_pooling": {
+        "chunk": Form(
+            "fla.ops.utils",
+            "mean_pooling",
+            adapt=adapt.whole("chunk_size", 64),
+            outputs=("o",),
+            finish=adapt.last_tokens_of_blocks,
+        )
+    },
+    "atk": {"chunk": Form(_COMPOSED, "chunk_atk", outputs=("o", "at"))},
+    "softmax": {"fused": Form(_COMPOSED, "softmax", adapt=adapt.tokenwise)},
+    "softplus": {"fused": Form(_COMPOSED, "softplus", adapt=adapt.tokenwise, forward_only=True)},
+    "logsumexp": {"fused": Form("fla.ops.utils", "logsumexp_fwd", adapt=adapt.tokenwise, forward_only=True)},
     "sinkhorn": {
         "fused": Form("fla.ops.utils.sinkhorn", "sinkhorn", adapt=adapt.iterated),
         "naive_recurrent": Form("fla.ops.utils.sinkhorn", "naive_sinkhorn", adapt=adapt.iterated),
     },
-    "triangular_inverse": {"fused": Form("fla.ops.utils", "solve_tril", names={"a": "A"}, adapt=adapt.strictly_lower)},
-    "matmul": {"fused": Form("fla.ops.utils", "matmul", adapt=adapt.named_function)},
-    "addmm": {"fused": Form("fla.ops.utils", "addmm", adapt=adapt.factors_as_tensors)},
+    "triangular_inverse": {
+        "fused": Form(
+            "fla.ops.utils",
+            "solve_tril",
+            names={"a": "A"},
+            adapt=adapt.whole_triangles,
+            outputs=("o",),
+            finish=adapt.corners,
+            forward_only=True,
+        )
+    },
+    "matmul": {"fused": Form("fla.ops.utils", "matmul", adapt=adapt.named_function, forward_only=True)},
+    "addmm": {"fused": Form("fla.ops.utils", "addmm", adapt=adapt.factors_as_tensors, forward_only=True)},
     "rwkv7_channel_mixing": {
         "parallel": Form(
             "fla.ops.rwkv7.channel_mixing",
             "channel_mixing_rwkv7",
             names={"h0": "x_prev"},
+            # or its backward pass writes into x and x_prev
+            constants={"inplace": False},
             adapt=adapt.with_token_before,
+            finish=adapt.last_token,
         ),
     },
     "rwkv7_key": {
         "parallel": Form("fla.ops.rwkv7.fused_k_update", "fused_k_rwkv7", names={"k_a": "ka"}),
+    },
+    "rwkv7_output_gate": {
+        "parallel": Form(
+            "fla.ops.rwkv7.gate_output_correction",
+            "gate_output_correction",
+            names={"x": "o", "q": "r"},
+            adapt=adapt.heads_in_a_row,
+            outputs=("o",),
+            finish=adapt.heads_apart,
+        ),
+    },
+    "rwkv7_token_shift": {
+        "parallel": Form(
+            "fla.ops.rwkv7.fused_addcmul",
+            "fused_addcmul_rwkv7",
+            names={"x": "hidden_states"},
+            adapt=adapt.mixtures_by_name,
+            outputs=("o", *(f"o{i}" for i in range(1, 6))),
+            finish=adapt.mixtures,
+        ),
     },
 }
