@@ -1,6 +1,6 @@
 //! What modules and layers write everywhere: projections and scalar functions, at any scalar.
 
-use ndarray::{Array, Array2, Array3, ArrayBase, ArrayD, ArrayViewD, Data, Dimension, Ix2, OwnedRepr, Zip};
+use ndarray::{Array, Array2, Array3, ArrayBase, ArrayD, ArrayViewD, Axis, Data, Dimension, Ix2, OwnedRepr, Zip};
 
 use crate::real::Real;
 
@@ -85,4 +85,36 @@ pub fn relu<F: Real>(x: F) -> F {
 /// `eˣ` below 0, `x + 1` above.
 pub fn elu_p1<F: Real>(x: F) -> F {
     if x.value() > 0.0 { x + F::one() } else { x.exp() }
+}
+
+/// The softmax along the last axis.
+pub fn softmax<F: Real, D: Dimension>(mut x: Array<F, D>) -> Array<F, D> {
+    let last = Axis(x.ndim() - 1);
+    for mut lane in x.lanes_mut(last) {
+        let largest = F::from_f64(lane.iter().map(|z| z.value()).fold(f64::NEG_INFINITY, f64::max));
+        lane.mapv_inplace(|z| (z - largest).exp());
+        let total = lane.iter().copied().sum::<F>();
+        lane.mapv_inplace(|z| z / total);
+    }
+    x
+}
+
+/// `x Φ(x)`, with Φ the distribution function of the standard normal: the exact one, not its approximation by a tanh.
+pub fn gelu<F: Real>(x: F) -> F {
+    let half = F::from_f64(0.5);
+    // beyond, Φ is 0 or 1 within 1e-17
+    if x.value().abs() > 8.5 {
+        return relu(x);
+    }
+    // Φ(x) = 1/2 + φ(x) (x + x³/3 + x⁵/15 + …), whose terms have the sign of x
+    let (square, mut term, mut sum) = (x * x, x, x);
+    for odd in (3..).step_by(2).map(f64::from) {
+        term = term * square / F::from_f64(odd);
+        sum = sum + term;
+        if term.value().abs() <= 1e-18 * sum.value().abs() {
+            break;
+        }
+    }
+    let density = (-(half * square)).exp() * F::from_f64(std::f64::consts::TAU.powf(-0.5));
+    x * (half + density * sum)
 }

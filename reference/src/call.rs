@@ -43,6 +43,13 @@ impl<F: Real> Call<F> {
         self
     }
 
+    /// The same with an attribute.
+    #[must_use]
+    pub fn value(mut self, name: &'static str, x: Value) -> Self {
+        self.attrs.insert(name, x);
+        self
+    }
+
     /// The same with a flag attribute.
     #[must_use]
     pub fn flag(mut self, name: &'static str, on: bool) -> Self {

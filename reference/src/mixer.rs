@@ -1,12 +1,15 @@
 //! What many token mixers share: streams of heads, short convolutions on them, and the gated norm at the end.
 
-use ndarray::{Array, Array1, Array2, Array3, ArrayBase, ArrayD, ArrayView2, Axis, Data, RemoveAxis};
+use ndarray::{Array, Array1, Array2, Array3, ArrayBase, ArrayD, ArrayView2, ArrayViewD, Axis, Data, RemoveAxis};
 
-use crate::algebra::{bottleneck, elu_p1, heads, linear, matrix, plus, rank, relu, swish};
+use crate::algebra::{bottleneck, elu_p1, heads, linear, log_sigmoid, matrix, plus, rank, relu, swish, times};
 use crate::call::Call;
-use crate::modules::{rms_norm, short_convolution};
+use crate::modules::rms_norm::normalise;
+use crate::modules::rotary::rotate;
+use crate::modules::short_convolution;
 use crate::ops;
 use crate::real::Real;
+use crate::spec::{Constraint, Dim};
 use crate::unit::Unit;
 
 /// A projection to heads: `[T, D]` by the weight `[H, K, D]` of that name is `[T, H, K]`; of `[R, H, K, D]`, `R·H`
@@ -134,7 +137,7 @@ pub const NORM_EPS: f64 = 1e-5;
 /// `o_proj.weight`.
 pub fn read_out<F: Real>(x: &Unit<'_, F>, o: &Array3<F>, gate: Option<Array3<F>>) -> ArrayD<F> {
     let eps = x.problem.number("norm_eps").unwrap_or(NORM_EPS);
-    let normed = rms_norm::normalise(o, Some(x.tensor("o_norm.weight")), eps);
+    let normed = normalise(o, Some(x.tensor("o_norm.weight")), eps);
     let gated = match gate {
         Some(gate) => normed * gate,
         None => normed,
@@ -153,3 +156,75 @@ pub fn sum_normalise<F: Real>(mut keys: Array3<F>) -> Array3<F> {
 }
 
 const SUM_EPS: f64 = 1e-6;
+
+/// Every head's channels `[T, H, K]` by the same weight `[C, K]`: `[T, H, C]`.
+pub fn within<F: Real>(stream: &Array3<F>, weight: ArrayViewD<'_, F>) -> Array3<F> {
+    let (tokens, count, width) = stream.dim();
+    heads(&matrix(&linear(&matrix(stream, tokens * count, width), weight.view()), tokens, count * weight.shape()[0]), count)
+}
+
+/// Every head of `o` normed by `g_norm_swish_gate.weight`, times the activation `gate_fn` of `g_proj.weight` by the input.
+pub fn gated_heads<F: Real>(x: &Unit<'_, F>, hidden: ArrayView2<'_, F>, o: &Array3<F>, eps: f64) -> Array3<F> {
+    let gate = project(x, hidden, "g_proj.weight").mapv(activation(x.problem.word("gate_fn")));
+    normalise(o, Some(x.tensor("g_norm_swish_gate.weight")), eps) * gate
+}
+
+/// The logarithm of the forget gate `l + (1 - l) σ(z)`, no less than `l`, and what it leaves to the input, `(1 - l) σ(-z)`.
+pub fn forget<F: Real>(z: F, least: Option<F>) -> [F; 2] {
+    match least {
+        Some(l) => [(l + (F::one() - l) * z.sigmoid()).ln(), (F::one() - l) * (-z).sigmoid()],
+        None => [log_sigmoid(z), (-z).sigmoid()],
+    }
+}
+
+/// A state `[H, K, V]` of keys that turn with their position, seen from `steps` positions earlier.
+pub fn turn<F: Real>(state: &Array3<F>, steps: f64, base: f64, interleaved: bool) -> Array3<F> {
+    let mut turned = state.clone();
+    for mut column in turned.axis_iter_mut(Axis(2)) {
+        let keys = column.to_owned().insert_axis(Axis(0));
+        column.assign(&rotate(&keys, base, steps, interleaved).index_axis(Axis(0), 0));
+    }
+    turned
+}
+
+/// `o` `[T, H, V]` normed over the channels of all heads together, times `weight` `[H, V]`.
+pub fn norm_of_all<F: Real>(o: &Array3<F>, weight: ArrayViewD<'_, F>, eps: f64) -> Array3<F> {
+    let (tokens, count, width) = o.dim();
+    times(heads(&normalise(&matrix(o, tokens, count * width), None, eps), count), weight)
+}
+
+/// The heads share the channels of the model out among themselves.
+#[must_use]
+pub const fn shared_out(label: &'static str) -> Constraint {
+    Constraint {
+        label,
+        text: "D is HV",
+        holds: |p| p.size(Dim::D) == p.size(Dim::H).saturating_mul(p.size(Dim::V)),
+        break_it: |p| p.sizes.extend([(Dim::H, 2), (Dim::V, 3), (Dim::D, 7)]),
+        mend: |p| _ = p.sizes.insert(Dim::D, p.size(Dim::H).saturating_mul(p.size(Dim::V))),
+    }
+}
+
+/// The channels of a key head turn in pairs.
+#[must_use]
+pub const fn pairs(label: &'static str) -> Constraint {
+    Constraint {
+        label,
+        text: "K is even",
+        holds: |p| p.size(Dim::K).is_multiple_of(2),
+        break_it: |p| _ = p.sizes.insert(Dim::K, 3),
+        mend: |p| _ = p.sizes.insert(Dim::K, p.size(Dim::K).next_multiple_of(2)),
+    }
+}
+
+/// Each head has its share of the channels of the model, of which some may remain.
+#[must_use]
+pub const fn share(label: &'static str) -> Constraint {
+    Constraint {
+        label,
+        text: "V is D/H rounded down",
+        holds: |p| p.size(Dim::D).checked_div(p.size(Dim::H)) == Some(p.size(Dim::V)),
+        break_it: |p| p.sizes.extend([(Dim::H, 2), (Dim::V, 3), (Dim::D, 8)]),
+        mend: |p| _ = p.sizes.insert(Dim::D, p.size(Dim::H).saturating_mul(p.size(Dim::V))),
+    }
+}

@@ -19,7 +19,7 @@ use agree::{IDENTITY, largest};
 use sample::{Random, problem};
 
 /// Wide enough for matrix products, long enough for errors to add up.
-const LARGER: &str = "B=2,T=40,H=2,HV=2,HQ=2,K=16,V=12,D=8,M=6,C=3,L=4,R=2,W=3,I=10,E=3,G=2,S=7";
+const LARGER: &str = "B=2,T=40,H=2,HV=2,HQ=2,K=16,V=12,D=8,M=6,C=3,L=4,R=2,W=3,I=10,E=3,G=2,S=7,AQ=2,AH=1,AK=4";
 
 fn names<'a>(ports: impl Iterator<Item = &'a Port>) -> Vec<&'static str> {
     ports.map(|p| p.name).collect()
@@ -219,7 +219,10 @@ fn what_is_not_finite_stays_in_its_row() {
         let second = |x: &Arrays| x.values().map(|a| a.index_axis(Axis(0), 1).to_owned()).collect::<Vec<_>>();
         assert_eq!(second(&clean.outputs), second(&dirty.outputs), "{problem}");
         assert_eq!(second(&clean.gradients), second(&dirty.gradients), "{problem}");
-        let row = dirty.outputs["o"].index_axis(Axis(0), 0).to_owned();
+        if poisoned.values().all(|a| a.iter().all(|x| !x.is_nan())) {
+            continue; // symbols and weights alone
+        }
+        let row = dirty.outputs[spec.outputs[0].name].index_axis(Axis(0), 0).to_owned();
         let last = row.index_axis(Axis(0), row.len_of(Axis(0)) - 1);
         // without a state, a token may have nothing to look at, or constants beside what it sees
         let seen = row.iter().any(|x| x.is_nan()) && (spec.states.is_empty() || last.iter().all(|x| x.is_nan()));

@@ -2,9 +2,10 @@
 
 use super::decoder::decoder;
 use crate::function;
+use crate::dims;
 use crate::layers;
-use crate::spec::{Attr, Constraint, Dim, Domain, Level, OpSpec, Port, Precision, Presence, State, Value};
-use crate::{dims, spec};
+use crate::problem::Problem;
+use crate::spec::{Attr, Constraint, Dim, Domain, Level, OpSpec, Port, State, Value};
 
 /// What distinguishes one model from another that follows the skeleton.
 #[derive(Debug)]
@@ -17,6 +18,10 @@ pub struct Model {
     pub source: &'static str,
     /// The layer in every block.
     pub mixer: &'static OpSpec,
+    /// Options and inputs of the layer that a configuration does not have.
+    pub omits: &'static [&'static str],
+    /// Extents that a configuration does not have.
+    pub fixed: &'static [Constraint],
     /// Names of the parts in upstream's state-dict keys.
     pub names: Names,
     /// Added to the mean of squares in the norms, unless told otherwise.
@@ -81,7 +86,7 @@ impl Model {
         inputs.extend(self.last());
         let mut outputs = vec![
             Port::new("logits", dims![B, T, S], Domain::Normal),
-            Port::new("loss", dims![N], Domain::Normal).single(),
+            Port::new("loss", dims![B, T], Domain::Normal).single(),
         ];
         outputs.extend(all(|b| &b.outputs));
         OpSpec {
@@ -101,11 +106,15 @@ impl Model {
         }
     }
 
+    fn has(&self, name: &str) -> bool {
+        !self.omits.contains(&name)
+    }
+
     fn first(&self) -> Vec<Port> {
         let embedding = name(format!("{}.embeddings.weight", self.names.trunk));
         vec![
             Port::new("input_ids", dims![B, T], Domain::Symbols(false)).index(),
-            Port::new("labels", dims![B, T], Domain::Symbols(true)).index(),
+            Port::new("targets", dims![B, T], Domain::Symbols(true)).index(),
             Port::new(embedding, dims![S, D], Domain::Normal),
         ]
     }
@@ -133,7 +142,7 @@ impl Model {
     }
 
     fn attrs(&self, softmax: &[Option<bool>], hybrid: bool) -> Vec<Attr> {
-        let mut attrs: Vec<Attr> = self.mixer.attrs.iter().filter(|a| a.name != "norm_eps").copied().collect();
+        let mut attrs: Vec<Attr> = self.mixer.attrs.iter().filter(|a| a.name != "norm_eps" && self.has(a.name)).copied().collect();
         attrs.push(Attr::number("norm_eps", self.norm_eps, 0.25, "added to the mean of squares in every norm"));
         attrs.push(Attr::flag("tie_word_embeddings", false, "the head is the embedding"));
         if self.attnres {
@@ -152,7 +161,7 @@ impl Model {
     }
 
     fn constraints(&self, hybrid: bool) -> Vec<Constraint> {
-        let mut constraints = self.mixer.constraints.to_vec();
+        let mut constraints = [self.mixer.constraints, self.fixed].concat();
         if hybrid {
             constraints.push(HYBRID);
         }
@@ -170,7 +179,7 @@ impl Model {
         let mixer = at(self.names.mixer);
         if softmax != Some(true) {
             let here = |p: Port| if softmax.is_none() { p.unless(flag) } else { p };
-            for port in self.mixer.inputs.iter().filter(|p| p.name != "x") {
+            for port in self.mixer.inputs.iter().filter(|p| p.name != "x" && self.has(p.name)) {
                 let state = self.mixer.states.iter().any(|s| s.initial == port.name);
                 let whose = if state { format!("layers.{layer}") } else { mixer.clone() };
                 block.inputs.push(here(Port { name: name(format!("{whose}.{}", port.name)), ..*port }));
@@ -231,16 +240,57 @@ fn renamed(dims: &[Dim]) -> &'static [Dim] {
     kept(dims.iter().map(own).collect())
 }
 
+/// An extent that is always the same.
+#[macro_export]
+macro_rules! fixed {
+    ($dim:ident = $extent:literal) => {
+        $crate::spec::Constraint {
+            label: "",
+            text: concat!(stringify!($dim), " is ", stringify!($extent)),
+            holds: |p| p.size($crate::spec::Dim::$dim) == $extent,
+            break_it: |p| _ = p.sizes.insert($crate::spec::Dim::$dim, $extent + 1),
+            mend: |p| _ = p.sizes.insert($crate::spec::Dim::$dim, $extent),
+        }
+    };
+}
+
 const HYBRID: Constraint = Constraint {
     label: "",
-    text: "AQ is a positive multiple of AH",
-    holds: |p| p.size(Dim::AH) > 0 && p.size(Dim::AQ) >= p.size(Dim::AH) && p.size(Dim::AQ).is_multiple_of(p.size(Dim::AH)),
-    break_it: |p| p.sizes.extend([(Dim::AH, 2), (Dim::AQ, 3)]),
+    text: "where a block has softmax attention, D = AQ·AK, AK is even, AQ is a positive multiple of AH, and a window has a token",
+    holds: |p| !any_softmax(p) || fits(p),
+    break_it: |p| {
+        p.attrs.extend(softmax_flags(p).map(|name| (name, Value::Flag(true))));
+        p.sizes.extend([(Dim::AH, 2), (Dim::AQ, 3)]);
+    },
     mend: |p| {
-        let heads = p.size(Dim::AH).max(1);
-        p.sizes.extend([(Dim::AH, heads), (Dim::AQ, heads * (p.size(Dim::AQ) / heads).max(1))]);
+        p.attrs.remove("attn.window_size");
+        let (width, heads) = (p.size(Dim::D), p.size(Dim::AQ));
+        if heads > 0 && width > 0 && width.is_multiple_of(2 * heads) {
+            p.sizes.insert(Dim::AK, width / heads);
+        } else {
+            let even = width.max(2).next_multiple_of(2);
+            p.sizes.extend([(Dim::AQ, 1), (Dim::AH, 1), (Dim::D, even), (Dim::AK, even)]);
+        }
+        if !p.size(Dim::AQ).is_multiple_of(p.size(Dim::AH).max(1)) {
+            p.sizes.insert(Dim::AH, 1);
+        }
     },
 };
+
+fn fits(p: &Problem) -> bool {
+    let (queries, keys, width) = (p.size(Dim::AQ), p.size(Dim::AH), p.size(Dim::AK));
+    let seen = p.number("attn.window_size").is_none_or(|w| w >= 1.0);
+    let grouped = keys > 0 && queries >= keys && queries.is_multiple_of(keys);
+    seen && grouped && p.size(Dim::D) == queries * width && width.is_multiple_of(2)
+}
+
+fn softmax_flags(p: &Problem) -> impl Iterator<Item = &'static str> + use<> {
+    p.spec.attrs.iter().map(|a| a.name).filter(|n| n.ends_with(".softmax"))
+}
+
+fn any_softmax(p: &Problem) -> bool {
+    softmax_flags(p).any(|flag| p.flag(flag))
+}
 
 const EVEN: Constraint = Constraint {
     label: "",

@@ -16,9 +16,10 @@ import inspect
 import math
 
 from fla_conformance import Declined, op, serve
-from fla_conformance.shims import layers
+from fla_conformance.shims import layers, models
 from fla_conformance.shims.forms import FORMS, NAMES
 from fla_conformance.shims.layers import LAYERS
+from fla_conformance.shims.models import MODELS
 
 
 def call(form, inputs, want):
@@ -79,7 +80,10 @@ def register(form):
             op(name, arrays="torch", refusal=refusal)(_implementation(forms[form]))
     for name, layer in LAYERS.items():
         if form in layer.forms:
-            op(name, arrays="torch", refusal=refusal)(_layer(name, layer, form))
+            op(name, arrays="torch", refusal=refusal)(_built(layers.call, name, layer, form))
+    for name, model in MODELS.items():
+        if form in LAYERS[model.layer].forms:
+            op(name, arrays="torch", refusal=refusal)(_built(models.call, name, model, form))
 
 
 def _implementation(form):
@@ -89,11 +93,11 @@ def _implementation(form):
     return run
 
 
-def _layer(name, layer, form):
+def _built(call, name, how, form):
     def run(want, **inputs):
         BACKENDS.clear()
-        outputs = layers.call(name, layer, form, inputs, want)
-        return outputs | {"ran": lambda: f"fla {layer.name} {form}: {', '.join(sorted(BACKENDS)) or 'triton'}"}
+        outputs = call(name, how, form, inputs, want)
+        return outputs | {"ran": lambda: f"fla {how.name} {form}: {', '.join(sorted(BACKENDS)) or 'triton'}"}
 
     return run
 

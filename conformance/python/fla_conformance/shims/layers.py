@@ -12,8 +12,8 @@ from fla_conformance.shim import Declined
 class Question:
     """Extents by name (`x.D`), options and tensors by name (`x["use_gate"]`, `x.get("h0")`) of one call."""
 
-    def __init__(self, spec, inputs):
-        self.inputs, self.attrs = inputs, dict(spec.attrs)
+    def __init__(self, spec, inputs, cu_seqlens=None):
+        self.inputs, self.attrs, self.cu_seqlens = inputs, dict(spec.attrs), cu_seqlens
         for name, x in inputs.items():
             port = spec.input(name)
             if port is None:
@@ -106,6 +106,9 @@ def parameters(layer, module, x, spec):
             parts[port.name.split("[")[0]].append(merged(x.get(port.name), port))
     found = {}
     for name, tensors in parts.items():
+        # what `forward` takes
+        if names.get(name, name) is None:
+            continue
         import torch
 
         joined = torch.cat(tensors) if len(tensors) > 1 else tensors[0]
@@ -143,7 +146,8 @@ class Cache:
         self.state, self.seen = state, 0
 
     def __len__(self):
-        return int(self.state is not None)
+        # whichever number the layer has
+        return 2 * int(self.state is not None)
 
     def __getitem__(self, layer):
         return self.state
@@ -166,7 +170,7 @@ def call(op, layer, form, inputs, want):
 
     spec = SPECS[op]
     offsets = inputs.pop("cu_seqlens", None)
-    x = Question(spec, inputs)
+    x = Question(spec, inputs, offsets)
     module = layer.build(x, form)
     cache = None
     states = {p.name for p in spec.outputs if "N" in p.dims}
@@ -214,6 +218,6 @@ LAYERS = {
     ),
 }
 
-from fla_conformance.shims import layers_delta  # noqa: E402 (its rows are of this module's class)
+from fla_conformance.shims import layers_decay, layers_delta, layers_softmax  # noqa: E402  they need what is above
 
-LAYERS |= layers_delta.LAYERS
+LAYERS |= layers_decay.LAYERS | layers_delta.LAYERS | layers_softmax.LAYERS

@@ -7,20 +7,19 @@ use crate::rounded;
 use crate::spec::{Domain, Level, OpSpec, Port, Precision};
 
 impl Work<'_> {
+    /// Whether states are rounded at the borders of chunks. Only an op's are: what is built from ops writes its states from
+    /// weights and biases even where it is given nothing, so that what is not read cannot be followed by itself.
+    fn borders(&self) -> bool {
+        self.rounds && self.problem.spec.level == Level::Op
+    }
+
     /// States, or their cotangents, as a chunk reads them.
     pub(super) fn read(&self, states: &Parts) -> Parts {
-        let rounds = self.rounds && self.decays();
-        let round = |name, a: &ArrayD<f64>| match rounds && !self.elementwise(name) {
+        let round = |name, a: &ArrayD<f64>| match self.borders() && !self.elementwise(name) {
             true => a.mapv(rounded::read),
             false => a.clone(),
         };
         states.iter().map(|(&name, a)| (name, round(name, a))).collect()
-    }
-
-    /// Whether zeros for operands leave a piece in which states only decay. A layer still writes what its biases say, and
-    /// decays as they say: its chunks read whole states, and the products inside do all the rounding.
-    fn decays(&self) -> bool {
-        self.problem.spec.level < Level::Layer
     }
 
     fn elementwise(&self, initial: &str) -> bool {
@@ -29,7 +28,7 @@ impl Work<'_> {
 
     /// What the chunk has not read of the states passes by it, as `decay` lets it; elementwise states are read whole.
     pub(super) fn past(&self, states: &Parts, read: &Parts, decay: impl FnOnce(&Parts) -> Parts) -> Option<Parts> {
-        if !self.rounds || !self.decays() {
+        if !self.borders() {
             return None;
         }
         let rest = |name, a: &ArrayD<f64>| match self.elementwise(name) {
