@@ -15,10 +15,9 @@
 //!
 //! Paper: von Oswald et al., *MesaNet: Sequence Modeling by Locally Optimal Test-Time Training*, 2025.
 //! Upstream: `MesaNet` of `fla/layers/mesa_net.py` in 0.6.0: `num_heads` is H, `head_dim` K. It solves by at most
-//! `max_cg_step_training`, or for one token after a cache `max_cg_step_decoding`, steps of conjugate gradients with
-//! an addend in both denominators, and rounds q and k to f16: here the solution is exact. Where q is so small that
-//! its own rounding matters, a decoding step normalises by another ε. `use_short_conv`, `mode` and `layer_idx` do not
-//! change values; absent biases of the convolutions are `conv_bias=False`.
+//! `max_cg_step_training`, or for one token after a cache `max_cg_step_decoding`, steps of conjugate gradients with an
+//! addend in both denominators, and rounds q and k to f16: here the solution is exact. `use_short_conv`, `mode` and
+//! `layer_idx` do not change values; absent biases of the convolutions are `conv_bias=False`.
 
 use ndarray::Ix2;
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from fla_conformance.ports import SPECS
+from fla_conformance.shim import Declined
 
 
 class Question:
@@ -50,17 +51,17 @@ def value_first(h):
 
 
 def convolutions(x, *names):
-    """The states `<name>_conv0` [N, H, K, W] as fla keeps them, [N, H·K, W]; None when there is none."""
+    """The states `<name>_conv0` [N, .., K, W] as fla keeps them, [N, ..·K, W]; None when there is none."""
     if all(x.get(f"{name}_conv0") is None for name in names):
         return None
-    return tuple(None if (c := x.get(f"{name}_conv0")) is None else c.flatten(1, 2) for name in names)
+    return tuple(None if (c := x.get(f"{name}_conv0")) is None else c.flatten(1, -2) for name in names)
 
 
 def convolved(states, x, *names):
-    """The states `<name>_convt` [N, H, K, W] from fla's, but for the column that no tap reads any more."""
+    """The states `<name>_convt` [N, .., K, W] from fla's, but for the column that no tap reads any more."""
     weights = {name: x.get(f"{name}_conv1d.weight") for name in names}
     pairs = [(name, c) for name, c in zip(names, states or ()) if c is not None and weights[name] is not None]
-    return {f"{name}_convt": unread(c).unflatten(1, weights[name].shape[:2]) for name, c in pairs}
+    return {f"{name}_convt": unread(c).unflatten(1, weights[name].shape[:-1]) for name, c in pairs}
 
 
 def unread(conv):
@@ -114,6 +115,8 @@ def parameters(layer, module, x, spec):
         found[names.get(name, name)] = joined
     own = dict(module.named_parameters())
     for name in own:
+        if name not in found and any(p.name == name for p in spec.inputs):
+            raise Declined(f"{layer.name} is never without {name}")
         if name not in found:
             raise ValueError(f"{layer.name} has a parameter {name} {list(own[name].shape)}, and the spec none of that name")
     for name, tensor in found.items():
@@ -215,6 +218,6 @@ LAYERS = {
     ),
 }
 
-from fla_conformance.shims import layers_decay, layers_softmax  # noqa: E402 (what they import is above)
+from fla_conformance.shims import layers_decay, layers_delta, layers_softmax  # noqa: E402 (what they import is above)
 
-LAYERS |= layers_decay.LAYERS | layers_softmax.LAYERS
+LAYERS |= layers_decay.LAYERS | layers_delta.LAYERS | layers_softmax.LAYERS
