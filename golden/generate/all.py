@@ -68,6 +68,7 @@ def interpreter(out, only=None):
     for module in modules():
         if only not in (None, module.CASES[0].op):
             continue
+        getattr(module, "prepare", lambda: None)()
         for name, form in getattr(module, "INTERPRETED", ()):
             case = next(c for c in module.CASES if c.name == name)
             register(form)

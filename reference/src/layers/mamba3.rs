@@ -20,12 +20,11 @@
 //! is read from it does.
 //!
 //! # Errors
-//! C1: HV is a multiple of H. C2: K is a multiple of 4. C3: L is K · `rope_fraction` / 2. C4: R is 1 without
-//! `is_mimo`.
+//! C1: HV is a multiple of H. C2: K is a multiple of 4. C3: L is K/4 or K/2. C4: R is 1 without `is_mimo`.
 //!
 //! Paper: Lahoti et al., *Mamba-3: Improved Sequence Modeling using State Space Principles*, 2026, §3.
 //! Upstream: `Mamba3` of `fla/layers/mamba3.py` in 0.6.0, whose recurrence is in the kernels of `mamba_ssm`: `head_dim` is
-//! V, `state_size` K, `n_groups` H, `mimo_rank` R, `expand` HV·V/D; its states are `[HV, V, K]`, `[HV, L]`, `[R, HV, K]` and
+//! V, `state_size` K, `n_groups` H, `mimo_rank` R, `rope_fraction` 2·L/K, `expand` HV·V/D; its states are `[HV, V, K]`, `[HV, L]`, `[R, HV, K]` and
 //! `[HV, V]`. It runs on CUDA only. Since June 2026 `mamba_ssm` has another activation in the place of the softplus in A.
 //! `chunk_size`, `layer_idx` and the options of initialisation do not change values.
 
@@ -219,7 +218,6 @@ pub static SPEC: OpSpec = OpSpec {
     attrs: &[
         Attr::flag("is_mimo", false, "R inputs and outputs"),
         Attr::flag("is_outproj_norm", false, "norm each head before the gate"),
-        Attr::word("rope_fraction", &["0.5", "1"], "of the state that turns"),
         Attr::number("A_floor", FLOOR, 0.5, "least rate"),
         Attr::number("norm_eps", EPS, 0.25, "added to the means of squares"),
     ],
@@ -234,10 +232,10 @@ pub static SPEC: OpSpec = OpSpec {
         },
         Constraint {
             label: "C3",
-            text: "L is K · rope_fraction / 2",
-            holds: |p| p.size(Dim::L) == pairs(p),
-            break_it: |p| _ = p.sizes.insert(Dim::L, pairs(p) + 1),
-            mend: |p| _ = p.sizes.insert(Dim::L, pairs(p)),
+            text: "L is K/4 or K/2",
+            holds: |p| [2, 4].iter().any(|of| of * p.size(Dim::L) == p.size(Dim::K)),
+            break_it: |p| _ = p.sizes.insert(Dim::L, p.size(Dim::K) + 1),
+            mend: |p| _ = p.sizes.insert(Dim::L, p.size(Dim::K) / if p.size(Dim::L) > 1 { 2 } else { 4 }),
         },
         Constraint {
             label: "C4",
@@ -254,7 +252,3 @@ pub static SPEC: OpSpec = OpSpec {
     states: &[State::new("h0", "ht"), State::new("angle0", "anglet"), State::new("k0", "kt"), State::new("v0", "vt")],
     function: function!(mamba3_layer),
 };
-
-fn pairs(p: &crate::problem::Problem) -> usize {
-    p.size(Dim::K) / if p.word("rope_fraction") == "1" { 2 } else { 4 }
-}

@@ -87,6 +87,8 @@ class Layer:
     keep: object = _kept
     # further arguments of `forward` of a question
     forward: object = lambda x: {}
+    # the argument of `forward` that takes the cache
+    cache: str = "past_key_values"
     # outputs of what `forward` returns, besides those in the cache
     outputs: object = lambda result, x: {"o": result[0]}
 
@@ -108,7 +110,12 @@ def parameters(layer, module, x, spec):
         import torch
 
         joined = torch.cat(tensors) if len(tensors) > 1 else tensors[0]
-        found[names.get(name, name)] = joined
+        if "*" in name:
+            # a list of modules, whose parameters are one after the other
+            count = x.get(name).shape[0]
+            found |= {name.replace("*", str(i)): part for i, part in enumerate(joined.chunk(count))}
+        else:
+            found[names.get(name, name)] = joined
     own = dict(module.named_parameters())
     for name in own:
         if name not in found:
@@ -133,6 +140,9 @@ def merged(tensor, port):
     return tensor.reshape(shape)
 
 
+_STATES = ("recurrent_state", "attn_state", "conv_state", "ffn_state")
+
+
 class Cache:
     """What a layer asks of a cache, for one layer; states are kept as they are, with their gradients."""
 
@@ -140,10 +150,11 @@ class Cache:
         self.state, self.seen = state, 0
 
     def __len__(self):
-        return int(self.state is not None)
+        # layers ask as the first or the second of a model
+        return 2 * int(self.state is not None)
 
     def __getitem__(self, layer):
-        return self.state
+        return self.state or dict.fromkeys(_STATES)
 
     def get_seq_length(self, layer=0):
         """Tokens before this call."""
@@ -151,7 +162,7 @@ class Cache:
 
     def update(self, layer_idx=0, offset=1, cache_kwargs=None, **states):
         """Takes what is not None."""
-        empty = dict.fromkeys(("recurrent_state", "attn_state", "conv_state", "ffn_state"))
+        empty = dict.fromkeys(_STATES)
         self.state = empty | (self.state or {}) | {k: v for k, v in states.items() if v is not None}
         self.seen += offset or 0
         return self.state
@@ -170,8 +181,8 @@ def call(op, layer, form, inputs, want):
     before = layer.load(x)
     if want & states or any(s is not None for s in before.values()):
         given = any(s is not None for s in before.values())
-        cache = Cache(dict.fromkeys(("recurrent_state", "attn_state", "conv_state", "ffn_state")) | before if given else None)
-    arguments = layer.forward(x) | {"use_cache": cache is not None, "past_key_values": cache}
+        cache = Cache(dict.fromkeys(_STATES) | before if given else None)
+    arguments = layer.forward(x) | {"use_cache": cache is not None, layer.cache: cache}
     if offsets is not None:
         arguments["cu_seqlens"] = offsets
     result = functional_call(module, parameters(layer, module, x, spec), (x.get("x"),), arguments)
@@ -210,3 +221,7 @@ LAYERS = {
         names=lambda x: {} if x["gate_fn"] == "swish" else {"g_norm_swish_gate.weight": "g_norm.weight"},
     ),
 }
+
+from fla_conformance.shims import layers_ssm  # noqa: E402
+
+LAYERS |= layers_ssm.LAYERS
