@@ -12,8 +12,8 @@
 //! # Errors
 //! C1: C is odd. C2: M is C + 1.
 //!
-//! Paper: upstream names *CyFA: Linear Sequence Modeling with Relative-Time-Partitioned Memory*, 2026; the code is that of
-//! Chen, *CyclicFlowAttention*, 2026.
+//! Paper: upstream names *CyFA: Linear Sequence Modeling with Relative-Time-Partitioned Memory*, 2026; the code is that
+//! of Chen, *CyclicFlowAttention*, 2026.
 //! Upstream: `CyclicFlowAttention` of `fla/layers/cyfa.py` in 0.6.0: `num_heads` is H, `head_dim` · `expand_k` K and ·
 //! `expand_v` V, `num_slots` M, `conv_size` W, the presence of biases of convolutions `conv_bias`. The first bottleneck
 //! of the gate has the rank V. `mode`, `checkpoint_level` and `layer_idx` do not change values.
