@@ -5,18 +5,18 @@
 //! $$ o = W_o \Big( \operatorname{RMSNorm}\big(C \cdot \operatorname{CyFA}(q, k, v, g, \delta, \beta; R)\big) \odot
 //! \sigma(W_2 W_1 x + b) \Big) $$
 //!
-//! with A = `A_log`, $b_\Delta$ = `dt_bias`, R = `readout` and C its rows. $\bar x$ = `x_clock` is x itself, without its
-//! gradient: the clock's own weights learn, what it reads does not, so it is an input apart, to which no gradient
+//! with A = `A_log`, $b_\Delta$ = `dt_bias`, R = `readout` and C its rows. $\bar x$ = `x_clock` is x itself, without
+//! its gradient: the clock's own weights learn, what it reads does not, so it is an input apart, to which no gradient
 //! belongs. The convolutions have no activation, and q and k pass the RMS norms of the op. Conditioned as the op.
 //!
 //! # Errors
 //! C1: C is odd. C2: M is C + 1.
 //!
-//! Paper: none is named upstream but one that cannot exist yet (arXiv 2609.36259); the code is that of Chen,
-//! *CyclicFlowAttention*, 2026.
-//! Upstream: `CyclicFlowAttention` of `fla/layers/cyfa.py` in 0.6.0: `num_heads` is H, `head_dim` · `expand_k` K and
-//! · `expand_v` V, `num_slots` M, `conv_size` W, the presence of biases of convolutions `conv_bias`. The first bottleneck of
-//! the gate has the rank V. `mode`, `checkpoint_level` and `layer_idx` do not change values.
+//! Paper: upstream names *CyFA: Linear Sequence Modeling with Relative-Time-Partitioned Memory*, 2026; the code is that
+//! of Chen, *CyclicFlowAttention*, 2026.
+//! Upstream: `CyclicFlowAttention` of `fla/layers/cyfa.py` in 0.6.0: `num_heads` is H, `head_dim` · `expand_k` K and ·
+//! `expand_v` V, `num_slots` M, `conv_size` W, the presence of biases of convolutions `conv_bias`. The first bottleneck
+//! of the gate has the rank V. `mode`, `checkpoint_level` and `layer_idx` do not change values.
 
 use ndarray::{Array2, Array3, Ix2, Ix3};
 
@@ -71,7 +71,7 @@ pub static SPEC: OpSpec = OpSpec {
     name: "cyfa_layer",
     level: Level::Layer,
     summary: "o_proj(rms_norm(C cyfa(conv q, k, v, −exp(A_log) softplus(a), σ(d), σ(b))) * σ(bottleneck x))",
-    source: "Chen 2026 (github.com/Chyxx/CyclicFlowAttention)",
+    source: "Chen 2026 (arXiv 2609.36259)",
     upstream: &["fla.layers.CyclicFlowAttention"],
     sizes: dims![B, T, D, H, K, V, C, M, W],
     inputs: &[

@@ -1,7 +1,8 @@
 //! Mamba-2 with a memory that keeps blocks of the past apart, each weighted by the token that reads.
 //!
-//! $$ (z, x', B, C, \delta, \ell) = W_{in} x + b_{in}, \quad (x', B, C) \leftarrow \operatorname{swish}(\operatorname{conv}
-//! (x', B, C)), \quad \Delta = \operatorname{softplus}(\delta + b_\Delta), \quad
+//! $$ (z, x', B, C, \delta, \ell) = W_{in} x + b_{in}, \quad
+//! (x', B, C) \leftarrow \operatorname{swish}(\operatorname{conv}(x', B, C)), \quad
+//! \Delta = \operatorname{softplus}(\delta + b_\Delta), \quad
 //! \lambda = \operatorname{softplus}(\Lambda \odot \ell) $$
 //! $$ y = \operatorname{LogLinear}(C, B, \Delta x', -\Delta e^{A}, \lambda) + D\, x', \qquad
 //! o = W_{out} \operatorname{RMSNorm}(y \odot \operatorname{swish} z) + b_{out} $$
@@ -11,12 +12,12 @@
 //! # Errors
 //! C1: HV is a multiple of H. C2: levels for every token of a sequence; more are never read.
 //!
-//! Paper: Guo et al., *Log-Linear Attention*, 2025, §3.4 (log-linear Mamba-2).
+//! Paper: Guo et al., *Log-Linear Attention*, 2025, log-linear Mamba-2.
 //! Upstream: `LogLinearMamba2` of `fla/layers/log_linear_mamba2.py` in 0.6.0: `num_heads` is HV, `head_dim` V,
-//! `state_size` K, `n_groups` H, `conv_kernel` W, `D_has_hdim` the port `D[channels]`, and L is always 15, enough for 16384
-//! tokens. It runs on CUDA only; `cu_seqlens` is ignored, `dt_limit` and `hidden_act` refused unless default. Its state is
-//! an object with buffered tokens and cannot be resumed from another's, so this layer has none. `chunk_size` must be 64;
-//! `backend`, `layer_idx` and the options of initialisation do not change values.
+//! `state_size` K, `n_groups` H, `conv_kernel` W, `D_has_hdim` the port `D[channels]`, and L is always 15, enough for
+//! 16384 tokens. It runs on CUDA only; `cu_seqlens` is ignored, `dt_limit` and `hidden_act` refused unless default. Its
+//! state is an object with buffered tokens and cannot be resumed from another's, so this layer has none. `chunk_size`
+//! must be 64; `backend`, `layer_idx` and the options of initialisation do not change values.
 
 use super::mamba2::{finished, log_decay, skipped, step, stream, stretched};
 use crate::algebra::{linear, plus, rank, swish, times};
@@ -57,7 +58,7 @@ pub static SPEC: OpSpec = OpSpec {
     name: "log_linear_mamba2_layer",
     level: Level::Layer,
     summary: "out_proj(rms_norm((log_linear_attn(C, B, Δ x, −Δ exp(A_log), softplus(L l)) + D x) * swish(z)))",
-    source: "Guo et al. 2025 (arXiv 2506.04761), §3.4",
+    source: "Guo et al. 2025 (arXiv 2506.04761)",
     upstream: &["fla.layers.LogLinearMamba2"],
     sizes: dims![B, T, D, HV, H, K, V, L, W],
     inputs: &[

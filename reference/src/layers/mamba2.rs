@@ -6,20 +6,20 @@
 //! o_t = W_{out} \big( \operatorname{RMSNorm}(y_t \odot \operatorname{swish}(z_t)) \big) + b_{out} $$
 //!
 //! with A = `A_log`, $b_\Delta$ = `dt_bias`, φ = `hidden_act` and Δ clamped to between `dt_limit_low` and
-//! `dt_limit_high`. B and C, of width K, belong to a group, of which there are H; the HV heads have width V. The norm runs
-//! over the channels of a group; with `norm_before_gate` the gate comes after it, without `rmsnorm` the gate φ(z) is all.
-//! Well conditioned: all decays lie in (0, 1).
+//! `dt_limit_high`. B and C, of width K, belong to a group, of which there are H; the HV heads have width V. The norm
+//! runs over the channels of a group; with `norm_before_gate` the gate comes after it, without `rmsnorm` the gate φ(z)
+//! is all. Well conditioned: all decays lie in (0, 1).
 //!
 //! # Errors
 //! C1: HV is a multiple of H.
 //!
 //! Paper: Dao & Gu, *Transformers are SSMs*, 2024, eq. 16 and §7.
-//! Upstream: `Mamba2` of `fla/layers/mamba2.py` in 0.6.0: `num_heads` is HV, `head_dim` V, `state_size` K, `n_groups` H,
-//! `conv_kernel` W, `expand` HV·V/D, `dt_limit` the pair of limits, `D_has_hdim` the port `D[channels]`; its state is
-//! `[HV, V, K]`. The prefill without CUDA kernels gives head j the group j mod H, where kernels, decoding and this layer
-//! say ⌊j·H/HV⌋, so that it is another function when 1 < H < HV. `cu_seqlens` is ignored; CUDA decoding ignores
-//! `dt_limit`, and CUDA kernels gate by swish without `rmsnorm`. `chunk_size`, `backend`, `layer_idx` and the options of
-//! initialisation do not change values.
+//! Upstream: `Mamba2` of `fla/layers/mamba2.py` in 0.6.0: `num_heads` is HV, `head_dim` V, `state_size` K, `n_groups`
+//! H, `conv_kernel` W, `expand` HV·V/D, `dt_limit` the pair of limits, `D_has_hdim` the port `D[channels]`; its state
+//! is `[HV, V, K]`. The prefill without CUDA kernels gives head j the group j mod H, where kernels, decoding and this
+//! layer say ⌊j·H/HV⌋, so that it is another function when 1 < H < HV. `cu_seqlens` is ignored; CUDA decoding ignores
+//! `dt_limit`, and CUDA kernels gate by swish without `rmsnorm`. `chunk_size`, `backend`, `layer_idx` and the options
+//! of initialisation do not change values.
 
 use ndarray::{Array2, Array3, ArrayD};
 

@@ -12,22 +12,22 @@
 //!
 //! with $b_\Delta$ = `dt_bias`, $b_B$, $b_C$ = `B_bias`, `C_bias`, $m_x, m_z, m_o$ = `mimo_x`, `mimo_z`, `mimo_o`.
 //! Without `is_mimo`, R is 1 and each m is 1. Θ turns the first L pairs of coordinates, which are neighbours, or with
-//! `is_mimo` those K/2 apart. With `is_outproj_norm`, y passes an RMS norm over the channels of its head before the gate.
-//! B and C belong to a group, of which there are H, their biases to one of the HV heads. The states are h, the angles
-//! `angle` in [0, 2π), the turned key `k` and the input x′ = `v` of the last token.
+//! `is_mimo` those K/2 apart. With `is_outproj_norm`, y passes an RMS norm over the channels of its head before the
+//! gate. B and C belong to a group, of which there are H, their biases to one of the HV heads. The states are h, the
+//! angles `angle` in [0, 2π), the turned key `k` and the input x′ = `v` of the last token.
 //!
-//! Well conditioned but where an angle is close to a whole turn: the state of the angles jumps there, though nothing that
-//! is read from it does.
+//! Well conditioned but where an angle is close to a whole turn: the state of the angles jumps there, though nothing
+//! that is read from it does.
 //!
 //! # Errors
-//! C1: HV is a multiple of H. C2: K is a multiple of 4. C3: L is K · `rope_fraction` / 2. C4: R is 1 without
-//! `is_mimo`.
+//! C1: HV is a multiple of H. C2: K is a multiple of 4. C3: L is K/4 or K/2. C4: R is 1 without `is_mimo`.
 //!
-//! Paper: Lahoti et al., *Mamba-3: Improved Sequence Modeling using State Space Principles*, 2026, §3.
-//! Upstream: `Mamba3` of `fla/layers/mamba3.py` in 0.6.0, whose recurrence is in the kernels of `mamba_ssm`: `head_dim` is
-//! V, `state_size` K, `n_groups` H, `mimo_rank` R, `expand` HV·V/D; its states are `[HV, V, K]`, `[HV, L]`, `[R, HV, K]` and
-//! `[HV, V]`. It runs on CUDA only. Since June 2026 `mamba_ssm` has another activation in the place of the softplus in A.
-//! `chunk_size`, `layer_idx` and the options of initialisation do not change values.
+//! Paper: Lahoti et al., *Mamba-3: Improved Sequence Modeling using State Space Principles*, 2026.
+//! Upstream: `Mamba3` of `fla/layers/mamba3.py` in 0.6.0, whose recurrence is in the kernels of `mamba_ssm`: `head_dim`
+//! is V, `state_size` K, `n_groups` H, `mimo_rank` R, `rope_fraction` 2·L/K, `expand` HV·V/D; its states are
+//! `[HV, V, K]`, `[HV, L]`, `[R, HV, K]` and `[HV, V]`. It runs on CUDA only. Since June 2026 `mamba_ssm` has another
+//! activation in the place of the softplus in A. `chunk_size`, `layer_idx` and the options of initialisation do not
+//! change values.
 
 use std::f64::consts::{PI, TAU};
 
@@ -40,8 +40,7 @@ use crate::spec::{Attr, Constraint, Dim, Domain, Level, OpSpec, Port, Presence, 
 use crate::unit::{Outputs, Unit};
 use crate::{dims, function};
 
-/// What the recurrence reads: steps, rates and mixtures `[T, HV]`, angles `[T, L]`, keys and queries `[T, R, H, K]`, inputs
-/// `[T, HV, V]`.
+/// What the recurrence reads: numbers `[T, HV]`, angles `[T, L]`, keys and queries `[T, R, H, K]`, inputs `[T, HV, V]`.
 struct Streams<F> {
     step: Array2<F>,
     rate: Array2<F>,
@@ -56,11 +55,11 @@ fn mamba3_layer<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let streams = streams(x);
     let (y, [h, angle, k]) = scan(x, &streams);
     let z: Array3<F> = rank(part(x, "z"));
-    let mut o = Array3::from_elem(z.raw_dim(), F::zero());
+    let mut o = z.mapv(|_| F::zero());
     let eps = x.problem.number("norm_eps").unwrap_or(EPS);
     for (r, y) in y.axis_iter(Axis(1)).enumerate() {
-        let normed = || times(normalise(&y, None, eps), x.tensor("norm.weight"));
-        let y = if x.problem.flag("is_outproj_norm") { normed() } else { y.to_owned() };
+        let norm = x.problem.flag("is_outproj_norm");
+        let y = if norm { times(normalise(&y, None, eps), x.tensor("norm.weight")) } else { y.to_owned() };
         let gated = y * mimo(x, "mimo_z", r, &z).mapv(swish);
         o = o + mimo(x, "mimo_o", r, &gated);
     }
@@ -117,6 +116,7 @@ fn scan<F: Real>(x: &Unit<'_, F>, streams: &Streams<F>) -> (Array4<F>, [ArrayD<F
         let mut angle = angle.index_axis_mut(Axis(0), head);
         for t in 0..x.tokens {
             let (step, trap) = (streams.step[[t, head]], streams.trap[[t, head]]);
+            let wrapped = |a: F| a - F::from_f64((a.value() / TAU).floor() * TAU);
             angle.iter_mut().zip(streams.angles.row(t)).for_each(|(a, &turn)| *a = wrapped(*a + turn * step));
             let turns: Vec<(F, F)> = angle.iter().map(|&a| cos_sin(a)).collect();
             let [key, query] = turned(x, streams, t, head, &turns);
@@ -158,11 +158,6 @@ fn turned<F: Real>(x: &Unit<'_, F>, streams: &Streams<F>, t: usize, head: usize,
     })
 }
 
-/// Less the whole turns.
-fn wrapped<F: Real>(angle: F) -> F {
-    angle - F::from_f64((angle.value() / TAU).floor() * TAU)
-}
-
 const EPS: f64 = 1e-5;
 const FLOOR: f64 = 1e-4;
 
@@ -170,8 +165,8 @@ const FLOOR: f64 = 1e-4;
 pub static SPEC: OpSpec = OpSpec {
     name: "mamba3_layer",
     level: Level::Layer,
-    summary: "h = α h + (1−λ) Δ α k'v'ᵀ + λ Δ k vᵀ, α = exp(ΔA), k and q turned;  o = out_proj((hᵀ q + D v) * swish(z))",
-    source: "Lahoti et al. 2026 (arXiv 2603.15569), §3",
+    summary: "h = α h + (1−λ) Δ α k'v'ᵀ + λ Δ k vᵀ, α = exp(ΔA), k, q turned;  o = out_proj((hᵀ q + D v) * swish(z))",
+    source: "Lahoti et al. 2026 (arXiv 2603.15569)",
     upstream: &["fla.layers.Mamba3"],
     sizes: dims![B, T, D, HV, H, K, V, R, L],
     inputs: &[
@@ -219,7 +214,6 @@ pub static SPEC: OpSpec = OpSpec {
     attrs: &[
         Attr::flag("is_mimo", false, "R inputs and outputs"),
         Attr::flag("is_outproj_norm", false, "norm each head before the gate"),
-        Attr::word("rope_fraction", &["0.5", "1"], "of the state that turns"),
         Attr::number("A_floor", FLOOR, 0.5, "least rate"),
         Attr::number("norm_eps", EPS, 0.25, "added to the means of squares"),
     ],
@@ -234,10 +228,10 @@ pub static SPEC: OpSpec = OpSpec {
         },
         Constraint {
             label: "C3",
-            text: "L is K · rope_fraction / 2",
-            holds: |p| p.size(Dim::L) == pairs(p),
-            break_it: |p| _ = p.sizes.insert(Dim::L, pairs(p) + 1),
-            mend: |p| _ = p.sizes.insert(Dim::L, pairs(p)),
+            text: "L is K/4 or K/2",
+            holds: |p| [2, 4].iter().any(|of| of * p.size(Dim::L) == p.size(Dim::K)),
+            break_it: |p| _ = p.sizes.insert(Dim::L, p.size(Dim::K) + 1),
+            mend: |p| _ = p.sizes.insert(Dim::L, p.size(Dim::K) / if p.size(Dim::L) > 1 { 2 } else { 4 }),
         },
         Constraint {
             label: "C4",
@@ -254,7 +248,3 @@ pub static SPEC: OpSpec = OpSpec {
     states: &[State::new("h0", "ht"), State::new("angle0", "anglet"), State::new("k0", "kt"), State::new("v0", "vt")],
     function: function!(mamba3_layer),
 };
-
-fn pairs(p: &crate::problem::Problem) -> usize {
-    p.size(Dim::K) / if p.word("rope_fraction") == "1" { 2 } else { 4 }
-}

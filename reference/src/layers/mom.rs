@@ -7,8 +7,8 @@
 //!
 //! where memory m sees the tokens that chose it, in their order, as if there were no others: on them it is a short
 //! convolution with swish of $W_q x, W^m_k x, W^m_v x$ and a gated delta rule on normalised q and k with
-//! $\beta = \sigma(W^m_b x)$ and $g = -e^{A} \operatorname{softplus}(W^m_a x + b_\Delta)$. q, the convolutions, A = `A_log` and
-//! $b_\Delta$ = `dt_bias` belong to all memories. With `shared_mem` one more memory sees every token; with
+//! $\beta = \sigma(W^m_b x)$ and $g = -e^{A} \operatorname{softplus}(W^m_a x + b_\Delta)$. q, the convolutions, A =
+//! `A_log` and $b_\Delta$ = `dt_bias` belong to all memories. With `shared_mem` one more memory sees every token; with
 //! `single_kv_proj` its k, v, b and a are those of all. Each memory has states of its own.
 //!
 //! The choice jumps where two scores are equal; elsewhere it has no derivative, and the weights w have theirs.
@@ -17,13 +17,13 @@
 //! C1: `topk` is from 1 to M. C2: `shared_proj`, that there are projections for all memories, is `shared_mem` or
 //! `single_kv_proj`.
 //!
-//! Paper: Du et al., *MoM: Linear Sequence Modeling with Mixture-of-Memories*, 2025, §3.2 (eq. 5–9).
-//! Upstream: `MomAttention` of `fla/layers/mom.py` in 0.6.0 in evaluation: `num_memories` is M, `head_dim` K, `expand_v`
-//! V/K, `conv_size` W, the presence of convolution biases `conv_bias`; the weights of the M memories' lists of projections
-//! are one after the other, `k_proj.*.weight` for all `k_proj.{m}.weight`. In training its convolution runs over the row of
-//! all memories of all sequences, from the end of one into the beginning of the next. It sorts tokens by memory with a
-//! sort that need not keep their order. Logits of the router are its fourth output. `use_short_conv` must be true;
-//! `capacity`, `mode` and `layer_idx` do not change values.
+//! Paper: Du et al., *MoM: Linear Sequence Modeling with Mixture-of-Memories*, 2025.
+//! Upstream: `MomAttention` of `fla/layers/mom.py` in 0.6.0 in evaluation: `num_memories` is M, `head_dim` K,
+//! `expand_v` V/K, `conv_size` W, the presence of convolution biases `conv_bias`; the weights of the M memories' lists
+//! of projections are one after the other, `k_proj.*.weight` for all `k_proj.{m}.weight`. In training its convolution
+//! runs over the row of all memories of all sequences, from the end of one into the beginning of the next. It sorts
+//! tokens by memory with a sort that need not keep their order. Logits of the router are its fourth output.
+//! `use_short_conv` must be true; `capacity`, `mode` and `layer_idx` do not change values.
 
 use ndarray::{Array2, Array3, ArrayD, ArrayView1, ArrayView2, Axis, Ix2};
 
@@ -129,7 +129,7 @@ pub static SPEC: OpSpec = OpSpec {
     name: "mom_layer",
     level: Level::Layer,
     summary: "o_proj(rms_norm(Σ over the topk memories of w gated_delta_rule(of the tokens that chose it)) * swish(g))",
-    source: "Du et al. 2025 (arXiv 2502.13685), §3.2",
+    source: "Du et al. 2025 (arXiv 2502.13685)",
     upstream: &["fla.layers.MomAttention"],
     sizes: dims![B, T, D, H, K, V, M, W],
     inputs: &[

@@ -7,16 +7,16 @@
 //! y = \operatorname{GLA}(W_q s, k, v, -\gamma \odot \tau) + w \odot s, \qquad
 //! o = W_{down} \operatorname{RMSNorm}(y \odot \operatorname{swish}(W_{gate} x)) $$
 //!
-//! with ε = `k_norm_eps`, w = `residual_weight`. Without `use_short_conv`, s is u. Keys and queries have width K, values
-//! all I channels. The slope of γ^τ is τ γ^(τ−1), large where γ and τ are small.
+//! with ε = `k_norm_eps`, w = `residual_weight`. Without `use_short_conv`, s is u. Keys and queries have width K,
+//! values all I channels. The slope of γ^τ is τ γ^(τ−1), large where γ and τ are small.
 //!
 //! # Errors
 //! C1: I is 2·D, rounded up to a multiple of 8. C2: `k_norm_eps` is not negative.
 //!
-//! Paper: He et al., *Rodimus: Breaking the Accuracy-Efficiency Trade-Off with Efficient Attentions*, 2024, §3 (eq. 8–12).
+//! Paper: He et al., *Rodimus: Breaking the Accuracy-Efficiency Trade-Off with Efficient Attentions*, 2024.
 //! Upstream: `RodimusAttention` of `fla/layers/rodimus.py` in 0.6.0: `expand_ratio` is K, `input_gate_low_rank` E, the
-//! presence of `short_conv.bias` `conv_bias`. `block_type` says only who keeps the states. `mode`, `residual_in_fp32` and
-//! `layer_idx` do not change values.
+//! presence of `short_conv.bias` `conv_bias`. `block_type` says only who keeps the states. `mode`, `residual_in_fp32`
+//! and `layer_idx` do not change values.
 
 use ndarray::{Array1, Array2, ArrayD, Axis, Ix2};
 
@@ -89,8 +89,8 @@ fn inner(model: usize) -> usize {
 pub static SPEC: OpSpec = OpSpec {
     name: "rodimus_layer",
     level: Level::Layer,
-    summary: "down_proj(rms_norm((gla(q, k γ^τ, σ(bottleneck u) u, −γ τ) + w s) * swish(gate_proj x))), s = swish(conv u)",
-    source: "He et al. 2024 (arXiv 2410.06577), §3",
+    summary: "down_proj(rms_norm((gla(q, k γ^τ, σ(bottleneck u) u, −γ τ) + w s) * swish(gate x))), s = swish(conv u)",
+    source: "He et al. 2024 (arXiv 2410.06577)",
     upstream: &["fla.layers.RodimusAttention"],
     sizes: dims![B, T, D, I, K, E, W],
     inputs: &[

@@ -15,7 +15,8 @@
 //! # Errors
 //! C1: L is 5, the streams.
 //!
-//! Paper: Peng et al., *Eagle and Finch: RWKV with Matrix-Valued States and Dynamic Recurrence*, 2024, §4.2 (eq. 16–21).
+//! Paper: Peng et al., *Eagle and Finch: RWKV with Matrix-Valued States and Dynamic Recurrence*, 2024, the
+//! time mixing of Finch.
 //! Upstream: `RWKV6Attention` of `fla/layers/rwkv6.py` in 0.6.0: `num_heads` is H, `expand_k` H·K/D, `expand_v` H·V/D,
 //! `proj_low_rank_dim` E, `gate_low_rank_dim` I, `elementwise_affine` the presence of `g_norm`'s parameters. Its cache
 //! keeps the last row of a packed batch instead of the last token of each sequence, and a cache switches the shift of
@@ -82,8 +83,8 @@ const EPS: f64 = 1e-5;
 pub static SPEC: OpSpec = OpSpec {
     name: "rwkv6_layer",
     level: Level::Layer,
-    summary: "o_proj(group_norm(rwkv6(r, k, v, −exp(w), bonus)) * swish(g)), each stream of a data-dependent token shift",
-    source: "Peng et al. 2024 (arXiv 2404.05892), §4.2",
+    summary: "o_proj(group_norm(rwkv6(r, k, v, −exp(w), bonus)) * swish(g)), streams of data-dependent token shifts",
+    source: "Peng et al. 2024 (arXiv 2404.05892), time mixing of Finch",
     upstream: &["fla.layers.RWKV6Attention"],
     sizes: dims![B, T, D, H, K, V, E, I, L],
     inputs: &[

@@ -17,10 +17,11 @@
 //! # Errors
 //! C1: D is H·K.
 //!
-//! Paper: Peng et al., *RWKV-7 "Goose" with Expressive Dynamic State Evolution*, 2025, §4.1 (eq. 3–19).
+//! Paper: Peng et al., *RWKV-7 "Goose" with Expressive Dynamic State Evolution*, 2025, the time mixing.
 //! Upstream: `RWKV7Attention` of `fla/layers/rwkv7.py` in 0.6.0: `head_dim` is K, `value_dim` H·V, the ranks of the
 //! bottlenecks of decay, value, a and gate E, M, R and I, `first_layer` is `layer_idx` = 0, and $e^{-1/2}$ is
-//! 0.6065306597126334. `elementwise_affine` is the presence of `g_norm`'s parameters. `mode` does not change values.
+//! 0.6065306597126334. `elementwise_affine` is the presence of `g_norm`'s parameters. Its backward pass writes the
+//! gradient of x over x. `mode` does not change values.
 
 use ndarray::{Array2, Array3};
 
@@ -102,7 +103,7 @@ pub static SPEC: OpSpec = OpSpec {
     name: "rwkv7_layer",
     level: Level::Layer,
     summary: "o_proj(rwkv7_output_gate(group_norm(rwkv7(r, −e^−½ σ(w), k, v, kk, a)), r, k, v, g)) of a token shift",
-    source: "Peng et al. 2025 (arXiv 2503.14456), §4.1",
+    source: "Peng et al. 2025 (arXiv 2503.14456), time mixing",
     upstream: &["fla.layers.RWKV7Attention"],
     sizes: dims![B, T, D, H, K, V, E, I, R, M],
     inputs: &[

@@ -5,7 +5,8 @@
 //!
 //! with φ = `hidden_act`. Before the first token comes `x0`; `xt` is the last token. Well conditioned.
 //!
-//! Paper: Peng et al., *Eagle and Finch: RWKV with Matrix-Valued States and Dynamic Recurrence*, 2024, §4.1 (eq. 13–15).
+//! Paper: Peng et al., *Eagle and Finch: RWKV with Matrix-Valued States and Dynamic Recurrence*, 2024, the
+//! channel mixing.
 //! Upstream: `RWKV6FeedForward` of `fla/models/rwkv6/modeling_rwkv6.py` in 0.6.0, whose `intermediate_size` I is
 //! `hidden_ratio` times D, rounded up to a multiple of 32, unless given. Its cache keeps the last row of a packed batch
 //! instead of the last token of each sequence. `layer_idx` does not change values.
@@ -35,7 +36,7 @@ pub static SPEC: OpSpec = OpSpec {
     name: "rwkv6_feed_forward",
     level: Level::Module,
     summary: "o = sigmoid(receptance x') * value(sqrelu(key x'')), each of a token shift",
-    source: "Peng et al. 2024 (arXiv 2404.05892), §4.1",
+    source: "Peng et al. 2024 (arXiv 2404.05892), channel mixing",
     upstream: &["fla.models.rwkv6.modeling_rwkv6.RWKV6FeedForward"],
     sizes: dims![B, T, D, I],
     inputs: &[

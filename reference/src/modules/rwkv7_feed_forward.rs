@@ -4,10 +4,10 @@
 //!
 //! with μ = `x_k`, φ = `hidden_act`. Before the first token comes `x0`; `xt` is the last token. Well conditioned.
 //!
-//! Paper: Peng et al., *RWKV-7 "Goose" with Expressive Dynamic State Evolution*, 2025, §4.2 (eq. 20–22).
+//! Paper: Peng et al., *RWKV-7 "Goose" with Expressive Dynamic State Evolution*, 2025, the channel mixing.
 //! Upstream: `RWKV7FeedForward` of `fla/models/rwkv7/modeling_rwkv7.py` in 0.6.0, whose `intermediate_size` I is
-//! `hidden_ratio` times D, rounded up to a multiple of 32, unless given. `layer_idx` and `num_hidden_layers` do not change
-//! values. [`rwkv7_channel_mixing`](crate::ops::rwkv7_channel_mixing) is the same with transposed weights.
+//! `hidden_ratio` times D, rounded up to a multiple of 32, unless given. `layer_idx` and `num_hidden_layers` do not
+//! change values. [`rwkv7_channel_mixing`](crate::ops::rwkv7_channel_mixing) is the same with transposed weights.
 
 use ndarray::Array2;
 
@@ -31,7 +31,7 @@ pub static SPEC: OpSpec = OpSpec {
     name: "rwkv7_feed_forward",
     level: Level::Module,
     summary: "o = value(sqrelu(key(x + (x of t−1 − x) x_k)))",
-    source: "Peng et al. 2025 (arXiv 2503.14456), §4.2",
+    source: "Peng et al. 2025 (arXiv 2503.14456), channel mixing",
     upstream: &["fla.models.rwkv7.modeling_rwkv7.RWKV7FeedForward"],
     sizes: dims![B, T, D, I],
     inputs: &[

@@ -88,6 +88,8 @@ class Layer:
     keep: object = _kept
     # further arguments of `forward` of a question
     forward: object = lambda x: {}
+    # the argument of `forward` that takes the cache
+    cache: str = "past_key_values"
     # outputs of what `forward` returns, besides those in the cache
     outputs: object = lambda result, x: {"o": result[0]}
 
@@ -112,7 +114,12 @@ def parameters(layer, module, x, spec):
         import torch
 
         joined = torch.cat(tensors) if len(tensors) > 1 else tensors[0]
-        found[names.get(name, name)] = joined
+        if "*" in name:
+            # a list of modules, whose parameters are one after the other
+            count = x.get(name).shape[0]
+            found |= {name.replace("*", str(i)): part for i, part in enumerate(joined.chunk(count))}
+        else:
+            found[names.get(name, name)] = joined
     own = dict(module.named_parameters())
     for name in own:
         if name not in found and any(p.name == name for p in spec.inputs):
@@ -139,6 +146,9 @@ def merged(tensor, port):
     return tensor.reshape(shape)
 
 
+_STATES = ("recurrent_state", "attn_state", "conv_state", "ffn_state")
+
+
 class Cache:
     """What a layer asks of a cache, for one layer; states are kept as they are, with their gradients."""
 
@@ -146,78 +156,7 @@ class Cache:
         self.state, self.seen = state, 0
 
     def __len__(self):
-        # whichever number the layer has
-        return 2 * int(self.state is not None)
 
-    def __getitem__(self, layer):
-        return self.state
+from fla_conformance.shims import layers_decay, layers_delta, layers_softmax, layers_ssm  # noqa: E402 (what they import is above)
 
-    def get_seq_length(self, layer=0):
-        """Tokens before this call."""
-        return self.seen
-
-    def update(self, layer_idx=0, offset=1, cache_kwargs=None, **states):
-        """Takes what is not None."""
-        empty = dict.fromkeys(("recurrent_state", "attn_state", "conv_state", "ffn_state"))
-        self.state = empty | (self.state or {}) | {k: v for k, v in states.items() if v is not None}
-        self.seen += offset or 0
-        return self.state
-
-
-def call(op, layer, form, inputs, want):
-    """Outputs of one of fla's layers, by the spec's names."""
-    from torch.func import functional_call
-
-    spec = SPECS[op]
-    offsets = inputs.pop("cu_seqlens", None)
-    x = Question(spec, inputs, offsets)
-    module = layer.build(x, form)
-    cache = None
-    states = {p.name for p in spec.outputs if "N" in p.dims}
-    before = layer.load(x)
-    if want & states or any(s is not None for s in before.values()):
-        given = any(s is not None for s in before.values())
-        cache = Cache(dict.fromkeys(("recurrent_state", "attn_state", "conv_state", "ffn_state")) | before if given else None)
-    arguments = layer.forward(x) | {"use_cache": cache is not None, "past_key_values": cache}
-    if offsets is not None:
-        arguments["cu_seqlens"] = offsets
-    result = functional_call(module, parameters(layer, module, x, spec), (x.get("x"),), arguments)
-    result = result if isinstance(result, tuple) else (result,)
-    outputs = layer.outputs(result, x) | (layer.keep(cache.state, x) if cache else {})
-    return {p.name: outputs.get(p.name) for p in spec.outputs if p.name in want or p.name == "o"}
-
-
-def _gla(x):
-    return {
-        "hidden_size": x.D,
-        "num_heads": x.HQ,
-        "num_kv_heads": x.H,
-        "expand_k": x.HQ * x.K / x.D,
-        "expand_v": x.HQ * x.V / x.D,
-        "feature_map": None if x["feature_map"] == "none" else x["feature_map"],
-        "use_short_conv": x["use_short_conv"],
-        "conv_size": x.W,
-        "conv_bias": x.has("q_conv1d.bias"),
-        "use_output_gate": x["use_output_gate"],
-        "gate_fn": x["gate_fn"],
-        "elementwise_affine": x.has("g_norm_swish_gate.weight") or x.has("g_norm.weight"),
-        "norm_eps": x["norm_eps"],
-        "gate_logit_normalizer": x["gate_logit_normalizer"],
-        "gate_low_rank_dim": x.E,
-        "clamp_min": x["clamp_min"],
-        "layer_idx": 0,
-    }
-
-
-LAYERS = {
-    "gla_layer": Layer(
-        "fla.layers.gla",
-        "GatedLinearAttention",
-        _gla,
-        names=lambda x: {} if x["gate_fn"] == "swish" else {"g_norm_swish_gate.weight": "g_norm.weight"},
-    ),
-}
-
-from fla_conformance.shims import layers_decay, layers_delta, layers_softmax  # noqa: E402 (what they import is above)
-
-LAYERS |= layers_decay.LAYERS | layers_delta.LAYERS | layers_softmax.LAYERS
+LAYERS |= layers_decay.LAYERS | layers_delta.LAYERS | layers_softmax.LAYERS | layers_ssm.LAYERS

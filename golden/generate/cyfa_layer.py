@@ -1,0 +1,33 @@
+"""Vectors of cyfa_layer."""
+
+from vector import Case
+
+SIZES = {"B": 1, "T": 70, "D": 24, "H": 2, "K": 16, "V": 16, "C": 15, "M": 16, "W": 4}
+MEMORIES = ("hk0", "hv0", "lambda0")
+STATES = (*MEMORIES, "q_conv0", "k_conv0", "v_conv0")
+
+
+class Clocked(Case):
+    """What the clock reads has no gradient."""
+
+    def want(self):
+        return [w for w in super().want() if w != "d_x_clock"]
+
+
+def case(name, sizes=None, **rest):
+    return Clocked("cyfa_layer", name, SIZES | (sizes or {}), **rest)
+
+
+CASES = (
+    case("plain", absent=STATES),
+    case("packed", lengths=(17, 1, 52)),
+    case("unconvolved", {"B": 2, "T": 33, "W": 1}, attrs={"use_short_conv": False, "norm_eps": 0.25}),
+)
+
+# case, form
+INTERPRETED = tuple((c.name, "chunk") for c in CASES)
+# case, form, storage type
+TRITON = ()
+# results that a form does not give
+WITHOUT = {}
+FINDINGS = {}
