@@ -1,8 +1,9 @@
 """Makes fla's Triton kernels run on a CPU, forward and backward, by Triton's interpreter; import before fla.
 
 The interpreter lacks a few things that fla relies on: loop counters that are tensors, masks of integers, an autotuner that
-need not time anything, and flash-attn, for which plain softmax attention stands in. None of that touches what a kernel
-computes. Assertions that only ask for another device or storage type go with `python -O`.
+need not time anything, flash-attn, for which plain softmax attention stands in, and scans by a function of the kernel's own,
+for which PyTorch does. None of that touches what another kernel computes. Assertions that only ask for another device or
+storage type go with `python -O`.
 """
 
 import builtins
@@ -70,6 +71,26 @@ def after_import():
     for name, module in list(sys.modules.items()):
         if name.startswith(("fla.ops", "fla.modules")) and not name.endswith("naive") and module is not None:
             module.range = _range
+        if name.startswith("fla.ops.lightnet") and hasattr(module, "fused_additive_gate"):
+            module.fused_additive_gate = _additive_gate
+
+
+def _additive_gate(x, initial_state=None, cu_seqlens=None):
+    """In PyTorch, since the interpreter lacks scans by a function of the kernel's own."""
+    import torch
+
+    def run(x, before):
+        z = x.logcumsumexp(1) if before is None else torch.cat([before, x], 1).logcumsumexp(1)
+        # an empty history has nothing to decay
+        earlier, z = (torch.cat([z[:, :1], z[:, :-1]], 1), z) if before is None else (z[:, :-1], z[:, 1:])
+        return (x - z).exp(), earlier - z, z[:, -1:]
+
+    if cu_seqlens is None:
+        return run(x, initial_state)
+    ends = cu_seqlens.tolist()
+    states = [None] * (len(ends) - 1) if initial_state is None else initial_state.split(1)
+    k, g, last = zip(*(run(x[:, a:b], z) for a, b, z in zip(ends, ends[1:], states)))
+    return torch.cat(k, 1), torch.cat(g, 1), torch.cat(last)
 
 
 def _flash_attention():

@@ -21,5 +21,5 @@ INTERPRETED = (("plain", "chunk"), ("packed", "chunk"), ("mlp", "fused_recurrent
 # case, form, storage type
 TRITON = ()
 # results that a form does not give
-WITHOUT = {}
+WITHOUT = {"chunk": ("d_r_bias",)}
 FINDINGS = {}
