@@ -151,8 +151,9 @@ struct Draw<'a> {
     domain: Domain,
     /// Elements of one token and tokens of one row, when the keys of three tokens come again and again.
     repeats: Option<(usize, usize)>,
-    /// Extent of the vocabulary.
+    /// Extent of the vocabulary, and where sequences of symbols end.
     symbols: usize,
+    ends: Vec<usize>,
     /// What the numbers are divided by.
     divisor: f64,
     /// The input that this one goes against.
@@ -174,14 +175,15 @@ impl<'a> Draw<'a> {
         let blocks = Blocks::new(&case.problem, port);
         let divisor = if domain == Domain::Weight { (case.problem.fan_in(port).max(1) as f64).sqrt() } else { 1.0 };
         let symbols = case.problem.size(Dim::S);
-        Self { port, key, profile: case.profile, domain, repeats, symbols, divisor, other, blocks }
+        let ends = if matches!(domain, Domain::Symbols(_)) { case.problem.offsets() } else { Vec::new() };
+        Self { port, key, profile: case.profile, domain, repeats, symbols, ends, divisor, other, blocks }
     }
 
     /// Fills the row that begins with element `first`.
     fn fill(&self, first: usize, row: &mut [f64]) {
-        if let Domain::Symbols(labels) = self.domain {
+        if let Domain::Symbols(targets) = self.domain {
             for (j, x) in row.iter_mut().enumerate() {
-                *x = self.symbol((first + j) as u64, labels);
+                *x = self.symbol(first + j, targets);
             }
             return;
         }
@@ -207,12 +209,10 @@ impl<'a> Draw<'a> {
         }
     }
 
-    /// An index of the vocabulary, or one label in eight that counts for nothing.
-    fn symbol(&self, i: u64, labels: bool) -> f64 {
-        if labels && self.key.word_at(i, 7).is_multiple_of(8) {
-            return -100.0;
-        }
-        (self.key.uniform(i) * self.symbols as f64).floor()
+    /// An index of the vocabulary; of targets one in eight, and the last of each sequence, are none.
+    fn symbol(&self, i: usize, targets: bool) -> f64 {
+        let none = self.key.word_at(i as u64, 7).is_multiple_of(8) || self.ends.contains(&(i + 1));
+        if targets && none { -100.0 } else { (self.key.uniform(i as u64) * self.symbols as f64).floor() }
     }
 
     fn place(&self, i: usize) -> u64 {

@@ -38,8 +38,20 @@ def _with_boolean_masks(method):
     return patched
 
 
+def _counting(name):
+    def operation(self, other):
+        y = getattr(int, name)(self, other)
+        return _Counter(y) if type(y) is int else y
+
+    return operation
+
+
 class _Counter(int):
-    """A loop counter of a kernel: an integer that can be converted as a tensor can."""
+    """A loop counter of a kernel, or what is computed from it: an integer that can be converted as a tensor can."""
+
+    __add__, __radd__, __sub__, __rsub__, __mul__, __rmul__ = map(
+        _counting, ("__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__")
+    )
 
     def to(self, dtype, *args, **kwargs):
         """The same value: what the interpreter computes with it has its own type."""

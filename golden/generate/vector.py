@@ -38,6 +38,8 @@ class Case:
         sizes = self.sizes | {"N": len(self.lengths) or self.sizes["B"]}
 
         def draw(port, domain):
+            if domain in ("symbols", "targets"):
+                return self.symbols(rng, port, sizes, domain == "targets")
             if port.index:
                 seed = zlib.crc32(f"{self.op}/{self.name}".encode())
                 return blocks(seed, port, sizes, spec.attrs | self.attrs, self.lengths)
@@ -53,6 +55,15 @@ class Case:
             if p.name not in self.absent
         }
         return inputs | {f"d_{p.name}": draw(p, "normal") for p in spec.produced(self.attrs)}
+
+    def symbols(self, rng, port, sizes, targets):
+        """Indices of the vocabulary; of targets some, and the last of each sequence, are none."""
+        x = rng.integers(0, sizes["S"], [sizes[d] for d in port.dims])
+        if targets:
+            x[rng.random(x.shape) < 0.125] = -100
+            ends = np.cumsum(self.lengths) if self.lengths else [sizes["T"]]
+            x[:, [end - 1 for end in ends if end]] = -100
+        return x
 
     def draw(self, x, domain):
         """Standard normal values made to fit a domain."""

@@ -124,12 +124,12 @@ pub fn vectors() -> Result<&'static [Vector], &'static Error> {
     MANIFEST.as_ref().map(Vec::as_slice)
 }
 
-/// The public functions of fla 0.6.0's ops, by qualified name; `generate/upstream.py` lists them.
+/// What fla 0.6.0 offers in public, by qualified name; `generate/upstream.py` lists them.
 pub fn upstream() -> impl Iterator<Item = &'static str> {
     include_str!("../upstream.txt").lines().filter(|line| !line.starts_with('#') && !line.is_empty())
 }
 
-/// The functions of [`upstream`] of which there is no spec, each with the reason.
+/// The names of [`upstream`] of which there is no spec, each with the reason.
 pub fn without_spec() -> impl Iterator<Item = (&'static str, &'static str)> {
     let lines = include_str!("../upstream_without.txt").lines().filter(|line| !line.starts_with('#'));
     lines.filter_map(|line| line.split_once(": "))

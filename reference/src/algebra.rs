@@ -1,6 +1,6 @@
 //! What modules and layers write everywhere: projections and scalar functions, at any scalar.
 
-use ndarray::{Array, Array2, Array3, ArrayBase, ArrayD, ArrayViewD, Data, Dimension, Ix2, OwnedRepr, Zip};
+use ndarray::{Array, Array2, Array3, ArrayBase, ArrayD, ArrayView1, ArrayViewD, Axis, Data, Dimension, Ix2, OwnedRepr, Zip};
 
 use crate::real::Real;
 
@@ -77,12 +77,93 @@ pub fn tanh<F: Real>(x: F) -> F {
     two * (two * x).sigmoid() - F::one()
 }
 
-/// `max(x, 0)`; its derivative at 0 is 0.
+/// `max(x, 0)`; its derivative at 0 is 0. What is not a number stays so.
 pub fn relu<F: Real>(x: F) -> F {
-    if x.value() > 0.0 { x } else { F::zero() }
+    if x.value() <= 0.0 { F::zero() } else { x }
 }
 
 /// `eˣ` below 0, `x + 1` above.
 pub fn elu_p1<F: Real>(x: F) -> F {
     if x.value() > 0.0 { x + F::one() } else { x.exp() }
+}
+
+/// The softmax along the last axis.
+pub fn softmax<F: Real, D: Dimension>(mut x: Array<F, D>) -> Array<F, D> {
+    let last = Axis(x.ndim() - 1);
+    for mut lane in x.lanes_mut(last) {
+        let largest = F::from_f64(lane.iter().map(|z| z.value()).fold(f64::NEG_INFINITY, f64::max));
+        lane.mapv_inplace(|z| (z - largest).exp());
+        let total = lane.iter().copied().sum::<F>();
+        lane.mapv_inplace(|z| z / total);
+    }
+    x
+}
+
+/// `x Φ(x)`, with Φ the distribution function of the standard normal: the exact one, not its approximation by a tanh.
+pub fn gelu_exact<F: Real>(x: F) -> F {
+    let half = F::from_f64(0.5);
+    // beyond, Φ is 0 or 1 within 1e-17
+    if x.value().abs() > 8.5 {
+        return relu(x);
+    }
+    // Φ(x) = 1/2 + φ(x) (x + x³/3 + x⁵/15 + …), whose terms have the sign of x
+    let (square, mut term, mut sum) = (x * x, x, x);
+    for odd in (3..).step_by(2).map(f64::from) {
+        term = term * square / F::from_f64(odd);
+        sum = sum + term;
+        if term.value().abs() <= 1e-18 * sum.value().abs() {
+            break;
+        }
+    }
+    let density = (-(half * square)).exp() * F::from_f64(std::f64::consts::TAU.powf(-0.5));
+    x * (half + density * sum)
+}
+
+/// `max(x, 0)²`.
+pub fn squared_relu<F: Real>(x: F) -> F {
+    relu(x) * relu(x)
+}
+
+/// A bottleneck with an activation in the middle.
+pub fn lora<F: Real, S: Data<Elem = F>>(
+    x: &ArrayBase<S, Ix2>,
+    down: ArrayViewD<'_, F>,
+    act: fn(F) -> F,
+    up: ArrayViewD<'_, F>,
+) -> ArrayD<F> {
+    linear(&rank::<F, Ix2>(linear(x, down)).mapv(act), up)
+}
+
+/// Cosine and sine by their values and derivatives at that angle.
+pub fn cos_sin<F: Real>(angle: F) -> (F, F) {
+    let (sin, cos) = angle.value().sin_cos();
+    let (sin, cos, change) = (F::from_f64(sin), F::from_f64(cos), angle - F::from_f64(angle.value()));
+    (cos - sin * change, sin + cos * change)
+}
+
+/// `x σ(2u)` with `u = √(2/π) (x + 0.044715 x³)`: the Gaussian unit by way of `tanh u`.
+pub fn gelu<F: Real>(x: F) -> F {
+    let twice = F::from_f64(2.0 * (2.0 / std::f64::consts::PI).sqrt());
+    x * (twice * x * (F::one() + F::from_f64(0.044_715) * x * x)).sigmoid()
+}
+
+/// `x^(power / (√x + 1)) σ(x)` above 0, `x σ(x)` below: the gate named PowLU.
+pub fn powlu<F: Real>(x: F, power: f64) -> F {
+    if x.value() > 0.0 {
+        let exponent = F::from_f64(power) / (x.sqrt() + F::one());
+        (exponent * x.ln()).exp() * x.sigmoid()
+    } else {
+        swish(x)
+    }
+}
+
+/// The products `xᵢ yⱼ` with `j ≥ i + apart`, row by row: a triangle of the outer product.
+pub fn triangle<F: Real>(x: ArrayView1<'_, F>, y: ArrayView1<'_, F>, apart: usize) -> Vec<F> {
+    let row = |(i, &x): (usize, &F)| y.iter().skip(i + apart).map(move |&y| x * y).collect::<Vec<F>>();
+    x.iter().enumerate().flat_map(row).collect()
+}
+
+/// `value`, with the derivative of `x`: the straight-through estimator.
+pub fn straight_through<F: Real>(x: F, value: f64) -> F {
+    (x - F::from_f64(x.value())) + F::from_f64(value)
 }

@@ -43,6 +43,13 @@ impl<F: Real> Call<F> {
         self
     }
 
+    /// The same with an attribute.
+    #[must_use]
+    pub fn value(mut self, name: &'static str, x: Value) -> Self {
+        self.attrs.insert(name, x);
+        self
+    }
+
     /// The same with a flag attribute.
     #[must_use]
     pub fn flag(mut self, name: &'static str, on: bool) -> Self {
@@ -82,6 +89,12 @@ fn batch(port: &Port) -> Option<Axis> {
 }
 
 impl<F: Real> Answers<F> {
+    /// Whether there is an output of that name.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// The output of that name, which leaves.
     ///
     /// # Panics

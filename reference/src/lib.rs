@@ -7,7 +7,7 @@
 //! a gradient `d_q`.
 //!
 //! # How it fits together
-//! An [`OpSpec`](spec::OpSpec) is a row of [`ops::OPS`], [`modules::MODULES`] or [`layers::LAYERS`]. A [`Problem`](problem::Problem) is an op with extents and
+//! An [`OpSpec`](spec::OpSpec) is a row of [`ops::OPS`], [`modules::MODULES`], [`layers::LAYERS`] or [`struct@models::MODELS`]. A [`Problem`](problem::Problem) is an op with extents and
 //! attributes. The [`oracle`] maps the op's function over what is independent and answers with outputs, gradients,
 //! directional derivatives or rounded runs.
 
@@ -22,6 +22,7 @@ pub mod dual;
 pub mod error;
 pub mod layers;
 pub mod mixer;
+pub mod models;
 pub mod modules;
 pub mod ops;
 pub mod oracle;
@@ -36,7 +37,8 @@ pub mod unit;
 
 /// Every spec: ops, modules, layers, models, each table in order.
 pub fn specs() -> impl Iterator<Item = &'static spec::OpSpec> {
-    [ops::OPS, modules::MODULES, layers::LAYERS].into_iter().flatten().copied()
+    let models = models::MODELS.as_slice();
+    [ops::OPS, modules::MODULES, layers::LAYERS, models].into_iter().flatten().copied()
 }
 
 /// The spec of that name, at any level.

@@ -55,7 +55,8 @@ pub enum Domain {
     Uniform(f64, f64),
     /// A weight: normal, over the root of the number of inputs that one output sums ([`Problem::fan_in`]).
     Weight,
-    /// Indices of the vocabulary, below the extent `S`; or, when true, labels, of which some are −100: not to be counted.
+    /// Indices of the vocabulary, below the extent `S`; or, when true, targets, of which some, and the last of each
+    /// sequence, are −100: not to be counted.
     Symbols(bool),
     /// Blocks of tokens that a token looks at: the last dimension lists the indices of different blocks of its sequence, in
     /// ascending order, its own one always and none that is later, the others at random; where there are fewer than it has

@@ -11,12 +11,12 @@ use reference::specs;
 use reference::oracle;
 use reference::problem::Problem;
 use reference::rounded::Rounding;
-use reference::spec::{Dim, Port, Precision, Value};
+use reference::spec::{Dim, Domain, Port, Value};
 use reference::tensor::Arrays;
 
 use sample::{Random, problem};
 
-const SHAPE: &str = "B=1,T=4,H=2,HV=2,HQ=2,K=3,V=3,D=3,M=3,C=3,L=3,R=2";
+const SHAPE: &str = "B=1,T=4,H=2,HV=2,HQ=2,K=3,V=3,D=3,M=3,C=3,L=3,R=2,W=2,I=3,E=2,G=1,S=5,AQ=1,AH=1,AK=3";
 
 const ROUNDING: Rounding = Rounding { operand: 1.0 / 256.0, accumulate: 1.0 / 4096.0, seed: 0 };
 
@@ -97,10 +97,25 @@ fn inputs_that_are_missing_misshapen_or_unknown() {
 }
 
 #[test]
+fn symbols_outside_the_vocabulary() {
+    for (problem, inputs, _) in questions() {
+        for port in problem.inputs() {
+            let Domain::Symbols(targets) = port.domain else { continue };
+            for x in [problem.size(Dim::S) as f64, -1.0, 0.5, f64::NAN, f64::INFINITY, -100.0] {
+                let mut wrong = inputs.clone();
+                wrong.get_mut(port.name).expect("a given input").fill(x);
+                let refused = oracle::forward(&problem, &wrong).is_err_and(|e| matches!(e, Error::Index { .. }));
+                assert_eq!(refused, !(targets && x.to_bits() == (-100f64).to_bits()), "{problem}: {} {x}", port.name);
+            }
+        }
+    }
+}
+
+#[test]
 fn integers_that_are_no_indices() {
     let mut tried = 0;
     for (problem, inputs, _) in questions() {
-        for port in problem.inputs().filter(|p| p.precision == Precision::Index) {
+        for port in problem.inputs().filter(|p| matches!(p.domain, Domain::Blocks(_))) {
             let (shape, spec) = (problem.shape(port), problem.spec);
             let last: Vec<usize> = shape.iter().map(|d| d - 1).collect();
             let own = inputs[port.name][&last[..]];

@@ -19,7 +19,7 @@ use agree::{IDENTITY, largest};
 use sample::{Random, problem};
 
 /// Wide enough for matrix products, long enough for errors to add up.
-const LARGER: &str = "B=2,T=40,H=2,HV=2,HQ=2,K=16,V=12,D=8,M=6,C=3,L=4,R=2,W=3,I=10,E=3,G=2,S=7";
+const LARGER: &str = "B=2,T=40,H=2,HV=2,HQ=2,K=16,V=12,D=8,M=6,C=3,L=4,R=2,W=3,I=10,E=3,G=2,S=7,AQ=2,AH=1,AK=4";
 
 fn names<'a>(ports: impl Iterator<Item = &'a Port>) -> Vec<&'static str> {
     ports.map(|p| p.name).collect()
@@ -108,6 +108,10 @@ fn the_variants_exercise_every_option() {
     }
 }
 
+/// What rounds to a grid inside, so that values jump, and has by definition the derivative of a straight-through estimator:
+/// that is no limit of differences, and an error is a whole step or none.
+const QUANTISED: [&str; 1] = ["bit_linear"];
+
 /// Central differences of order eight: their own error is below that of the subtraction, where the op is smooth.
 fn differences(problem: &Problem, inputs: &Arrays, name: &str, u: &ArrayD<f64>, step: f64) -> Arrays {
     const WEIGHTS: [f64; 4] = [4.0 / 5.0, -1.0 / 5.0, 4.0 / 105.0, -1.0 / 280.0];
@@ -149,7 +153,7 @@ fn holds(problem: &Problem, port: &Port, random: &mut Random) -> bool {
 
 #[test]
 fn directional_derivatives_are_central_differences() {
-    for problem in specs().flat_map(|s| variants::all(s)) {
+    for problem in specs().filter(|s| !QUANTISED.contains(&s.name)).flat_map(|s| variants::all(s)) {
         let mut random = random(&problem);
         for port in problem.inputs().filter(|p| p.precision != Precision::Index) {
             let met = (0..20).any(|_| holds(&problem, port, &mut random));
@@ -219,7 +223,10 @@ fn what_is_not_finite_stays_in_its_row() {
         let second = |x: &Arrays| x.values().map(|a| a.index_axis(Axis(0), 1).to_owned()).collect::<Vec<_>>();
         assert_eq!(second(&clean.outputs), second(&dirty.outputs), "{problem}");
         assert_eq!(second(&clean.gradients), second(&dirty.gradients), "{problem}");
-        let row = dirty.outputs["o"].index_axis(Axis(0), 0).to_owned();
+        if poisoned.values().all(|a| a.iter().all(|x| !x.is_nan())) {
+            continue; // symbols and weights alone
+        }
+        let row = dirty.outputs[spec.outputs[0].name].index_axis(Axis(0), 0).to_owned();
         let last = row.index_axis(Axis(0), row.len_of(Axis(0)) - 1);
         // without a state, a token may have nothing to look at, or constants beside what it sees
         let seen = row.iter().any(|x| x.is_nan()) && (spec.states.is_empty() || last.iter().all(|x| x.is_nan()));
@@ -247,7 +254,7 @@ const RUNS: u64 = 8;
 
 #[test]
 fn rounding_errors_are_proportional_to_the_unit_roundoff() {
-    for problem in specs().map(|s| variants::at(s, LARGER).remove(0)) {
+    for problem in specs().filter(|s| !QUANTISED.contains(&s.name)).map(|s| variants::at(s, LARGER).remove(0)) {
         let exact = rounded(&problem, 0.0, 0);
         let (coarse, fine) = (2f64.powi(-12), 2f64.powi(-20));
         // gradients of a few elements are a few random numbers, so several runs count

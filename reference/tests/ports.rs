@@ -19,7 +19,7 @@ fn domain(domain: Domain) -> String {
         Domain::LogRate => "log_rate".into(),
         Domain::Against(other) => format!("against {other}"),
         Domain::Weight => "weight".into(),
-        Domain::Symbols(labels) => if labels { "labels" } else { "symbols" }.into(),
+        Domain::Symbols(targets) => if targets { "targets" } else { "symbols" }.into(),
         Domain::Uniform(low, high) => format!("uniform {low} {high}"),
         Domain::Blocks(None) => "blocks".into(),
         Domain::Blocks(Some(size)) => format!("blocks {size}"),

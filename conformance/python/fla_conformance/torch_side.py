@@ -60,7 +60,11 @@ class TorchSide:
         found = [None] * len(leaves)
         if roots:
             seeds = [self._seed(o, cotangents.get(f"d_{name}")) for name, o in roots.items()]
-            found = torch.autograd.grad(list(roots.values()), list(leaves.values()), seeds, allow_unused=True)
+            for leaf in leaves.values():
+                leaf.grad = None
+            # not `grad`, which checkpoints do not allow
+            torch.autograd.backward(list(roots.values()), seeds)
+            found = [leaf.grad for leaf in leaves.values()]
         elif len(leaves) > 1:
             # a single input may have been forgotten
             raise NotImplementedError("no output takes part in autograd: forward only")

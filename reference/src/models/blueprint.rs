@@ -2,9 +2,10 @@
 
 use super::decoder::decoder;
 use crate::function;
+use crate::dims;
 use crate::layers;
-use crate::spec::{Attr, Constraint, Dim, Domain, Level, OpSpec, Port, Precision, Presence, State, Value};
-use crate::{dims, spec};
+use crate::problem::Problem;
+use crate::spec::{Attr, Constraint, Dim, Domain, Level, OpSpec, Port, State, Value};
 
 /// What distinguishes one model from another that follows the skeleton.
 #[derive(Debug)]
@@ -17,6 +18,10 @@ pub struct Model {
     pub source: &'static str,
     /// The layer in every block.
     pub mixer: &'static OpSpec,
+    /// Options and inputs of the layer that a configuration does not have.
+    pub omits: &'static [&'static str],
+    /// Extents that a configuration does not have.
+    pub fixed: &'static [Constraint],
     /// Names of the parts in upstream's state-dict keys.
     pub names: Names,
     /// Added to the mean of squares in the norms, unless told otherwise.
@@ -69,23 +74,25 @@ fn name(text: String) -> &'static str {
 }
 
 impl Model {
-    /// The spec of a stack; `softmax` says for each block whether it has softmax attention, or (`None`) whether the flag
-    /// `layers.<i>.softmax` decides.
+    /// The spec of a stack; `softmax` says for each block whether it has softmax attention instead of the model's layer.
+    /// The places of those follow in the name: `gla_model@1`.
     #[must_use]
-    pub fn spec(&'static self, softmax: &[Option<bool>]) -> OpSpec {
-        let layers: Vec<Block> = softmax.iter().enumerate().map(|(i, &choice)| self.block(i, choice)).collect();
+    pub fn spec(&'static self, softmax: &[bool]) -> OpSpec {
+        let layers: Vec<Block> = softmax.iter().enumerate().map(|(i, &softmax)| self.block(i, softmax)).collect();
+        let places: Vec<_> = (0..softmax.len()).filter(|&i| softmax[i]).map(|i| i.to_string()).collect();
+        let hybrid = !places.is_empty();
+        let at = if hybrid { format!("@{}", places.join("+")) } else { String::new() };
         let all = |ports: fn(&Block) -> &Vec<Port>| layers.iter().flat_map(ports).copied().collect::<Vec<_>>();
-        let hybrid = softmax.iter().any(|s| *s != Some(false));
         let mut inputs = self.first();
         inputs.extend(all(|b| &b.inputs));
         inputs.extend(self.last());
         let mut outputs = vec![
             Port::new("logits", dims![B, T, S], Domain::Normal),
-            Port::new("loss", dims![N], Domain::Normal).single(),
+            Port::new("loss", dims![B, T], Domain::Normal).single(),
         ];
         outputs.extend(all(|b| &b.outputs));
         OpSpec {
-            name: name(format!("{}_model", self.model_type)),
+            name: name(format!("{}_model{at}", self.model_type)),
             level: Level::Model,
             summary: name(format!("logits and loss of a stack of {}", self.mixer.name)),
             source: self.source,
@@ -93,7 +100,7 @@ impl Model {
             sizes: kept(self.sizes(hybrid)),
             inputs: kept(inputs),
             outputs: kept(outputs),
-            attrs: kept(self.attrs(softmax, hybrid)),
+            attrs: kept(self.attrs(hybrid)),
             constraints: kept(self.constraints(hybrid)),
             independent: dims![B],
             states: kept(layers.iter().flat_map(|b| b.states.iter().copied()).collect()),
@@ -101,11 +108,20 @@ impl Model {
         }
     }
 
+    /// Whether a block of the stack of that spec has softmax attention.
+    pub(super) fn softmax(&self, spec: &str, layer: usize) -> bool {
+        spec.split_once('@').is_some_and(|(_, places)| places.split('+').any(|place| place.parse() == Ok(layer)))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        !self.omits.contains(&name)
+    }
+
     fn first(&self) -> Vec<Port> {
         let embedding = name(format!("{}.embeddings.weight", self.names.trunk));
         vec![
             Port::new("input_ids", dims![B, T], Domain::Symbols(false)).index(),
-            Port::new("labels", dims![B, T], Domain::Symbols(true)).index(),
+            Port::new("targets", dims![B, T], Domain::Symbols(true)).index(),
             Port::new(embedding, dims![S, D], Domain::Normal),
         ]
     }
@@ -132,17 +148,13 @@ impl Model {
         sizes
     }
 
-    fn attrs(&self, softmax: &[Option<bool>], hybrid: bool) -> Vec<Attr> {
-        let mut attrs: Vec<Attr> = self.mixer.attrs.iter().filter(|a| a.name != "norm_eps").copied().collect();
+    fn attrs(&self, hybrid: bool) -> Vec<Attr> {
+        let mut attrs: Vec<Attr> = self.mixer.attrs.iter().filter(|a| a.name != "norm_eps" && self.has(a.name)).copied().collect();
         attrs.push(Attr::number("norm_eps", self.norm_eps, 0.25, "added to the mean of squares in every norm"));
         attrs.push(Attr::flag("tie_word_embeddings", false, "the head is the embedding"));
         if self.attnres {
             attrs.push(Attr::flag("attnres", false, "blocks read mixtures of earlier sums"));
             attrs.push(Attr::number("attnres_block_size", 2.0, 1.0, "half-blocks after which a sum begins anew"));
-        }
-        for (i, choice) in softmax.iter().enumerate().filter(|(_, c)| **c != Some(false)) {
-            let default = choice.unwrap_or(false);
-            attrs.push(Attr::flag(name(format!("layers.{i}.softmax")), default, "softmax attention in this block"));
         }
         if hybrid {
             let own = |a: &Attr| Attr { name: name(format!("attn.{}", a.name)), ..*a };
@@ -152,7 +164,7 @@ impl Model {
     }
 
     fn constraints(&self, hybrid: bool) -> Vec<Constraint> {
-        let mut constraints = self.mixer.constraints.to_vec();
+        let mut constraints = [self.mixer.constraints, self.fixed].concat();
         if hybrid {
             constraints.push(HYBRID);
         }
@@ -163,30 +175,28 @@ impl Model {
         constraints.into_iter().enumerate().map(labelled).collect()
     }
 
-    fn block(&self, layer: usize, softmax: Option<bool>) -> Block {
+    fn block(&self, layer: usize, softmax: bool) -> Block {
         let at = |part: &str| format!("{}.layers.{layer}.{part}", self.names.trunk);
         let mut block = Block { inputs: vec![norm(at(self.names.mixer_norm) + ".weight")], ..Block::default() };
-        let flag = name(format!("layers.{layer}.softmax"));
         let mixer = at(self.names.mixer);
-        if softmax != Some(true) {
-            let here = |p: Port| if softmax.is_none() { p.unless(flag) } else { p };
-            for port in self.mixer.inputs.iter().filter(|p| p.name != "x") {
+        if !softmax {
+            for port in self.mixer.inputs.iter().filter(|p| p.name != "x" && self.has(p.name)) {
                 let state = self.mixer.states.iter().any(|s| s.initial == port.name);
                 let whose = if state { format!("layers.{layer}") } else { mixer.clone() };
-                block.inputs.push(here(Port { name: name(format!("{whose}.{}", port.name)), ..*port }));
+                block.inputs.push(Port { name: name(format!("{whose}.{}", port.name)), ..*port });
             }
             for state in self.mixer.states {
                 let own = |n: &str| name(format!("layers.{layer}.{n}"));
                 let last = self.mixer.output(state.last).expect("a state is an output");
-                block.outputs.push(here(Port { name: own(state.last), ..*last }));
+                block.outputs.push(Port { name: own(state.last), ..*last });
                 block.states.push(State { initial: own(state.initial), last: own(state.last), ..*state });
             }
         }
-        if softmax != Some(false) {
+        if softmax {
             for port in layers::attn::SPEC.inputs.iter().filter(|p| p.name != "x") {
                 let port = Port { name: name(format!("{mixer}.{}", port.name)), dims: renamed(port.dims), ..*port };
                 let port = Port { when: port.when.map(|w| w.map(|(f, v)| (name(format!("attn.{f}")), v))), ..port };
-                block.inputs.push(if softmax.is_none() { port.when(flag) } else { port });
+                block.inputs.push(port);
             }
         }
         if let Some(mlp) = self.names.mlp {
@@ -231,16 +241,46 @@ fn renamed(dims: &[Dim]) -> &'static [Dim] {
     kept(dims.iter().map(own).collect())
 }
 
+/// An extent that is always the same.
+#[macro_export]
+macro_rules! fixed {
+    ($dim:ident = $extent:literal) => {
+        $crate::spec::Constraint {
+            label: "",
+            text: concat!(stringify!($dim), " is ", stringify!($extent)),
+            holds: |p| p.size($crate::spec::Dim::$dim) == $extent,
+            break_it: |p| _ = p.sizes.insert($crate::spec::Dim::$dim, $extent + 1),
+            mend: |p| _ = p.sizes.insert($crate::spec::Dim::$dim, $extent),
+        }
+    };
+}
+
 const HYBRID: Constraint = Constraint {
     label: "",
-    text: "AQ is a positive multiple of AH",
-    holds: |p| p.size(Dim::AH) > 0 && p.size(Dim::AQ) >= p.size(Dim::AH) && p.size(Dim::AQ).is_multiple_of(p.size(Dim::AH)),
+    text: "softmax attention: D = AQ·AK, AK is even, AQ is a positive multiple of AH, and a window has a token",
+    holds: fits,
     break_it: |p| p.sizes.extend([(Dim::AH, 2), (Dim::AQ, 3)]),
     mend: |p| {
-        let heads = p.size(Dim::AH).max(1);
-        p.sizes.extend([(Dim::AH, heads), (Dim::AQ, heads * (p.size(Dim::AQ) / heads).max(1))]);
+        p.attrs.remove("attn.window_size");
+        let (width, heads) = (p.size(Dim::D), p.size(Dim::AQ));
+        if heads > 0 && width > 0 && width.is_multiple_of(2 * heads) {
+            p.sizes.insert(Dim::AK, width / heads);
+        } else {
+            let even = width.max(2).next_multiple_of(2);
+            p.sizes.extend([(Dim::AQ, 1), (Dim::AH, 1), (Dim::D, even), (Dim::AK, even)]);
+        }
+        if !p.size(Dim::AQ).is_multiple_of(p.size(Dim::AH).max(1)) {
+            p.sizes.insert(Dim::AH, 1);
+        }
     },
 };
+
+fn fits(p: &Problem) -> bool {
+    let (queries, keys, width) = (p.size(Dim::AQ), p.size(Dim::AH), p.size(Dim::AK));
+    let seen = p.number("attn.window_size").is_none_or(|w| w >= 1.0);
+    let grouped = keys > 0 && queries >= keys && queries.is_multiple_of(keys);
+    seen && grouped && p.size(Dim::D) == queries * width && width.is_multiple_of(2)
+}
 
 const EVEN: Constraint = Constraint {
     label: "",

@@ -3,11 +3,11 @@
 //! $$ x_0 = E_{\text{ids}}, \qquad r = x + \operatorname{mixer}(\operatorname{norm}(x)), \qquad
 //! x' = r + \operatorname{MLP}(\operatorname{norm}(r)), \qquad \text{logits} = W \operatorname{norm}(x_L) $$
 //!
-//! The loss of a sequence is the mean over its labelled tokens of $-\ln \operatorname{softmax}(\text{logits}_t)_{y_{t+1}}$;
-//! a label of −100 is none, and without any the loss is 0. With the flag `attnres`, blocks read mixtures of what earlier
-//! ones wrote (see [`Stream`]).
+//! The loss of a token is $-\ln \operatorname{softmax}(\text{logits}_t)_{y_t}$ with its target y, the token after it; a
+//! target of −100 is none, and the loss 0. (Upstream shifts labels itself, and gives the mean.) With the flag `attnres`,
+//! blocks read mixtures of what earlier ones wrote (see [`Stream`]).
 
-use ndarray::{Array1, Array2, ArrayD, ArrayView1, Axis, arr0};
+use ndarray::{Array1, Array2, ArrayD, ArrayView1, Axis};
 
 use super::blueprint::{Model, depth};
 use super::stream::Stream;
@@ -19,7 +19,7 @@ use crate::real::Real;
 use crate::spec::OpSpec;
 use crate::unit::{Outputs, Unit};
 
-/// A label that counts for nothing.
+/// A target that counts for nothing.
 const IGNORED: f64 = -100.0;
 
 /// The function of every model that follows the skeleton; which one it is says the spec's name.
@@ -44,8 +44,8 @@ pub(super) fn decoder<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
         x.tensor("lm_head.weight")
     };
     let logits: Array2<F> = rank(linear(&stream.leave(), head));
-    let loss = next_token_loss(&logits, x.vector("labels"));
-    [logits.into_dyn(), arr0(loss).into_dyn()].into_iter().chain(states).collect()
+    let loss = losses(&logits, x.vector("targets"));
+    [logits.into_dyn(), loss.into_dyn()].into_iter().chain(states).collect()
 }
 
 /// Rows of the embedding.
@@ -57,16 +57,15 @@ fn embed<F: Real>(x: &Unit<'_, F>, name: &str) -> Array2<F> {
 /// The mixer's output, and the states after it.
 fn mix<F: Real>(x: &Unit<'_, F>, model: &Model, layer: usize, hidden: &Array2<F>) -> (Array2<F>, Vec<ArrayD<F>>) {
     let prefix = format!("{}.layers.{layer}.{}", model.names.trunk, model.names.mixer);
-    let softmax = x.problem.flag(&format!("layers.{layer}.softmax"));
-    let mut answers = if softmax {
-        ask(x, &layers::attn::SPEC, &prefix, layer, "attn.").with("x", hidden.view()).run()
-    } else {
-        ask(x, model.mixer, &prefix, layer, "").with("x", hidden.view()).run()
-    };
-    let states = model.mixer.states.iter().map(|s| match softmax {
-        // there is none; its place stays as it was
-        true => x.tensor(&format!("layers.{layer}.{}", s.initial)).to_owned(),
-        false => answers.take(s.last),
+    if model.softmax(x.problem.spec.name, layer) {
+        let mut answers = ask(x, &layers::attn::SPEC, &prefix, layer, "attn.").with("x", hidden.view()).run();
+        return (answers.matrix("o"), Vec::new());
+    }
+    let mut answers = ask(x, model.mixer, &prefix, layer, "").with("x", hidden.view()).run();
+    // a state that the options leave out keeps its place
+    let states = model.mixer.states.iter().map(|s| match answers.has(s.last) {
+        true => answers.take(s.last),
+        false => x.tensor(&format!("layers.{layer}.{}", s.initial)).to_owned(),
     });
     let states = states.collect();
     (answers.matrix("o"), states)
@@ -93,13 +92,13 @@ fn ask<F: Real>(x: &Unit<'_, F>, spec: &'static OpSpec, prefix: &str, layer: usi
     call
 }
 
-/// Mean negative log-likelihood of the next tokens that have a label.
-pub(super) fn next_token_loss<F: Real>(logits: &Array2<F>, labels: ArrayView1<'_, F>) -> F {
-    let shifted = labels.iter().skip(1).map(|y| y.value());
-    let counted = logits.rows().into_iter().zip(shifted).filter(|(_, y)| y.to_bits() != IGNORED.to_bits());
-    let losses: Vec<F> = counted.map(|(row, y)| log_sum_exp(row) - row[y as usize]).collect();
-    let count = losses.len().max(1) as f64;
-    losses.into_iter().sum::<F>() / F::from_f64(count)
+/// Negative log-likelihood of each target.
+pub(super) fn losses<F: Real>(logits: &Array2<F>, targets: ArrayView1<'_, F>) -> Array1<F> {
+    let loss = |(row, y): (ArrayView1<'_, F>, &F)| match y.value() {
+        none if none.to_bits() == IGNORED.to_bits() => F::zero(),
+        y => log_sum_exp(row) - row[y as usize],
+    };
+    logits.rows().into_iter().zip(targets).map(loss).collect()
 }
 
 fn log_sum_exp<F: Real>(row: ArrayView1<'_, F>) -> F {

@@ -44,11 +44,25 @@ fn group_norm<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     vec![y.into_dyn(), sum.into_dyn()]
 }
 
-const EPS: f64 = 1e-5;
+/// What is added to the variance unless told otherwise.
+pub(crate) const EPS: f64 = 1e-5;
 
-fn groups(problem: &Problem) -> usize {
+/// How many groups there are.
+pub(crate) fn groups(problem: &Problem) -> usize {
     problem.number("num_groups").map_or(1, |n| n as usize)
 }
+
+/// Groups of equal size.
+pub(crate) const WHOLE_GROUPS: Constraint = Constraint {
+    label: "C1",
+    text: "D is a multiple of num_groups",
+    holds: |p| groups(p) > 0 && p.size(Dim::D).is_multiple_of(groups(p)),
+    break_it: |p| {
+        p.sizes.insert(Dim::D, 3);
+        p.attrs.insert("num_groups", Value::Number(2.0));
+    },
+    mend: |p| _ = p.sizes.insert(Dim::D, p.size(Dim::D).next_multiple_of(groups(p).max(1))),
+};
 
 /// See the module documentation.
 pub static SPEC: OpSpec = OpSpec {
@@ -56,7 +70,12 @@ pub static SPEC: OpSpec = OpSpec {
     level: Level::Module,
     summary: "s = x + residual;  o = (s - mean) / sqrt(var + eps) * weight + bias, in groups of channels",
     source: "Wu & He 2018 (arXiv 1803.08494), eq. 1 and 2",
-    upstream: &["fla.modules.GroupNorm"],
+    upstream: &[
+        "fla.modules.GroupNorm",
+        "fla.modules.norm.layernorm.GroupNormRef",
+        "fla.modules.norm.layernorm.group_norm",
+        "fla.modules.norm.layernorm.group_norm_ref",
+    ],
     sizes: dims![B, T, D],
     inputs: &[
         Port::new("x", dims![B, T, D], Domain::Normal),
@@ -64,25 +83,13 @@ pub static SPEC: OpSpec = OpSpec {
         Port::new("bias", dims![D], Domain::Normal).presence(Presence::OrZero),
         Port::new("residual", dims![B, T, D], Domain::Normal).presence(Presence::OrZero),
     ],
-    outputs: &[
-        Port::new("o", dims![B, T, D], Domain::Normal),
-        Port::new("s", dims![B, T, D], Domain::Normal),
-    ],
+    outputs: &[Port::new("o", dims![B, T, D], Domain::Normal), Port::new("s", dims![B, T, D], Domain::Normal)],
     attrs: &[
         Attr::number("num_groups", 1.0, 2.0, "groups of neighbouring channels"),
         Attr::number("eps", EPS, 0.25, "added to the variance"),
         Attr::flag("rms", false, "divide by the root mean square, without taking the mean off"),
     ],
-    constraints: &[Constraint {
-        label: "C1",
-        text: "D is a multiple of num_groups",
-        holds: |p| groups(p) > 0 && p.size(Dim::D).is_multiple_of(groups(p)),
-        break_it: |p| {
-            p.sizes.insert(Dim::D, 3);
-            p.attrs.insert("num_groups", Value::Number(2.0));
-        },
-        mend: |p| _ = p.sizes.insert(Dim::D, p.size(Dim::D).next_multiple_of(groups(p).max(1))),
-    }],
+    constraints: &[WHOLE_GROUPS],
     independent: dims![B],
     states: &[],
     function: function!(group_norm),

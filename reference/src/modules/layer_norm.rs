@@ -44,7 +44,11 @@ pub static SPEC: OpSpec = OpSpec {
     level: Level::Module,
     summary: "s = x + residual;  o = (s - mean) / sqrt(var + eps) * weight + bias",
     source: "Ba, Kiros & Hinton 2016 (arXiv 1607.06450), eq. 4",
-    upstream: &["fla.modules.LayerNorm"],
+    upstream: &[
+        "fla.modules.LayerNorm",
+        "fla.modules.norm.layernorm.layer_norm",
+        "fla.modules.norm.layernorm.layer_norm_ref",
+    ],
     sizes: dims![B, T, D],
     inputs: &[
         Port::new("x", dims![B, T, D], Domain::Normal),
@@ -52,10 +56,7 @@ pub static SPEC: OpSpec = OpSpec {
         Port::new("bias", dims![D], Domain::Normal).presence(Presence::OrZero),
         Port::new("residual", dims![B, T, D], Domain::Normal).presence(Presence::OrZero),
     ],
-    outputs: &[
-        Port::new("o", dims![B, T, D], Domain::Normal),
-        Port::new("s", dims![B, T, D], Domain::Normal),
-    ],
+    outputs: &[Port::new("o", dims![B, T, D], Domain::Normal), Port::new("s", dims![B, T, D], Domain::Normal)],
     attrs: &[Attr::number("eps", EPS, 0.25, "added to the variance")],
     constraints: &[],
     independent: dims![B],

@@ -49,7 +49,11 @@ pub static SPEC: OpSpec = OpSpec {
     level: Level::Module,
     summary: "s = x + residual;  o = s / sqrt(mean s² + eps) * weight + bias",
     source: "Zhang & Sennrich 2019 (arXiv 1910.07467), eq. 4",
-    upstream: &["fla.modules.RMSNorm"],
+    upstream: &[
+        "fla.modules.RMSNorm",
+        "fla.modules.norm.layernorm.rms_norm",
+        "fla.modules.norm.layernorm.rms_norm_ref",
+    ],
     sizes: dims![B, T, D],
     inputs: &[
         Port::new("x", dims![B, T, D], Domain::Normal),
@@ -57,10 +61,7 @@ pub static SPEC: OpSpec = OpSpec {
         Port::new("bias", dims![D], Domain::Normal).presence(Presence::OrZero),
         Port::new("residual", dims![B, T, D], Domain::Normal).presence(Presence::OrZero),
     ],
-    outputs: &[
-        Port::new("o", dims![B, T, D], Domain::Normal),
-        Port::new("s", dims![B, T, D], Domain::Normal),
-    ],
+    outputs: &[Port::new("o", dims![B, T, D], Domain::Normal), Port::new("s", dims![B, T, D], Domain::Normal)],
     attrs: &[Attr::number("eps", EPS, 0.25, "added to the mean of squares")],
     constraints: &[],
     independent: dims![B],

@@ -8,7 +8,7 @@
 //! $\phi(x) = x\,\sigma(x)$. Well conditioned.
 //!
 //! Paper: Poli et al., *Hyena Hierarchy*, 2023, §3 (the short explicit filter).
-//! Upstream: `causal_conv1d` and `ShortConvolution` of `fla/modules/conv` in 0.6.0, where the weight of the latter is
+//! Upstream: `causal_conv1d` and `ShortConvolution` of `fla/modules/causal_conv1d` in 0.6.0, where the weight of the latter is
 //! `[D, 1, W]`.
 
 use ndarray::{Array2, ArrayView2};
@@ -50,7 +50,12 @@ pub static SPEC: OpSpec = OpSpec {
     level: Level::Module,
     summary: "o = act(sum_j weight_j x_{t-W+1+j} + bias) + residual",
     source: "Poli et al. 2023 (arXiv 2302.10866), §3",
-    upstream: &["fla.modules.ShortConvolution", "fla.modules.causal_conv1d"],
+    upstream: &[
+        "fla.modules.ShortConvolution",
+        "fla.modules.causal_conv1d.causal_conv1d",
+        "fla.modules.causal_conv1d.causal_conv1d_update",
+        "fla.modules.causal_conv1d.causal_conv1d_update_states",
+    ],
     sizes: dims![B, T, D, W],
     inputs: &[
         Port::new("x", dims![B, T, D], Domain::Normal),
@@ -59,10 +64,7 @@ pub static SPEC: OpSpec = OpSpec {
         Port::new("residual", dims![B, T, D], Domain::Normal).presence(Presence::OrZero),
         Port::new("x0", dims![N, D, W], Domain::Normal).presence(Presence::OrZero),
     ],
-    outputs: &[
-        Port::new("o", dims![B, T, D], Domain::Normal),
-        Port::new("xt", dims![N, D, W], Domain::Normal),
-    ],
+    outputs: &[Port::new("o", dims![B, T, D], Domain::Normal), Port::new("xt", dims![N, D, W], Domain::Normal)],
     attrs: &[Attr::flag("swish", false, "apply x σ(x) to the convolution")],
     constraints: &[],
     independent: dims![B],

@@ -29,6 +29,7 @@ use std::f64::consts::TAU;
 
 use ndarray::{Array1, Array2, ArrayView1};
 
+use crate::algebra::cos_sin;
 use crate::real::Real;
 use crate::spec::{Attr, Constraint, Dim, Domain, Level, OpSpec, Port, Presence, State};
 use crate::unit::{Outputs, Unit};
@@ -101,13 +102,6 @@ fn rotated<F: Real>(x: &Array1<F>, lambda: F, back: bool) -> Array1<F> {
         [cos * of[0] - sin * of[1], sin * of[0] + cos * of[1]]
     };
     x.exact_chunks(2).into_iter().enumerate().flat_map(turn).collect()
-}
-
-/// Cosine and sine by their values and derivatives at that angle.
-fn cos_sin<F: Real>(angle: F) -> (F, F) {
-    let (sin, cos) = angle.value().sin_cos();
-    let (sin, cos, change) = (F::from_f64(sin), F::from_f64(cos), angle - F::from_f64(angle.value()));
-    (cos - sin * change, sin + cos * change)
 }
 
 fn softmax<F: Real>(logits: Vec<F>) -> Array1<F> {

@@ -53,15 +53,21 @@ impl Random {
             // a fraction still, of which `inputs` makes the rest
             Domain::Fraction | Domain::Against(_) => array.mapv_inplace(|x| 1.0 / (1.0 + (-x).exp())),
             Domain::LogRate => array.mapv_inplace(|_| (1.0 + 15.0 * self.uniform()).ln()),
-            Domain::Symbols(labels) => array.mapv_inplace(|_| self.symbol(problem.size(Dim::S), labels)),
+            Domain::Symbols(targets) => self.symbols(problem, targets, &mut array),
             Domain::Uniform(low, high) => array.mapv_inplace(|_| low + (high - low) * self.uniform()),
             Domain::Blocks(size) => self.blocks(problem, port, problem.block(size), &mut array),
         }
         array
     }
 
-    fn symbol(&mut self, symbols: usize, labels: bool) -> f64 {
-        if labels && self.uniform() < 0.125 { -100.0 } else { (self.uniform() * symbols as f64).floor() }
+    /// Indices of the vocabulary; of targets some, and the last of each sequence, are none.
+    fn symbols(&mut self, problem: &Problem, targets: bool, array: &mut ArrayD<f64>) {
+        let symbols = problem.size(Dim::S) as f64;
+        array.mapv_inplace(|_| if targets && self.uniform() < 0.125 { -100.0 } else { (self.uniform() * symbols).floor() });
+        let rows = array.as_slice_mut().expect("a fresh array is contiguous");
+        for end in problem.offsets().into_iter().filter(|&end| targets && end > 0) {
+            rows[end - 1] = -100.0;
+        }
     }
 
     /// Block indices in ascending order after as many −1 as there are too few blocks; the token's own one is the last.

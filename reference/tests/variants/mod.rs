@@ -1,17 +1,17 @@
 //! Small problems of an op in every variant that its spec allows.
 
 use reference::problem::Problem;
-use reference::spec::OpSpec;
+use reference::spec::{Attr, Level, OpSpec, Value};
 
 use crate::sample::problem;
 
 /// Several value heads for a key head; packed with an empty sequence; no token; one token; no sequence.
 const SHAPES: [&str; 5] = [
-    "B=2,T=5,H=2,HV=4,HQ=4,K=3,V=4,D=3,M=3,C=3,L=2,R=2,W=3,I=4,E=2,G=2,S=5",
-    "B=1,T=7,H=2,HV=2,HQ=2,K=4,V=3,D=2,M=2,C=3,L=3,R=1,W=2,I=3,E=1,G=1,S=4,seqs=3+0+4",
-    "B=2,T=0,H=1,HV=2,HQ=2,K=2,V=3,D=2,M=2,C=1,L=1,R=2,W=2,I=2,E=1,G=1,S=3",
-    "B=1,T=1,H=1,HV=1,HQ=1,K=2,V=1,D=1,M=1,C=1,L=1,R=3,W=1,I=1,E=1,G=1,S=2",
-    "B=1,T=0,H=1,HV=1,HQ=1,K=2,V=2,D=1,M=1,C=1,L=1,R=1,W=4,I=2,E=1,G=1,S=2,seqs=",
+    "B=2,T=5,H=2,HV=4,HQ=4,K=3,V=4,D=3,M=3,C=3,L=2,R=2,W=3,I=4,E=2,G=2,S=5,AQ=2,AH=1,AK=2",
+    "B=1,T=7,H=2,HV=2,HQ=2,K=4,V=3,D=2,M=2,C=3,L=3,R=1,W=2,I=3,E=1,G=1,S=4,AQ=2,AH=1,AK=2,seqs=3+0+4",
+    "B=2,T=0,H=1,HV=2,HQ=2,K=2,V=3,D=2,M=2,C=1,L=1,R=2,W=2,I=2,E=1,G=1,S=3,AQ=2,AH=1,AK=2",
+    "B=1,T=1,H=1,HV=1,HQ=1,K=2,V=1,D=1,M=1,C=1,L=1,R=3,W=1,I=1,E=1,G=1,S=2,AQ=2,AH=1,AK=2",
+    "B=1,T=0,H=1,HV=1,HQ=1,K=2,V=2,D=1,M=1,C=1,L=1,R=1,W=4,I=2,E=1,G=1,S=2,AQ=2,AH=1,AK=2,seqs=",
 ];
 
 /// Every valid combination of a shape, attribute values and absent inputs.
@@ -29,20 +29,37 @@ pub(crate) fn at(spec: &OpSpec, shape: &str) -> Vec<Problem> {
     let attrs = spec.attrs.iter().map(|a| format!(",{}={}", a.name, a.other));
     let absences = spec.inputs.iter().filter(|p| p.presence.optional()).map(|p| format!(",absent={}", p.name));
     let switches: Vec<String> = attrs.chain(absences).collect();
-    let fields = if switches.len() <= COMBINED { combined(sizes, &switches) } else { one_by_one(sizes, &switches) };
-    let settled = |f: &String| {
+    let more = spec.attrs.iter().flat_map(|a| further(a).map(|word| format!("{sizes},{}={word}", a.name)));
+    let more: Vec<String> = more.collect();
+    let fields = match spec.level {
+        Level::Model => none_and_all(sizes, &switches),
+        _ if switches.len() <= COMBINED => combined(sizes, &switches),
+        _ => one_by_one(sizes, &switches),
+    };
+    let mended = |f: &String| {
         let mut problem = problem(spec.name, f);
-        problem.settle();
+        // an extent may follow from an attribute
+        problem.mend();
         problem
     };
-    let problems = fields.iter().map(settled);
+    let problems = fields.iter().chain(&more).map(mended);
     // an input that the attributes do not allow cannot be left out either
     let meaningful = |p: &Problem| p.absent.iter().all(|n| spec.input(n).is_some_and(|port| p.allows(port)));
     problems.filter(|p| p.validate().is_ok() && meaningful(p)).collect()
 }
 
+/// Of models, which are made of layers: none and all.
+fn none_and_all(sizes: String, switches: &[String]) -> Vec<String> {
+    vec![sizes.clone(), sizes + &switches.concat()]
+}
+
+/// The words that are neither the default nor what cases try: each alone.
+fn further(attr: &Attr) -> impl Iterator<Item = &'static str> + '_ {
+    attr.words.iter().copied().filter(|&word| ![attr.default, attr.other].contains(&Value::Word(word)))
+}
+
 /// Up to as many switches are tried in every combination.
-const COMBINED: usize = 10;
+const COMBINED: usize = 9;
 
 fn combined(sizes: String, switches: &[String]) -> Vec<String> {
     let both = |fields: Vec<String>, s: &String| fields.into_iter().flat_map(|f| [f.clone(), f + s]).collect();

@@ -16,9 +16,11 @@ import inspect
 import math
 
 from fla_conformance import Declined, op, serve
-from fla_conformance.shims import layers
+from fla_conformance.shims import layers, models, modules
 from fla_conformance.shims.forms import FORMS, NAMES
 from fla_conformance.shims.layers import LAYERS
+from fla_conformance.shims.models import MODELS
+from fla_conformance.shims.modules import MODULES
 
 
 def call(form, inputs, want):
@@ -77,9 +79,15 @@ def register(form):
     for name, forms in FORMS.items():
         if form in forms:
             op(name, arrays="torch", refusal=refusal)(_implementation(forms[form]))
+    for name, forms in MODULES.items():
+        if form in forms:
+            op(name, arrays="torch", refusal=refusal)(_module(name, forms[form]))
     for name, layer in LAYERS.items():
         if form in layer.forms:
-            op(name, arrays="torch", refusal=refusal)(_layer(name, layer, form))
+            op(name, arrays="torch", refusal=refusal)(_built(layers.call, name, layer, form))
+    for name, model in MODELS.items():
+        if form in LAYERS[model.layer].forms:
+            op(name, arrays="torch", refusal=refusal)(_built(models.call, name, model, form))
 
 
 def _implementation(form):
@@ -89,11 +97,20 @@ def _implementation(form):
     return run
 
 
-def _layer(name, layer, form):
+def _built(call, name, how, form):
     def run(want, **inputs):
         BACKENDS.clear()
-        outputs = layers.call(name, layer, form, inputs, want)
-        return outputs | {"ran": lambda: f"fla {layer.name} {form}: {', '.join(sorted(BACKENDS)) or 'triton'}"}
+        outputs = call(name, how, form, inputs, want)
+        return outputs | {"ran": lambda: f"fla {how.name} {form}: {', '.join(sorted(BACKENDS)) or 'triton'}"}
+
+    return run
+
+
+def _module(name, module):
+    def run(want, **inputs):
+        BACKENDS.clear()
+        outputs = modules.call(name, module, inputs, want)
+        return outputs | {"ran": lambda: f"fla {name}: {', '.join(sorted(BACKENDS)) or 'triton'}"}
 
     return run
 
@@ -161,7 +178,7 @@ def _descendants(kind):
 
 
 def _all_forms():
-    forms = {f for forms in FORMS.values() for f in forms}
+    forms = {f for table in (FORMS, MODULES) for forms in table.values() for f in forms}
     return forms | {f for layer in LAYERS.values() for f in layer.forms}
 
 
@@ -176,6 +193,9 @@ def main():
         for name, forms in FORMS.items():
             for form, where in forms.items():
                 print(f"{name:20} {form:18} {where.module}.{where.function}")
+        for name, forms in MODULES.items():
+            for form, where in forms.items():
+                print(f"{name:26} {form:12} {where.path if isinstance(where.path, str) else 'by option'}")
         for name, layer in LAYERS.items():
             for form in layer.forms:
                 print(f"{name:20} {form:18} {layer.module}.{layer.name}")

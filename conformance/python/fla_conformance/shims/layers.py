@@ -11,8 +11,8 @@ from fla_conformance.ports import SPECS
 class Question:
     """Extents by name (`x.D`), options and tensors by name (`x["use_gate"]`, `x.get("h0")`) of one call."""
 
-    def __init__(self, spec, inputs):
-        self.inputs, self.attrs = inputs, dict(spec.attrs)
+    def __init__(self, spec, inputs, cu_seqlens=None):
+        self.inputs, self.attrs, self.cu_seqlens = inputs, dict(spec.attrs), cu_seqlens
         for name, x in inputs.items():
             port = spec.input(name)
             if port is None:
@@ -105,6 +105,9 @@ def parameters(layer, module, x, spec):
             parts[port.name.split("[")[0]].append(merged(x.get(port.name), port))
     found = {}
     for name, tensors in parts.items():
+        # what `forward` takes
+        if names.get(name, name) is None:
+            continue
         import torch
 
         joined = torch.cat(tensors) if len(tensors) > 1 else tensors[0]
@@ -140,7 +143,8 @@ class Cache:
         self.state, self.seen = state, 0
 
     def __len__(self):
-        return int(self.state is not None)
+        # whichever number the layer has
+        return 2 * int(self.state is not None)
 
     def __getitem__(self, layer):
         return self.state
@@ -163,7 +167,7 @@ def call(op, layer, form, inputs, want):
 
     spec = SPECS[op]
     offsets = inputs.pop("cu_seqlens", None)
-    x = Question(spec, inputs)
+    x = Question(spec, inputs, offsets)
     module = layer.build(x, form)
     cache = None
     states = {p.name for p in spec.outputs if "N" in p.dims}
@@ -211,6 +215,6 @@ LAYERS = {
     ),
 }
 
-from fla_conformance.shims import layers_softmax  # noqa: E402 (what it imports is above)
+from fla_conformance.shims import layers_decay, layers_softmax  # noqa: E402 (what they import is above)
 
-LAYERS |= layers_softmax.LAYERS
+LAYERS |= layers_decay.LAYERS | layers_softmax.LAYERS

@@ -4,12 +4,18 @@ use ndarray::ArrayD;
 
 use super::{Parts, Work};
 use crate::rounded;
-use crate::spec::{Domain, OpSpec, Port, Precision};
+use crate::spec::{Domain, Level, OpSpec, Port, Precision};
 
 impl Work<'_> {
+    /// Whether states are rounded at the borders of chunks. Only an op's are: what is built from ops writes its states from
+    /// weights and biases even where it is given nothing, so that what is not read cannot be followed by itself.
+    fn borders(&self) -> bool {
+        self.rounds && self.problem.spec.level == Level::Op
+    }
+
     /// States, or their cotangents, as a chunk reads them.
     pub(super) fn read(&self, states: &Parts) -> Parts {
-        let round = |name, a: &ArrayD<f64>| match self.rounds && !self.elementwise(name) {
+        let round = |name, a: &ArrayD<f64>| match self.borders() && !self.elementwise(name) {
             true => a.mapv(rounded::read),
             false => a.clone(),
         };
@@ -22,7 +28,7 @@ impl Work<'_> {
 
     /// What the chunk has not read of the states passes by it, as `decay` lets it; elementwise states are read whole.
     pub(super) fn past(&self, states: &Parts, read: &Parts, decay: impl FnOnce(&Parts) -> Parts) -> Option<Parts> {
-        if !self.rounds {
+        if !self.borders() {
             return None;
         }
         let rest = |name, a: &ArrayD<f64>| match self.elementwise(name) {

@@ -1,0 +1,136 @@
+"""flash-linear-attention 0.6.0's models: which classes a spec is, and how it is configured from extents and options."""
+
+import importlib
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from fla_conformance.ports import SPECS, Spec
+from fla_conformance.shims.layers import LAYERS, Question, merged
+
+
+@dataclass(frozen=True)
+class Model:
+    """One of fla's models: its layer, and what its configuration calls the layer's arguments."""
+
+    module: str
+    config: str
+    name: str
+    layer: str
+    # constructor argument of the layer -> field of the configuration; None: no such field
+    fields: dict = field(default_factory=dict)
+    # further fields of a question
+    more: object = lambda x: {}
+    trunk: str = "model"
+    mixer: str = "attn"
+
+
+def _part(spec, inputs, prefix, state):
+    """The question that one layer of a model is asked, by the names of the layer's own spec."""
+    found = {name: x for name, x in inputs.items() if name in spec.attrs}
+    for port in spec.inputs:
+        found[port.name] = next((inputs[n] for n in (prefix + port.name, state + port.name) if n in inputs), None)
+    return Question(spec, {n: x for n, x in found.items() if x is not None})
+
+
+def _config(model, op, x, form):
+    layer, part = LAYERS[model.layer], _part(SPECS[model.layer], x.inputs, f"{model.trunk}.layers.0.{model.mixer}.", "layers.0.")
+    fields = {"layer_idx": None} | model.fields
+    own = {fields.get(k, k): v for k, v in layer.arguments(part).items() if fields.get(k, k)}
+    depth = len({n.split(".")[2] for n in x.inputs if n.startswith(f"{model.trunk}.layers.")})
+    config = own | {
+        "vocab_size": x.S,
+        "num_hidden_layers": depth,
+        "intermediate_size": x.I,
+        "norm_eps": x["norm_eps"],
+        "tie_word_embeddings": bool(x["tie_word_embeddings"]),
+        "attn_mode": form,
+        "pad_token_id": None,
+        "fuse_cross_entropy": x.get("input_ids").is_cuda,
+    }
+    if x.attrs.get("attnres"):
+        config["attnres_block_size"] = int(x["attnres_block_size"])
+    hybrid = [int(i) for i in op.partition("@")[2].split("+") if i]
+    if hybrid:
+        window = x["attn.window_size"]
+        config["attn"] = {
+            "layers": hybrid,
+            "num_heads": x.AQ,
+            "num_kv_heads": x.AH,
+            "qkv_bias": bool(x["attn.qkv_bias"]),
+            "window_size": window if window is None else int(window),
+            "rope_theta": float(x["attn.rope_theta"]),
+        }
+    config = {k: v for k, v in (config | model.more(x)).items() if k is not None}
+    return getattr(importlib.import_module(model.module), model.config)(**config)
+
+
+def _parameters(x, spec: Spec):
+    import torch
+
+    parts = defaultdict(list)
+    for port in spec.inputs:
+        if not {"N", "T"} & set(port.dims) and x.has(port.name):
+            parts[port.name.split("[")[0]].append(merged(x.get(port.name), port))
+    return {name: torch.cat(tensors) if len(tensors) > 1 else tensors[0] for name, tensors in parts.items()}
+
+
+def call(op, model, form, inputs, want):
+    """Logits, losses and states of one of fla's models, by the spec's names."""
+    import torch
+    from torch.func import functional_call
+
+    spec, layer = SPECS[op], LAYERS[model.layer]
+    offsets = inputs.pop("cu_seqlens", None)
+    x = Question(spec, inputs)
+    built = getattr(importlib.import_module(model.module), model.name)(_config(model, op, x, form))
+    parameters = _parameters(x, spec)
+    own = {n for n, _ in built.named_parameters()}
+    if own != set(parameters):
+        raise ValueError(f"{model.name}: parameters that only one side has: {sorted(own ^ set(parameters))}")
+    built.criterion = _criterion(x)
+    ids, targets = x.get("input_ids"), x.get("targets")
+    arguments = {"input_ids": ids, "labels": torch.cat([torch.full_like(targets[:, :1], -100), targets[:, :-1]], 1)}
+    arguments |= {"use_cache": False, "return_dict": True}
+    if offsets is not None:
+        arguments["cu_seqlens"] = offsets
+    depth = built.config.num_hidden_layers
+    questions = [_part(SPECS[model.layer], x.inputs, f"{model.trunk}.layers.{i}.{model.mixer}.", f"layers.{i}.") for i in range(depth)]
+    states = {p.name for p in spec.outputs if "N" in p.dims}
+    before = [layer.load(q) for q in questions]
+    given = any(s is not None for states in before for s in states.values())
+    if want & states or given:
+        from fla.models.utils import Cache
+
+        cache = Cache()
+        for i, state in enumerate(before):
+            if given:
+                cache.update(layer_idx=i, offset=0, **state)
+        arguments |= {"use_cache": True, "past_key_values": cache}
+    result = functional_call(built, parameters, (), arguments)
+    outputs = {"logits": result.logits, "loss": result.loss.reshape(targets.shape)}
+    if want & states:
+        for i, question in enumerate(questions):
+            kept = layer.keep(result.past_key_values[i], question)
+            outputs |= {f"layers.{i}.{name}": state for name, state in kept.items()}
+    return {p.name: outputs.get(p.name) for p in spec.outputs if p.name in want}
+
+
+def _criterion(x):
+    import torch
+
+    if x.get("input_ids").is_cuda:
+        from fla.modules import FusedCrossEntropyLoss
+
+        return FusedCrossEntropyLoss(reduction="none")
+    return torch.nn.CrossEntropyLoss(reduction="none")
+
+
+# a hybrid stack is another spec of the same model
+MODELS = {
+    "gla_model": Model(
+        "fla.models.gla", "GLAConfig", "GLAForCausalLM", "gla_layer",
+        fields=dict.fromkeys(("conv_bias", "gate_fn", "gate_logit_normalizer", "gate_low_rank_dim")),
+    ),
+}
+
+MODELS |= {f"{name}@1": model for name, model in MODELS.items()}

@@ -1,0 +1,404 @@
+"""flash-linear-attention 0.6.0's modules: which class or function a spec is, how it is built from extents and options, and
+what it is called with."""
+
+import importlib
+import inspect
+from dataclasses import dataclass, field
+
+from fla_conformance.ports import SPECS
+from fla_conformance.shim import Declined
+from fla_conformance.shims.layers import Question, merged, unread
+
+
+@dataclass(frozen=True)
+class Module:
+    """One of fla's classes or functions."""
+
+    # qualified name, or a function of the question that gives it
+    path: object
+    # what it is called with, of a question
+    forward: object
+    # constructor arguments of a question, of a class
+    arguments: object = lambda x: {}
+    # spec's name of a parameter -> the class's, where they differ
+    names: dict = field(default_factory=dict)
+    # outputs of what it returns
+    outputs: object = lambda result, x: {"o": result}
+
+    def load(self, x):
+        """The class or function of a question."""
+        module, _, name = (self.path(x) if callable(self.path) else self.path).rpartition(".")
+        return getattr(importlib.import_module(module), name)
+
+
+def call(op, module, inputs, want):
+    """Outputs of one of fla's modules, by the spec's names."""
+    from torch.func import functional_call
+
+    spec = SPECS[op]
+    offsets = inputs.pop("cu_seqlens", None)
+    x = Question(spec, inputs)
+    x.cu_seqlens = offsets
+    thing = module.load(x)
+    arguments = module.forward(x)
+    if inspect.isclass(thing):
+        built = thing(**module.arguments(x))
+        result = functional_call(built, _parameters(module, built, x, spec), (), arguments)
+    elif inspect.ismethod(thing):
+        # the `apply` of an autograd function, which knows no names
+        result = thing(*arguments.values())
+    else:
+        result = thing(**arguments)
+    outputs = module.outputs(result, x)
+    return {p.name: outputs.get(p.name) for p in spec.outputs if p.name in want or p.name == "o"}
+
+
+def _parameters(module, built, x, spec):
+    """The class's parameters from the question's tensors."""
+    own = {name: p for name, p in built.named_parameters() if p.requires_grad}
+    found = {}
+    for port in spec.inputs:
+        name = module.names.get(port.name, port.name)
+        if x.has(port.name) and name in own:
+            found[name] = merged(x.get(port.name), port).view(own[name].shape)
+    for name in own:
+        if name not in found:
+            raise Declined(f"{type(built).__name__} always has the parameter {name}")
+    return found
+
+
+def _without(x, *names):
+    for name in names:
+        if x.has(name):
+            raise Declined(f"takes no {name}")
+
+
+def _unpacked(x):
+    if x.cu_seqlens is not None:
+        raise Declined("knows no packing")
+
+
+_ACTIVATIONS = {
+    "swish": "fla.modules.activations.swish",
+    "sigmoid": "fla.modules.activations.sigmoid",
+    "logsigmoid": "fla.modules.activations.logsigmoid",
+    "elu_p1": "fla.modules.activations.elu_p1",
+    "sqrelu": "fla.modules.activations.sqrelu",
+    "gelu": "fla.modules.activations.fast_gelu_impl",
+    "relu": "fla.modules.feature_map.ReLUFeatureMap",
+}
+
+
+def _activation(x):
+    if not x.has("bias"):
+        return _ACTIVATIONS[x["kind"]]
+    if x["kind"] != "gelu":
+        raise Declined("only gelu has a bias")
+    return "fla.modules.activations.ops.bias_gelu_impl"
+
+
+def _activated(x):
+    if x.has("bias"):
+        # the gradient of the bias is summed over the first axis alone
+        return {"input": x.get("x").flatten(0, 1), "bias": x.get("bias")}
+    if x["temperature"] == 1:
+        return {"x": x.get("x")}
+    if x["kind"] != "logsigmoid":
+        raise Declined("only logsigmoid has a temperature")
+    return {"x": x.get("x"), "temperature": x["temperature"]}
+
+
+_GATES = {"swish": "swiglu", "sigmoid": "sigmoidglu", "powlu": "powglu"}
+
+
+def _glu(x):
+    power = {"power": x["power"]} if x["gate"] == "powlu" else {}
+    return {"x": x.get("x"), "y": x.get("y")} | power
+
+
+def _normed(x):
+    return {"x": x.get("x"), "residual": x.get("residual"), "prenorm": True}
+
+
+def _norm(x):
+    affine = {"elementwise_affine": x.has("weight")} | ({"bias": True} if x.has("bias") else {})
+    return {"hidden_size": x.D, "eps": x["eps"]} | affine
+
+
+def _gated_norm(x):
+    return _norm(x) | {"activation": x["activation"]}
+
+
+def _grouped(x):
+    return {"num_groups": int(x["num_groups"]), "is_rms_norm": x["rms"]}
+
+
+def _both(result, x):
+    return {"o": result[0], "s": result[1]}
+
+
+def _norm_linear(x):
+    if x["num_groups"] != 1:
+        return "fla.modules.GroupNormLinear"
+    return "fla.modules.RMSNormLinear" if x["rms"] else "fla.modules.LayerNormLinear"
+
+
+def _norm_linear_arguments(x):
+    affine = {"elementwise_affine": x.has("norm_weight"), "bias": x.has("norm_bias")}
+    grouped = _grouped(x) if x["num_groups"] != 1 else {}
+    return {"hidden_size": x.D, "eps": x["eps"]} | affine | grouped
+
+
+def _projected(x):
+    return _normed(x) | {"weight": x.get("linear_weight"), "bias": x.get("linear_bias")}
+
+
+def _functional(x, *names):
+    rest = {name: x.get(name) for name in names}
+    return _normed(x) | rest | {"eps": x["eps"]}
+
+
+_NORM = {"norm_weight": "weight", "norm_bias": "bias"}
+_LINEAR = ("norm_weight", "norm_bias", "linear_weight", "linear_bias")
+
+
+def _mamba_norm(x):
+    after = {"eps": x["eps"], "group_size": x.D // int(x["num_groups"]), "norm_before_gate": x["norm_before_gate"]}
+    return {"hidden_size": x.D} | after
+
+
+def _lerped(x):
+    from fla.modules.token_shift import token_shift
+
+    delta, x.last = token_shift(x.get("x"), x.cu_seqlens, cache=x.get("x0"), output_cache=True)
+    mu = {"mu": x.get("mu_t")} if x["data_dependent"] else {}
+    return {"x": x.get("x"), "delta": delta} | mu
+
+
+def _long(x):
+    _unpacked(x)
+    _without(x, "k_rev")
+    if x.L > x.get("x").shape[1]:
+        raise Declined("taps beyond the sequence wrap around")
+    return {"x": x.get("x")}
+
+
+def _by_fourier(x):
+    _unpacked(x)
+    rest = {"dropout_mask": None, "gelu": False, "k_rev": x.get("k_rev")}
+    return {"u": x.get("x").transpose(1, 2), "k": x.get("filter")} | rest
+
+
+def _quantised(x):
+    _without(x, "residual", "norm.bias")
+    if x["norm_eps"] != 1e-8 or not x["rms"]:
+        raise Declined("the norm is that of the root mean square, with 1e-8")
+    return {"x": x.get("x")}
+
+
+def _quantised_by_function(x):
+    norm = {"norm_weight": x.get("norm.weight"), "norm_bias": x.get("norm.bias"), "is_rms_norm": x["rms"]}
+    linear = {"linear_weight": x.get("weight"), "linear_bias": x.get("bias")}
+    return _normed(x) | norm | linear | {"eps": x["norm_eps"]}
+
+
+def _only_x(x):
+    return {"x": x.get("x")}
+
+
+def _rotated(x):
+    whole = int(x["offset"])
+    if whole != x["offset"]:
+        raise Declined("positions are whole numbers")
+    lengths = {} if x.cu_seqlens is None else {"cu_seqlens": x.cu_seqlens, "max_seqlen": int(x.cu_seqlens.diff().max())}
+    return {"q": x.get("x"), "k": x.get("x").detach().clone(), "seqlen_offset": whole} | lengths
+
+
+def _feature_map(name, **arguments):
+    built = lambda x: {"head_dim": x.K} | {fla: of(x) for fla, of in arguments.items()}
+    return {"module": Module(f"fla.modules.feature_map.{name}", _only_x, built)}
+
+
+MODULES = {
+    "activation": {
+        "module": Module(_activation, _activated, outputs=lambda o, x: {"o": o.view(x.get("x").shape)}),
+    },
+    "glu": {"module": Module(lambda x: f"fla.modules.activations.{_GATES[x['gate']]}", _glu)},
+    "glu_linear": {
+        "module": Module(
+            lambda x: f"fla.modules.activations.{_GATES[x['gate']]}_linear",
+            lambda x: _glu(x) | {"weight": x.get("weight"), "bias": x.get("bias")},
+        ),
+    },
+    "gated_mlp": {
+        "module": Module(
+            "fla.modules.GatedMLP",
+            _only_x,
+            lambda x: {
+                "hidden_size": x.D,
+                "intermediate_size": x.I,
+                "hidden_act": x["hidden_act"],
+                "powglu_power": x["powglu_power"],
+            },
+        ),
+    },
+    "l2_norm": {"module": Module("fla.modules.L2Norm", _only_x, lambda x: {"eps": x["eps"]})},
+    "layer_norm": {"module": Module("fla.modules.LayerNorm", _normed, _norm, outputs=_both)},
+    "rms_norm": {"module": Module("fla.modules.RMSNorm", _normed, _norm, outputs=_both)},
+    "group_norm": {
+        "module": Module("fla.modules.GroupNorm", _normed, lambda x: _norm(x) | _grouped(x), outputs=_both),
+    },
+    "layer_norm_gated": {
+        "module": Module(
+            "fla.modules.FusedLayerNormGated",
+            lambda x: _normed(x) | {"g": x.get("g")},
+            _gated_norm,
+            outputs=_both,
+        ),
+    },
+    "rms_norm_gated": {
+        "module": Module(
+            "fla.modules.FusedRMSNormGated",
+            lambda x: _normed(x) | {"g": x.get("g")},
+            lambda x: _without(x, "bias") or _gated_norm(x),
+            outputs=_both,
+        ),
+        "function": Module(
+            "fla.modules.norm.fused_norm_gate.rms_norm_gated",
+            lambda x: _functional(x, "g", "weight", "bias") | {"activation": x["activation"]},
+            outputs=_both,
+        ),
+    },
+    "norm_linear": {
+        "module": Module(_norm_linear, _projected, _norm_linear_arguments, _NORM, _both),
+        "function": Module(
+            "fla.modules.norm.layernorm.layer_norm_linear",
+            lambda x: _functional(x, *_LINEAR) | _grouped(x),
+            outputs=_both,
+        ),
+    },
+    "norm_gate_linear": {
+        "module": Module(
+            lambda x: f"fla.modules.Fused{'RMS' if x['rms'] else 'Layer'}NormSwishGateLinear",
+            lambda x: _projected(x) | {"g": x.get("g")},
+            lambda x: _without(x, "norm_bias")
+            or {"hidden_size": x.D, "elementwise_affine": x.has("norm_weight"), "eps": x["eps"]},
+            _NORM,
+            _both,
+        ),
+        "function": Module(
+            lambda x: f"fla.modules.norm.fused_norm_gate.{'rms' if x['rms'] else 'layer'}_norm_swish_gate_linear",
+            lambda x: _functional(x, "g", *_LINEAR),
+            outputs=_both,
+        ),
+    },
+    "group_norm_gated": {
+        "module": Module(
+            lambda x: f"fla.modules.norm.{'RMS' if x['rms'] else 'Layer'}NormGated",
+            lambda x: {"x": x.get("x"), "z": x.get("z")},
+            lambda x: (_without(x, "bias") if x["rms"] else None) or _mamba_norm(x),
+        ),
+    },
+    "rotary": {
+        "module": Module(
+            "fla.modules.RotaryEmbedding",
+            _rotated,
+            lambda x: {"dim": int(x["dim"] or x.K), "base": x["base"], "interleaved": x["interleaved"]},
+            outputs=lambda result, x: {"o": result[0]},
+        ),
+    },
+    "short_convolution": {
+        "module": Module(
+            "fla.modules.ShortConvolution",
+            lambda x: {
+                "x": x.get("x"),
+                "residual": x.get("residual"),
+                "cache": x.get("x0"),
+                "output_final_state": True,
+                "cu_seqlens": x.cu_seqlens,
+            },
+            lambda x: {
+                "hidden_size": x.D,
+                "kernel_size": x.W,
+                "bias": x.has("bias"),
+                "activation": "swish" if x["swish"] else None,
+            },
+            outputs=lambda result, x: {"o": result[0], "xt": unread(result[1])},
+        ),
+    },
+    "token_shift": {
+        "module": Module(
+            "fla.modules.token_shift.token_shift",
+            lambda x: {"x": x.get("x"), "cu_seqlens": x.cu_seqlens, "cache": x.get("x0"), "output_cache": True},
+            outputs=lambda result, x: {"o": result[0], "xt": result[1]},
+        ),
+    },
+    "lora": {
+        "module": Module(
+            "fla.layers.rwkv6.LoRA",
+            _only_x,
+            lambda x: {
+                "input_dim": x.D,
+                "output_dim": x.I,
+                "low_rank_dim": x.E,
+                "bias": x.has("lora.2.bias"),
+                "activation": None if x["activation"] == "none" else x["activation"],
+            },
+        ),
+    },
+    "lerp_linear": {
+        "module": Module(
+            lambda x: f"fla.layers.rwkv6.{'DD' if x['data_dependent'] else ''}LerpLinear",
+            _lerped,
+            lambda x: {"input_dim": x.D, "output_dim": x.I, "low_rank_dim": x.E if x["low_rank"] else None},
+            outputs=lambda o, x: {"o": o, "xt": x.last},
+        ),
+    },
+    "long_convolution": {
+        "module": Module("fla.modules.LongConvolution", _long, lambda x: {"hidden_size": x.D, "max_len": x.L}),
+        "function": Module(
+            "fla.modules.long_conv.fft_conv", _by_fourier, outputs=lambda o, x: {"o": o.transpose(1, 2)}
+        ),
+    },
+    "implicit_long_convolution": {
+        "module": Module(
+            "fla.modules.ImplicitLongConvolution",
+            lambda x: _unpacked(x) or _only_x(x),
+            lambda x: {"hidden_size": x.D, "max_len": int(x["max_len"]), "d_emb": x.E, "d_hidden": x.I},
+        ),
+    },
+    "bit_linear": {
+        "module": Module(
+            "fla.modules.FusedBitLinear",
+            _quantised,
+            lambda x: {"in_features": x.D, "out_features": x.I, "bias": x.has("bias")},
+            outputs=lambda o, x: {"o": o, "s": x.get("x")},
+        ),
+        "function": Module("fla.modules.fused_bitlinear.layer_norm_linear_quant", _quantised_by_function, outputs=_both),
+        "unfused": Module(
+            "fla.modules.BitLinear",
+            lambda x: _without(x, "bias") or _quantised(x),
+            lambda x: {"in_features": x.D, "out_features": x.I},
+            outputs=lambda o, x: {"o": o, "s": x.get("x")},
+        ),
+    },
+    "feature_map_dpfp": _feature_map("DPFPFeatureMap", nu=lambda x: int(x["nu"])),
+    "feature_map_hadamard": _feature_map("HadamardFeatureMap"),
+    "feature_map_hedgehog": _feature_map("HedgehogFeatureMap"),
+    "feature_map_outer_product": _feature_map("LearnableOuterProductFeatureMap", feature_dim=lambda x: x.I),
+    "feature_map_polysketch": _feature_map(
+        "LearnablePolySketchNonNegativeFeatureMap",
+        sketch_size=lambda x: x.I,
+        degree=lambda x: 8 if x["degree_8"] else 4,
+    ),
+    "feature_map_rebased": _feature_map(
+        "RebasedFeatureMap",
+        use_gamma=lambda x: x.has("gamma"),
+        use_beta=lambda x: x.has("beta"),
+        normalize=lambda x: x["normalize"],
+    ),
+    "feature_map_t2r": _feature_map(
+        "T2RFeatureMap", dot_dim=lambda x: x.M, bias=lambda x: x.has("layer.bias")
+    ),
+    "feature_map_taylor": _feature_map("TaylorFeatureMap"),
+}

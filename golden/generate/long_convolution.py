@@ -1,0 +1,25 @@
+"""Vectors of long_convolution."""
+
+from vector import Case
+
+SIZES = {"B": 1, "T": 70, "D": 12, "L": 70}
+
+
+def case(name, sizes=None, **rest):
+    return Case("long_convolution", name, SIZES | (sizes or {}), **rest)
+
+
+CASES = (
+    case("plain", absent=("k_rev",)),
+    case("short", {"B": 2, "L": 20}, absent=("k_rev",)),
+    case("both-ways"),
+    case("long", {"T": 20, "L": 40}, absent=("k_rev",)),
+)
+
+# case, form
+INTERPRETED = (("plain", "module"), ("short", "module"), ("both-ways", "function"), ("long", "function"))
+# case, form, storage type
+TRITON = ()
+# results that a form does not give
+WITHOUT = {}
+FINDINGS = {"long-function-f32": "taps beyond the sequence wrap around: a token sees later ones"}

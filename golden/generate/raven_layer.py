@@ -1,0 +1,25 @@
+"""Vectors of raven_layer."""
+
+from vector import Case
+
+SIZES = {"B": 1, "T": 70, "D": 24, "HQ": 2, "H": 2, "K": 8, "V": 12, "M": 8}
+STATES = ("hk0", "hv0")
+
+
+def case(name, sizes=None, **rest):
+    return Case("raven_layer", name, SIZES | (sizes or {}), **rest)
+
+
+CASES = (
+    case("plain", attrs={"topk": 3}, absent=STATES),
+    case("packed", {"HQ": 4, "V": 10}, attrs={"use_output_gate": True, "use_rope": True, "bias_rmm": True, "topk": 3, "gla_decay": True, "router_score": "softmax"}, lengths=(17, 1, 52)),
+    case("mlp", attrs={"mlp_router": True, "gate_fn": "sigmoid", "t2r": True, "scale": 0.375}),
+)
+
+# case, form
+INTERPRETED = (("plain", "chunk"), ("packed", "chunk"), ("mlp", "fused_recurrent"))
+# case, form, storage type
+TRITON = ()
+# results that a form does not give
+WITHOUT = {}
+FINDINGS = {}

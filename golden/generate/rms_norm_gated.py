@@ -1,0 +1,24 @@
+"""Vectors of rms_norm_gated."""
+
+from vector import Case
+
+SIZES = {"B": 2, "T": 35, "D": 24}
+
+
+def case(name, sizes=None, **rest):
+    return Case("rms_norm_gated", name, SIZES | (sizes or {}), **rest)
+
+
+CASES = (
+    case("plain", absent=("residual", "bias")),
+    case("sigmoid", {"D": 33}, attrs={"activation": "sigmoid", "eps": 0.25}, absent=("bias",)),
+    case("biased"),
+)
+
+# case, form
+INTERPRETED = (("plain", "module"), ("sigmoid", "module"), ("biased", "function"))
+# case, form, storage type
+TRITON = ()
+# results that a form does not give
+WITHOUT = {}
+FINDINGS = {}
