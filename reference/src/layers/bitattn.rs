@@ -1,12 +1,13 @@
 //! Softmax attention with rotary positions, whose projections have ternary weights and activations in eight bits.
 //!
-//! $$ q, k = R\, \operatorname{Bit}_{q,k}(x), \quad v = \operatorname{Bit}_v(x), \quad o = \operatorname{Attn}(q, k, v),
-//! \quad y = \operatorname{Bit}_o(o) $$
+//! $$ q, k = R\, \operatorname{Bit}_{q,k}(x), \quad v = \operatorname{Bit}_v(x), \quad o = \operatorname{Attn}(q, k,
+//! v), \quad y = \operatorname{Bit}_o(o) $$
 //!
-//! with Bit the projection of [`crate::modules::bit_linear`] without a bias, each with a norm of its own (ε = 10⁻⁸), and R
-//! the turn of [`crate::modules::rotary`] in halves, of base `rope_theta`. The attention is that of [`crate::ops::attn`],
-//! with a window of `window_size` tokens where there is one. A key head serves HQ/H query heads. Gradients are those of the
-//! straight-through estimator; ill conditioned near the steps of the quantisation, as that module says.
+//! with Bit the projection of [`crate::modules::bit_linear`] without a bias, each with a norm of its own (ε = 10⁻⁸),
+//! and R the turn of [`crate::modules::rotary`] in halves, of base `rope_theta`. The attention is that of
+//! [`crate::ops::attn`], with a window of `window_size` tokens where there is one. A key head serves HQ/H query heads.
+//! Gradients are those of the straight-through estimator; ill conditioned near the steps of the quantisation, as that
+//! module says.
 //!
 //! # Errors
 //! C1: HQ is a multiple of H. C2: K is even. C3: D = HQ·K. C4: a window has a token.
