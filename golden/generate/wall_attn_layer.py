@@ -27,6 +27,6 @@ TRITON = ()
 # results that a form does not give
 WITHOUT = {}
 FINDINGS = {
-    "plain-layer-f32": "tokens at the end of a block in which a channel decays by more than 110 bits do not see themselves",
+    "plain-layer-f32": "past a decay of 110 bits within a block, tokens do not see themselves",
     "packed-layer-f32": "d_g_proj.bias is the difference of large sums: 1e-5",
 }
