@@ -25,7 +25,7 @@
 //! the maximum it is [`TAIL`] times: σ is itself an estimate from few runs, and an implementation that treats a chunk at
 //! once commits the errors of the chunk's largest terms, which the recurrence has shrunk by the next token. Rounding at
 //! random also knows nothing of a sum that errs the same way every time; so a limit is at least [`FREEDOM`] times what the
-//! recurrence itself shows when it is run in plain `f32`, rounding to nearest.
+//! recurrence itself shows, forwards and backwards, when it is run in plain `f32`, rounding to nearest.
 //!
 //! An element whose truth and whose floor are zero must be zero. A case whose floor exceeds [`cap`] relative to the
 //! truth, or a gradient's [`GRADIENT_CAP`], is not judged: it could not fail.
@@ -82,6 +82,12 @@ pub fn rounding(storage: DType, sample: u64) -> Rounding {
     };
     Rounding { operand, accumulate, seed: sample + 1 }
 }
+
+/// The rounding of plain `f32` code: to nearest, whatever the storage type.
+pub const PLAIN: Rounding = Rounding { operand: F32, accumulate: F32, seed: 0 };
+
+/// Unit roundoff of `f32`.
+const F32: f64 = 1.0 / (1u64 << 24) as f64;
 
 /// Factor on the deviations of the samples.
 #[must_use]
@@ -152,8 +158,8 @@ impl Standard {
         Self { port: subject.port.to_owned(), dims, dtype, truth, sigma, rms_bound, max_bound, doubt }
     }
 
-    /// The same, with limits that this answer of plain `f32` code is well within. Where even that is beyond the cap, nothing
-    /// can be judged.
+    /// The same, with limits that this answer of plain `f32` code is well within: outputs of the op at `f32`, gradients of its
+    /// tape rounded as [`PLAIN`] says. Where even that is beyond the cap, nothing can be judged.
     #[must_use]
     pub fn allowing(mut self, plain: &ArrayD<f64>, storage: DType) -> Self {
         let error = (plain - &self.truth) * scale(storage);
@@ -163,9 +169,9 @@ impl Standard {
         self.max_bound = self.max_bound.max(FREEDOM * z.iter().copied().fold(0.0, f64::max));
         let signal = root_mean_square(self.truth.iter().copied());
         let relative = root_mean_square(error.iter().copied()) / signal;
-        let limit = cap(storage);
+        let limit = if self.port.starts_with("d_") { GRADIENT_CAP } else { cap(storage) };
         let fine = relative <= limit;
-        if signal > 0.0 && !fine {
+        if signal > 0.0 && !fine && !self.is_trivial() {
             let text =
                 format!("plain f32 code errs by {relative:.2e} of the truth of {}, the cap is {limit:.2e}", self.port);
             self.doubt.get_or_insert(text);

@@ -7,6 +7,7 @@
 //! and a logarithm of our own: no result depends on a machine's mathematical library.
 
 mod blocks;
+mod covariance;
 
 use ndarray::{ArrayD, IxDyn};
 use rayon::prelude::*;
@@ -190,6 +191,9 @@ impl<'a> Draw<'a> {
         if let Some(blocks) = &self.blocks {
             return blocks.fill(&self.key, first, row);
         }
+        if self.domain == Domain::Covariance {
+            return covariance::fill(&self.key, first, row);
+        }
         for (j, x) in row.iter_mut().enumerate() {
             let i = self.place(first + j);
             *x = match self.port.domain {
@@ -232,6 +236,7 @@ fn plain(key: &Key, i: u64, port: &Port, profile: Profile, domain: Domain) -> f6
         | Domain::UnitKey
         | Domain::LogDecay
         | Domain::Weight
+        | Domain::Covariance
         | Domain::Blocks(_)
         | Domain::Symbols(_) => match profile {
             Profile::ModelScale if is_value(port) => 0.05 * x,

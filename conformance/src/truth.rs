@@ -14,7 +14,7 @@ use reference::spec::{Dim, Domain, OpSpec, Port, Precision};
 use reference::tensor::{Arrays, DType, Tensor, Tensors};
 
 use crate::case::Case;
-use crate::measure::{SAMPLES, Standard, Subject, rounding};
+use crate::measure::{PLAIN, SAMPLES, Standard, Subject, rounding};
 use crate::sample::{self, Key};
 use shelf::Shelf;
 
@@ -91,7 +91,10 @@ impl Truth {
                 }
                 Ok(oracle::rounded(&self.problem, &inputs, &seeds, &want, &rounding)?.gradients)
             };
-            self.standards(truth, &(0..SAMPLES).map(sample).collect::<Result<Vec<_>, Error>>()?)
+            let samples = (0..SAMPLES).map(sample).collect::<Result<Vec<_>, Error>>()?;
+            let plain = oracle::rounded(&self.problem, &inputs, &seeds, &want, &PLAIN)?.gradients;
+            let standards = self.standards(truth, &samples)?.into_iter();
+            Ok(standards.map(|(name, s)| (name.clone(), s.allowing(&plain[&name], self.dtype))).collect())
         })
     }
 

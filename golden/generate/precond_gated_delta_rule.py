@@ -2,7 +2,7 @@
 
 from vector import Case
 
-SIZES = {"B": 1, "T": 70, "H": 2, "K": 16, "V": 16}
+SIZES = {"B": 1, "T": 70, "H": 2, "HV": 2, "K": 16, "V": 16}
 NORM = {"qk_l2norm": True}
 
 
@@ -16,6 +16,7 @@ CASES = (
     case("packed", lengths=(17, 0, 1, 52)),
     case("states", gate="slow", attrs=NORM | {"scale": 0.5}),
     case("hard-gates", gate="hard"),
+    case("grouped", {"HV": 4}),
     case("wide", attrs=NORM | {"x": 2.0, "eps": 0.0625}),
     case("unit-keys", attrs={}),
 )

@@ -2,7 +2,7 @@
 
 from vector import Case
 
-SIZES = {"B": 1, "T": 70, "H": 2, "K": 16, "V": 16}
+SIZES = {"B": 1, "T": 70, "H": 2, "HV": 2, "K": 16, "V": 16}
 L2_EPSILON = 1e-6
 
 

@@ -69,6 +69,8 @@ class Case:
         """Standard normal values made to fit a domain."""
         if domain == "unit_key" or domain.startswith("against "):
             return x / np.linalg.norm(x, axis=-1, keepdims=True)
+        if domain == "covariance":
+            return x @ x.swapaxes(-1, -2) / x.shape[-1] + np.eye(x.shape[-1]) / 16
         if domain == "fraction":
             return 1 / (1 + np.exp(-x))
         if domain == "log_rate":

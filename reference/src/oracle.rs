@@ -16,7 +16,7 @@ use crate::real::Real;
 use crate::rounded::Rounding;
 use crate::spec::Port;
 use crate::tensor::Arrays;
-use crate::unit::{Outputs, Parts, Unit};
+use crate::unit::{Outputs, Parts};
 
 /// Outputs by name, gradients by `d_<input>`.
 #[derive(Debug, Clone, Default)]
@@ -92,7 +92,7 @@ pub(crate) fn apply<F: Real>(problem: &Problem, inputs: &Arrays<F>) -> Arrays<F>
     let units = slice::units(problem);
     let results: Vec<Outputs<F>> = F::each(&units, |unit| {
         let inputs = unit.inputs(problem, inputs);
-        F::of(&problem.spec.function)(&Unit { problem, tokens: unit.tokens(), fixed: unit.fixed(), inputs })
+        F::of(&problem.spec.function)(&unit.whole(problem, inputs))
     });
     let mut outputs = Arrays::new();
     for (i, port) in problem.spec.outputs.iter().enumerate().filter(|(_, p)| problem.allows(p)) {

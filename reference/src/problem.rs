@@ -217,7 +217,7 @@ impl Problem {
         Some(self.offsets().into_iter().map(|x| x as i64).collect())
     }
 
-    /// Checks extents, packing, presence and the labelled constraints.
+    /// Checks extents, packing, presence and the labelled constraints, of which C0 is every op's.
     ///
     /// # Errors
     /// The first condition that does not hold.
@@ -243,10 +243,13 @@ impl Problem {
                 return Err(Error::Missing { op, port: port.name.into() });
             }
         }
+        let refused = |label, text| Err(Error::Constraint { op, label, text, got: self.to_string() });
+        if self.spec.sizes.iter().any(|&d| positive(d) && self.size(d) == 0) {
+            return refused("C0", "every extent is positive, that of B and T excepted");
+        }
         for c in self.spec.constraints {
             if !(c.holds)(self) {
-                let got = self.to_string();
-                return Err(Error::Constraint { op, label: c.label, text: c.text, got });
+                return refused(c.label, c.text);
             }
         }
         Ok(())
@@ -254,6 +257,7 @@ impl Problem {
 
     /// Makes it meet the constraints that it violates, as each of them says how.
     pub fn mend(&mut self) {
+        self.sizes.iter_mut().filter(|(dim, size)| positive(**dim) && **size == 0).for_each(|(_, size)| *size = 1);
         self.settle();
         for c in self.spec.constraints {
             if !(c.holds)(self) {
@@ -351,6 +355,12 @@ impl Problem {
         let expected = format!("[{names}] = {want:?}");
         Err(Error::Shape { op: self.spec.name, port: port.name.into(), expected, got: shape.to_vec() })
     }
+}
+
+/// Whether nothing can be computed where this extent is zero: a softmax over nothing, a scale of no channels. No rows and
+/// no tokens are no question, and answered.
+fn positive(dim: Dim) -> bool {
+    !matches!(dim, Dim::B | Dim::N | Dim::T)
 }
 
 /// The lengths that offsets describe.

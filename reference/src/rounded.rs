@@ -24,7 +24,7 @@ pub struct Rounding {
     pub operand: f64,
     /// Unit roundoff of all other arithmetic.
     pub accumulate: f64,
-    /// Seed; the same seed gives the same roundings on any number of threads.
+    /// Seed; the same seed gives the same roundings on any number of threads. Zero rounds to nearest, as plain code does.
     pub seed: u64,
 }
 
@@ -71,7 +71,9 @@ fn next() -> Option<(Rounding, f64)> {
     s ^= s >> 7;
     s ^= s << 17;
     STATE.set(s);
-    Some((CURRENT.get(), (s >> 11) as f64 * (2.0 / (1u64 << 53) as f64) - 1.0))
+    let rounding = CURRENT.get();
+    let dither = if rounding.seed == 0 { 0.0 } else { (s >> 11) as f64 * (2.0 / (1u64 << 53) as f64) - 1.0 };
+    Some((rounding, dither))
 }
 
 /// `x` plus up to half a unit in its last place, rounded to the grid of a type with unit roundoff `u`. A number of
@@ -194,6 +196,17 @@ mod tests {
         }
         assert_eq!(round(0.0, u, 0.7), 0.0);
         assert_eq!(round(f64::INFINITY, u, 0.7), f64::INFINITY);
+    }
+
+    #[test]
+    fn without_a_seed_it_is_the_arithmetic_of_f32() {
+        let u = 2f64.powi(-24);
+        let rounding = Rounding { operand: u, accumulate: u, seed: 0 };
+        let (x, y, z) = (0.1f32, 1.0f32 / 3.0, -7.7f32);
+        let plain = [x + y, x - z, x * y, x / z, (x + y) * z / x];
+        let [a, b, c] = [x, y, z].map(|v| Rounded(f64::from(v)));
+        let rounded = with(&rounding, 0, || [a + b, a - c, a * b, a / c, (a + b) * c / a]);
+        assert_eq!(rounded.map(|r| r.0), plain.map(f64::from));
     }
 
     #[test]

@@ -51,6 +51,9 @@ pub enum Domain {
     LogRate,
     /// Minus a fraction of another input of the same shape, element by element: what keeps `I + b aᵀ` from growing.
     Against(&'static str),
+    /// A covariance, symmetric and positive definite in the last two dimensions: a sixteenth of the identity, and the outer
+    /// products of four vectors around unit length.
+    Covariance,
     /// Uniform between two numbers.
     Uniform(f64, f64),
     /// A weight: normal, over the root of the number of inputs that one output sums ([`Problem::fan_in`]).

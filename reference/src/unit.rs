@@ -1,6 +1,7 @@
 //! One independent slice of an op: what an op's function sees.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use ndarray::{ArrayD, ArrayView0, ArrayView1, ArrayView2, ArrayView3, ArrayViewD, Dimension, Ix0, Ix1, Ix2, Ix3};
 
@@ -19,6 +20,7 @@ pub struct Unit<'a, F> {
     pub problem: &'a Problem,
     /// Tokens of this sequence.
     pub tokens: usize,
+    pub(crate) asked: Range<usize>,
     pub(crate) fixed: &'a [(Dim, usize)],
     pub(crate) inputs: Parts<F>,
 }
@@ -33,6 +35,13 @@ impl<F: Real> Unit<'_, F> {
     #[must_use]
     pub fn index(&self, axis: Dim) -> usize {
         self.fixed.iter().find(|(dim, _)| *dim == axis).map(|&(_, i)| i).expect("an op asks for its independent axes")
+    }
+
+    /// Tokens whose outputs are looked at: all of them, unless gradients are taken for a few tokens at a time. An op
+    /// without states may leave the rows of the others as they are; it need not.
+    #[must_use]
+    pub fn asked(&self) -> Range<usize> {
+        self.asked.clone()
     }
 
     /// A per-head number: `[]`.

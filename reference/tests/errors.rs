@@ -268,3 +268,27 @@ fn text_that_does_not_parse() {
     assert_eq!((p.set("scale", "0.5"), p.attr("scale")), (Ok(true), Value::Number(0.5)));
     assert_eq!((p.set("scale", "auto"), p.attrs.len()), (Ok(true), 0));
 }
+
+#[test]
+fn extents_of_zero_are_refused_unless_there_is_nothing_to_do() {
+    for (problem, ..) in questions() {
+        for &dim in problem.spec.sizes {
+            let mut empty = problem.clone();
+            empty.sizes.insert(dim, 0);
+            if dim == Dim::B || dim == Dim::T {
+                empty.mend();
+                let mut random = Random::new(0);
+                let (inputs, cotangents) = (random.inputs(&empty), random.cotangents(&empty));
+                let want: Vec<_> = empty.differentiable().map(|p| p.name).collect();
+                let answer = oracle::gradients(&empty, &inputs, &cotangents, &want).expect("a question without tokens");
+                let all = answer.outputs.iter().chain(&answer.gradients);
+                all.for_each(|(name, array)| assert!(array.iter().all(|x| x.is_finite()), "{empty}: {name}"));
+            } else {
+                let error = refusal(&empty, &Arrays::new());
+                assert!(matches!(error, Error::Constraint { label: "C0", .. }), "{empty}: {error}");
+                empty.mend();
+                assert_eq!(empty.validate(), Ok(()), "{empty}");
+            }
+        }
+    }
+}

@@ -13,6 +13,7 @@ use reference::spec::{Dim, Value};
 
 use beside::beside;
 use question::{Question, assert_equal, assert_same};
+use sample::problem;
 
 /// The inputs of the preconditioner.
 const ATK: [&str; 4] = ["g_atk", "beta_atk", "a0", "log_atk_scale"];
@@ -32,9 +33,9 @@ fn counterpart(of: &Question, op: &str, also: &str) -> Question {
     beside(of, op, &format!("{}{also}{}", fields.collect::<String>(), absent.collect::<String>()), 99)
 }
 
-/// An input, or what its absence stands for in the shape of `g_atk`.
+/// An input, or what its absence stands for, a number for each value head.
 fn given(question: &Question, name: &str, absent: f64) -> ArrayD<f64> {
-    let shape = question.inputs["g_atk"].raw_dim();
+    let shape = &question.inputs["v"].shape()[..3];
     question.inputs.get(name).cloned().unwrap_or_else(|| ArrayD::from_elem(shape, absent))
 }
 
@@ -59,8 +60,7 @@ fn without_preconditioner(op: &str, plain: &str) {
         let mut precond = Question::new(problem, 1);
         precond.problem.attrs.insert("x", Value::Number(1.0));
         precond.cotangents.remove("d_at");
-        let heads = precond.problem.size(Dim::H);
-        let mut other = counterpart(&precond, plain, &format!("HV={heads}"));
+        let mut other = counterpart(&precond, plain, "");
         other.set("beta", given(&precond, "beta", 1.0));
         other.set("g", given(&precond, "g", 0.0));
         let mut answer = precond.answer();
@@ -146,6 +146,11 @@ fn the_preconditioner_is_hgrn_and_a_function_of_its_output() {
     }
 }
 
+/// Every variant of an op whose key heads have one value head each.
+fn ungrouped(op: &str) -> impl Iterator<Item = Problem> {
+    all(op).into_iter().filter(|p| p.size(Dim::H) == p.size(Dim::HV))
+}
+
 /// What a preconditioned op answers without prologues, by atk for the key, dplr for the state, and the chain rule.
 fn composed(precond: &Question) -> Answer {
     let (k, v) = (&precond.inputs["k"], &precond.inputs["v"]);
@@ -184,7 +189,7 @@ fn composed(precond: &Question) -> Answer {
 }
 
 fn chains_atk_and_dplr(op: &str) {
-    for problem in all(op).into_iter().filter(|p| !p.flag("qk_l2norm") && !p.flag("softplus_gate")) {
+    for problem in ungrouped(op).filter(|p| !p.flag("qk_l2norm") && !p.flag("softplus_gate")) {
         let precond = Question::new(problem, 5);
         assert_covers(&precond.problem, &composed(&precond), &precond.answer());
     }
@@ -205,10 +210,44 @@ fn kda_with_equal_channels_is_the_gated_rule() {
     for problem in all("precond_gated_delta_rule").into_iter().filter(|p| !p.absent.contains("g")) {
         let gated = Question::new(problem, 6);
         let mut kda = counterpart(&gated, "precond_kda", "");
-        kda.set("g", spread(&gated.inputs["g"], &gated.inputs["k"]));
+        let g = kda.inputs["g"].clone();
+        kda.set("g", spread(&gated.inputs["g"], &g));
         let mut answer = kda.answer();
         let d_g = sum(&answer.gradients["d_g"]);
         answer.gradients.insert("d_g".to_owned(), d_g);
         assert_equal(&gated.problem, &answer, &gated.answer());
+    }
+}
+
+/// A sum over the value heads of each key head, along an axis.
+fn by_key_head(x: &ArrayD<f64>, axis: usize, heads: usize) -> ArrayD<f64> {
+    let group = x.len_of(Axis(axis)) / heads;
+    let parts = (0..heads).map(|j| x.slice_axis(Axis(axis), (j * group..(j + 1) * group).into()).sum_axis(Axis(axis)));
+    let parts: Vec<_> = parts.collect();
+    ndarray::stack(Axis(axis), &parts.iter().map(|p| p.view()).collect::<Vec<_>>()).expect("parts of one shape")
+}
+
+#[test]
+fn value_heads_share_a_preconditioner_as_if_their_key_head_were_repeated() {
+    let shared = [("q", 2), ("k", 2), ("g_atk", 2), ("beta_atk", 2), ("a0", 1), ("log_atk_scale", 0)];
+    for op in ["precond_gated_delta_rule", "precond_kda"] {
+        for shape in ["B=2,T=5,H=2,HV=6,K=3,V=4", "B=1,T=7,H=2,HV=6,K=4,V=2,seqs=3+0+4,qk_l2norm=true"] {
+            let grouped = Question::new(problem(op, shape), 8);
+            let mut repeated = beside(&grouped, op, &shape.replace("H=2,", "H=6,"), 9);
+            for (name, axis) in shared {
+                repeated.set(name, grouped.inputs[name].select(Axis(axis), &[0, 0, 0, 1, 1, 1]));
+            }
+            // the state of a key head is one, and so is its cotangent, which the heads here have a third of each
+            let d_at = grouped.cotangents["d_at"].select(Axis(1), &[0, 0, 0, 1, 1, 1]) / 3.0;
+            repeated.cotangents.insert("d_at".to_owned(), d_at);
+            let (mut answer, expected) = (repeated.answer(), grouped.answer());
+            for (name, axis) in shared {
+                let summed = by_key_head(&answer.gradients[&format!("d_{name}")], axis, 2);
+                answer.gradients.insert(format!("d_{name}"), summed);
+            }
+            let at = by_key_head(&answer.outputs["at"], 1, 2) / 3.0;
+            answer.outputs.insert("at".to_owned(), at);
+            assert_equal(&format!("{op}({shape})"), &answer, &expected);
+        }
     }
 }

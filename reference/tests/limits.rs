@@ -1,5 +1,5 @@
 //! What an answer may cost: peak memory and processor time of the largest questions, each measured in a process of its
-//! own. Processor time bounds the wall time on idle cores, and other processes do not lengthen it.
+//! own. `cargo test --release -p reference --test limits -- --nocapture` shows the numbers. Processor time bounds the wall time on idle cores, and other processes do not lengthen it.
 
 // both are read from /proc
 #![cfg(target_os = "linux")]
@@ -8,7 +8,9 @@ mod sample;
 
 use std::process::Command;
 
+use reference::ops::OPS;
 use reference::oracle;
+use reference::spec::{Dim, OpSpec};
 use sample::{Random, problem};
 
 /// Set in the child that does the work.
@@ -33,6 +35,7 @@ fn measure(test: &str, work: impl FnOnce()) -> Option<Cost> {
         .output()
         .expect("the test starts itself again");
     let text = String::from_utf8_lossy(&child.stdout);
+    text.lines().filter(|l| l.starts_with("| ")).for_each(|row| println!("{row}"));
     let line = text.lines().find_map(|l| l.strip_prefix("cost ")).unwrap_or_else(|| panic!("no cost in {child:?}"));
     let (seconds, bytes) = line.split_once(' ').expect("two numbers");
     Some(Cost { seconds: seconds.parse().expect("seconds"), bytes: bytes.parse().expect("bytes") })
@@ -90,4 +93,50 @@ fn a_forward_pass_of_65536_tokens_at_width_64_needs_less_than_5_s() {
     let Some(cost) = measure(name, work) else { return };
     println!("{:.1} s", cost.seconds);
     assert!(cost.seconds < 5.0, "{} s", cost.seconds);
+}
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "measures optimised code")]
+fn gradients_of_attention_over_2048_tokens_need_less_than_2_gib() {
+    let name = "gradients_of_attention_over_2048_tokens_need_less_than_2_gib";
+    let work = || {
+        gradient("attn", "B=1,T=2048,H=1,HQ=2,K=128,V=256,absent=sink_bias");
+        gradient("path_attn", "B=1,T=1024,H=1,HQ=2,K=128,V=128");
+    };
+    let Some(cost) = measure(name, work) else { return };
+    println!("{:.1} s, {} MiB", cost.seconds, cost.bytes >> 20);
+    assert!(cost.bytes < 2 << 30, "{} bytes", cost.bytes);
+}
+
+/// Recurrences whose state is no port.
+const RECURRENT: [&str; 3] = ["log_linear_attn", "titans", "ttt"];
+
+/// Tokens: many for a recurrence, fewer where the work may grow with their square.
+fn tokens(spec: &OpSpec) -> usize {
+    if spec.states.is_empty() && !RECURRENT.contains(&spec.name) { 2048 } else { 16384 }
+}
+
+/// Processor seconds for one head of an op.
+fn forward(spec: &OpSpec) -> f64 {
+    let mut problem = problem(spec.name, "B=1,H=1,HV=1,HQ=1,K=64,V=64,D=64,M=64,C=63,L=16,R=2");
+    problem.sizes.insert(Dim::T, tokens(spec));
+    problem.mend();
+    let inputs = Random::new(1).inputs(&problem);
+    let start = processor_seconds();
+    oracle::forward(&problem, &inputs).expect("a valid question");
+    processor_seconds() - start
+}
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "measures optimised code")]
+fn one_head_of_any_op_over_a_long_sequence_needs_less_than_10_s_forwards() {
+    let name = "one_head_of_any_op_over_a_long_sequence_needs_less_than_10_s_forwards";
+    let work = || {
+        for spec in OPS {
+            let seconds = forward(spec);
+            println!("| {:<28} {:>6} tokens {seconds:>6.2} s", spec.name, tokens(spec));
+            assert!(seconds < 10.0, "{}: {seconds} s", spec.name);
+        }
+    };
+    measure(name, work);
 }

@@ -20,6 +20,7 @@ fn domain(domain: Domain) -> String {
         Domain::Against(other) => format!("against {other}"),
         Domain::Weight => "weight".into(),
         Domain::Symbols(targets) => if targets { "targets" } else { "symbols" }.into(),
+        Domain::Covariance => "covariance".into(),
         Domain::Uniform(low, high) => format!("uniform {low} {high}"),
         Domain::Blocks(None) => "blocks".into(),
         Domain::Blocks(Some(size)) => format!("blocks {size}"),

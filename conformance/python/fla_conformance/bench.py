@@ -76,6 +76,9 @@ class Draw:
             x = -f.log1p(f.exp(-x)) * self.decay
         elif domain == "fraction" or domain.startswith("against "):
             x = 1 / (1 + f.exp(-x))
+        elif domain == "covariance":
+            x = x @ x.swapaxes(-1, -2) / x.shape[-1]
+            x[..., range(x.shape[-1]), range(x.shape[-1])] += 1 / 16
         elif domain.startswith("uniform "):
             low, high = map(float, domain.split()[1:])
             x = low + (high - low) * 0.5 * (1 + f.tanh(x / math.sqrt(math.pi / 2)))

@@ -78,9 +78,9 @@ impl Model {
     /// The places of those follow in the name: `gla_model@1`.
     #[must_use]
     pub fn spec(&'static self, softmax: &[bool]) -> OpSpec {
-        let layers: Vec<Block> = softmax.iter().enumerate().map(|(i, &softmax)| self.block(i, softmax)).collect();
         let places: Vec<_> = (0..softmax.len()).filter(|&i| softmax[i]).map(|i| i.to_string()).collect();
         let hybrid = !places.is_empty();
+        let layers: Vec<Block> = (0..softmax.len()).map(|i| self.block(i, softmax[i], hybrid)).collect();
         let at = if hybrid { format!("@{}", places.join("+")) } else { String::new() };
         let all = |ports: fn(&Block) -> &Vec<Port>| layers.iter().flat_map(ports).copied().collect::<Vec<_>>();
         let mut inputs = self.first();
@@ -175,17 +175,21 @@ impl Model {
         constraints.into_iter().enumerate().map(labelled).collect()
     }
 
-    fn block(&self, layer: usize, softmax: bool) -> Block {
+    /// One block. A stack with softmax attention cannot be resumed: it has no states.
+    fn block(&self, layer: usize, softmax: bool, hybrid: bool) -> Block {
         let at = |part: &str| format!("{}.layers.{layer}.{part}", self.names.trunk);
         let mut block = Block { inputs: vec![norm(at(self.names.mixer_norm) + ".weight")], ..Block::default() };
         let mixer = at(self.names.mixer);
         if !softmax {
             for port in self.mixer.inputs.iter().filter(|p| p.name != "x" && self.has(p.name)) {
                 let state = self.mixer.states.iter().any(|s| s.initial == port.name);
+                if state && hybrid {
+                    continue;
+                }
                 let whose = if state { format!("layers.{layer}") } else { mixer.clone() };
                 block.inputs.push(Port { name: name(format!("{whose}.{}", port.name)), ..*port });
             }
-            for state in self.mixer.states {
+            for state in self.mixer.states.iter().filter(|_| !hybrid) {
                 let own = |n: &str| name(format!("layers.{layer}.{n}"));
                 let last = self.mixer.output(state.last).expect("a state is an output");
                 block.outputs.push(Port { name: own(state.last), ..*last });

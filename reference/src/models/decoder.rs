@@ -63,7 +63,8 @@ fn mix<F: Real>(x: &Unit<'_, F>, model: &Model, layer: usize, hidden: &Array2<F>
     }
     let mut answers = ask(x, model.mixer, &prefix, layer, "").with("x", hidden.view()).run();
     // a state that the options leave out keeps its place
-    let states = model.mixer.states.iter().map(|s| match answers.has(s.last) {
+    let resumed = model.mixer.states.iter().filter(|_| !x.problem.spec.states.is_empty());
+    let states = resumed.map(|s| match answers.has(s.last) {
         true => answers.take(s.last),
         false => x.tensor(&format!("layers.{layer}.{}", s.initial)).to_owned(),
     });

@@ -15,8 +15,13 @@ use crate::{dims, function};
 fn addmm<F: Real>(u: &Unit<'_, F>) -> Outputs<F> {
     let (x, a, b) = (u.vector("x"), u.matrix("a"), u.matrix("b"));
     let [alpha, beta] = ["alpha", "beta"].map(|name| F::from_f64(u.problem.number(name).unwrap_or(1.0)));
-    let element = |(t, j)| alpha * F::dot(a.row(t), b.column(j)) + beta * x[j];
-    vec![Array2::from_shape_fn((u.tokens, b.ncols()), element).into_dyn()]
+    let mut o = Array2::from_elem((u.tokens, b.ncols()), F::zero());
+    for t in u.asked() {
+        for ((o_j, b_col), &x_j) in o.row_mut(t).iter_mut().zip(b.columns()).zip(x) {
+            *o_j = alpha * F::dot(a.row(t), b_col) + beta * x_j;
+        }
+    }
+    vec![o.into_dyn()]
 }
 
 /// See the module documentation.

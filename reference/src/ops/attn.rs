@@ -28,7 +28,7 @@ use crate::{dims, function};
 fn attn<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let (v, sink) = (x.matrix("v"), x.scalar("sink_bias"));
     let mut o = Array2::from_elem(v.dim(), F::zero());
-    for i in 0..x.tokens {
+    for i in x.asked() {
         let z = logits(x, i);
         let max = F::from_f64(z.iter().fold(sink.value(), |max, z| max.max(z.value())));
         let p = z.mapv(|z| (z - max).exp());

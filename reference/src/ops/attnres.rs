@@ -9,9 +9,6 @@
 //! `output_weight` $\odot \operatorname{rms}(o)$.
 //! Well conditioned where no residual is small beside $\sqrt{\varepsilon}$, and no mixture with `output_norm`.
 //!
-//! # Errors
-//! C1: at least one source.
-//!
 //! Paper: *Attention Residuals*, 2026.
 //! Upstream: `fla/ops/attnres` of 0.6.0, where the residuals are a sequence of tensors, `rms_weight` must be given, and
 //! p is returned on demand, with a gradient in the naive form alone.
@@ -19,7 +16,7 @@
 use ndarray::{Array1, Array2, ArrayView1, Axis, aview1};
 
 use crate::real::Real;
-use crate::spec::{Attr, Constraint, Dim, Domain, Level, OpSpec, Port, Presence};
+use crate::spec::{Attr, Domain, Level, OpSpec, Port, Presence};
 use crate::unit::{Outputs, Unit};
 use crate::{dims, function};
 
@@ -30,7 +27,7 @@ fn attnres<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let scale = F::from_f64(x.problem.number("scale").unwrap_or(1.0));
     let eps = F::from_f64(x.problem.number("eps").unwrap_or(EPSILON));
     let mut o = Array2::from_elem((x.tokens, q.len()), F::zero());
-    for t in 0..x.tokens {
+    for t in x.asked() {
         let sources = residuals.index_axis(Axis(1), t);
         let score = |source| scale * F::dot(q, normalised(&source, &rms_weight, eps).view());
         let p = softmax(&sources.rows().into_iter().map(score).collect::<Vec<F>>());
@@ -77,13 +74,7 @@ pub static SPEC: OpSpec = OpSpec {
         Attr::number("eps", EPSILON, 0.3, "added to the mean of the squares"),
         Attr::flag("output_norm", false, "normalise the mixture, and multiply it by output_weight"),
     ],
-    constraints: &[Constraint {
-        label: "C1",
-        text: "L is positive",
-        holds: |p| p.size(Dim::L) > 0,
-        break_it: |p| _ = p.sizes.insert(Dim::L, 0),
-        mend: |p| _ = p.sizes.insert(Dim::L, 1),
-    }],
+    constraints: &[],
     independent: dims![B],
     states: &[],
     function: function!(attnres),

@@ -24,7 +24,7 @@ fn based<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let (q, k, v) = (x.matrix("q"), x.matrix("k"), x.matrix("v"));
     let scale = F::from_f64(x.problem.number("scale").unwrap_or_else(|| (q.ncols() as f64).powf(-0.5)));
     let mut o = Array2::from_elem(v.dim(), F::zero());
-    for i in 0..x.tokens {
+    for i in x.asked() {
         let weight = |j| {
             let s = scale * F::dot(q.row(i), k.row(j));
             F::one() + s + F::from_f64(0.5) * s * s

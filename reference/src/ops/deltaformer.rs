@@ -24,12 +24,14 @@ fn deltaformer<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let scale = F::from_f64((q.ncols() as f64).powf(-0.5));
     let mut u = v.to_owned();
     let mut o = Array2::from_elem(v.dim(), F::zero());
-    for t in 0..x.tokens {
+    for t in 0..x.asked().end {
         let scores: Vec<F> = (0..=t).map(|j| scale * F::dot(q.row(t), k.row(j))).collect();
         let (before, until) = (softmax(&scores[..t]), softmax(&scores));
         for j in 0..v.ncols() {
             u[[t, j]] = v[[t, j]] - beta[t] * F::dot(aview1(&before), u.column(j).split_at(Axis(0), t).0);
-            o[[t, j]] = F::dot(aview1(&until), u.column(j).split_at(Axis(0), t + 1).0);
+            if x.asked().contains(&t) {
+                o[[t, j]] = F::dot(aview1(&until), u.column(j).split_at(Axis(0), t + 1).0);
+            }
         }
     }
     vec![o.into_dyn()]

@@ -24,7 +24,7 @@ fn dsa<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let (q, k, v, indices) = (x.matrix("q"), x.matrix("k"), x.matrix("v"), x.matrix("indices"));
     let scale = F::from_f64(x.problem.number("scale").unwrap_or_else(|| (q.ncols() as f64).powf(-0.5)));
     let mut o = Array2::from_elem(v.dim(), F::zero());
-    for t in 0..x.tokens {
+    for t in x.asked() {
         let listed = indices.row(t).into_iter().map(|j| j.value());
         let seen: Vec<usize> = listed.filter(|&j| j >= 0.0 && j <= t as f64).map(|j| j as usize).collect();
         if seen.is_empty() {

@@ -24,7 +24,7 @@ use crate::{dims, function};
 fn forgetting_attn<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let v = x.matrix("v");
     let mut o = Array2::from_elem(v.dim(), F::zero());
-    for i in 0..x.tokens {
+    for i in x.asked() {
         let z = logits(x, i);
         let max = F::from_f64(z.iter().fold(f64::NEG_INFINITY, |max, z| max.max(z.value())));
         let p = z.mapv(|z| (z - max).exp());

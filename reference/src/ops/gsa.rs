@@ -9,7 +9,7 @@
 //! s, as with $s = 1 - e^g$.
 //!
 //! Query head j reads the slots of key head $\lfloor j H / HQ \rfloor$. The states belong to key heads, so that an
-//! independent slice is a sequence with all its heads.
+//! independent slice is a key head with all its query heads.
 //!
 //! # Errors
 //! C1: the query heads are a multiple of the key heads.
@@ -19,7 +19,7 @@
 //! Upstream: `fla/ops/gsa` of 0.6.0, where the states are a pair. A missing g is another op there: `abc`, without its
 //! state z. Only the recurrent form has `reverse`, and it has several query heads for a key head at one token alone.
 
-use ndarray::{Array1, Array3, ArrayView1, ArrayView2, ArrayViewMut2, Axis};
+use ndarray::{Array1, Array2, Array3, ArrayView1, Axis};
 
 use crate::real::Real;
 use crate::spec::{Attr, Constraint, Domain, Level, OpSpec, Port, Presence, State};
@@ -27,27 +27,22 @@ use crate::unit::{Outputs, Unit};
 use crate::{dims, function};
 
 fn gsa<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
-    let [q, k, v, s, g] = ["q", "k", "v", "s", "g"].map(|name| x.cube(name));
-    let (mut hk, mut hv) = (x.cube("hk0").to_owned(), x.cube("hv0").to_owned());
+    let (q, [k, v, s, g]) = (x.cube("q"), ["k", "v", "s", "g"].map(|name| x.matrix(name)));
+    let (mut hk, mut hv) = (x.matrix("hk0").to_owned(), x.matrix("hv0").to_owned());
     let (tokens, queries, width) = q.dim();
     let scale = F::from_f64(x.problem.number("scale").unwrap_or_else(|| (width as f64).powf(-0.5)));
-    let group = queries / hk.len_of(Axis(0));
-    let mut o = Array3::from_elem((tokens, queries, v.len_of(Axis(2))), F::zero());
+    let mut o = Array3::from_elem((tokens, queries, v.ncols()), F::zero());
     for t in 0..tokens {
-        let [q, k, v, s, g] = [q, k, v, s, g].map(|x| x.index_axis_move(Axis(0), t));
-        for (head, (hk, hv)) in hk.outer_iter_mut().zip(hv.outer_iter_mut()).enumerate() {
-            write(hk, hv, [k.row(head), v.row(head), s.row(head), g.row(head)]);
-        }
-        for (j, mut o) in o.index_axis_mut(Axis(0), t).outer_iter_mut().enumerate() {
-            let [hk, hv] = [&hk, &hv].map(|h| h.index_axis(Axis(0), j / group));
-            o.assign(&read(&q.row(j), &hk, &hv, scale));
+        write(&mut hk, &mut hv, [&k, &v, &s, &g].map(|x| x.row(t)));
+        for (mut o, q) in o.index_axis_mut(Axis(0), t).outer_iter_mut().zip(q.index_axis(Axis(0), t).outer_iter()) {
+            o.assign(&read(&q, &hk, &hv, scale));
         }
     }
     vec![o.into_dyn(), hk.into_dyn(), hv.into_dyn()]
 }
 
-/// One token of one key head.
-fn write<F: Real>(mut hk: ArrayViewMut2<F>, mut hv: ArrayViewMut2<F>, [k, v, s, g]: [ArrayView1<F>; 4]) {
+/// One token.
+fn write<F: Real>(hk: &mut Array2<F>, hv: &mut Array2<F>, [k, v, s, g]: [ArrayView1<'_, F>; 4]) {
     for (m, (&s_m, g_m)) in s.iter().zip(g).enumerate() {
         let decay = g_m.exp();
         for (h_i, &k_i) in hk.column_mut(m).iter_mut().zip(k) {
@@ -60,7 +55,7 @@ fn write<F: Real>(mut hk: ArrayViewMut2<F>, mut hv: ArrayViewMut2<F>, [k, v, s, 
 }
 
 /// What a query finds in the slots: `[V]`.
-fn read<F: Real>(q: &ArrayView1<F>, hk: &ArrayView2<F>, hv: &ArrayView2<F>, scale: F) -> Array1<F> {
+fn read<F: Real>(q: &ArrayView1<'_, F>, hk: &Array2<F>, hv: &Array2<F>, scale: F) -> Array1<F> {
     let logits: Vec<F> = hk.columns().into_iter().map(|h_m| scale * F::dot(*q, h_m)).collect();
     let largest = F::from_f64(logits.iter().map(|l| l.value()).fold(f64::NEG_INFINITY, f64::max));
     let weights: Vec<F> = logits.into_iter().map(|l| (l - largest).exp()).collect();
@@ -97,7 +92,7 @@ pub static SPEC: OpSpec = OpSpec {
     ],
     constraints: &[Constraint::grouped_queries("C1")],
     // query heads that share a key head share its states too
-    independent: dims![B],
+    independent: dims![B, H],
     states: &[State::new("hk0", "hkt"), State::new("hv0", "hvt")],
     function: function!(gsa),
 };

@@ -101,8 +101,7 @@ pub static SPEC: OpSpec = OpSpec {
         Port::new("g", dims![B, T, H], Domain::LogDecay).single(),
         Port::new("beta", dims![B, T, H], Domain::Fraction).single(),
         Port::new("lamb", dims![H, K], Domain::Uniform(0.25, 1.0)).single(),
-        // equal elements: symmetric and semi-definite, which independent ones are not
-        Port::new("h_kk0", dims![N, H, K, K], Domain::Uniform(0.0625, 0.0625)).single().presence(Presence::OrZero),
+        Port::new("h_kk0", dims![N, H, K, K], Domain::Covariance).single().presence(Presence::OrZero),
         Port::new("h0", dims![N, H, K, V], Domain::Normal).single().presence(Presence::OrZero),
     ],
     outputs: &[

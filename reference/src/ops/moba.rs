@@ -31,7 +31,7 @@ fn moba<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let scale = F::from_f64((q.ncols() as f64).powf(-0.5));
     let means = means(&k, size);
     let mut o = Array2::from_elem(v.dim(), F::zero());
-    for t in 0..x.tokens {
+    for t in x.asked() {
         let earlier = t / size;
         let others = if topk == 1 { earlier } else { topk - 1 };
         let chosen = best(&q.row(t), &means.slice_axis(Axis(0), Slice::from(..earlier)), others);

@@ -32,7 +32,7 @@ fn nsa<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let scale = F::from_f64(x.problem.number("scale").unwrap_or_else(|| (q.ncols() as f64).powf(-0.5)));
     let (k_mean, v_mean) = (means(&k, size), means(&v, size));
     let mut o = Array2::from_elem(v.dim(), F::zero());
-    for t in 0..x.tokens {
+    for t in x.asked() {
         let q_t = q.row(t).mapv(|q_i| scale * q_i);
         let mut add = |gate: &str, k: &ArrayView2<'_, F>, v: &ArrayView2<'_, F>, seen: &[usize]| {
             let (g, part) = (x.vector(gate)[t], attend(&q_t, k, v, seen));

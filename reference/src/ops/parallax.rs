@@ -25,7 +25,7 @@ fn parallax<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let (q, v) = (x.matrix("q"), x.matrix("v"));
     let scale = F::from_f64(x.problem.number("scale").unwrap_or_else(|| (q.ncols() as f64).powf(-0.5)));
     let mut o = Array2::from_elem(v.dim(), F::zero());
-    for i in 0..x.tokens {
+    for i in x.asked() {
         let (z, score) = (products(x, "q", i).mapv(|x| scale * x), products(x, "r", i));
         let max = F::from_f64(z.iter().fold(f64::NEG_INFINITY, |max, z| max.max(z.value())));
         let p = z.mapv(|z| (z - max).exp());

@@ -27,7 +27,7 @@ fn path_attn<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let (w, beta, g) = (x.matrix("w"), x.vector("beta"), x.vector("g"));
     let scale = F::from_f64(x.problem.number("scale").unwrap_or_else(|| (q.ncols() as f64).powf(-0.5)));
     let mut o = Array2::from_elem(v.dim(), F::zero());
-    for t in 0..x.tokens {
+    for t in x.asked() {
         let (mut read, mut gate) = (q.row(t).to_owned(), F::zero());
         let mut scores = vec![F::zero(); t + 1];
         for j in (0..=t).rev() {

@@ -14,15 +14,14 @@
 //! $r = 0$ the second derivative jumps.
 //!
 //! # Errors
-//! C1: x is positive. C2: eps is positive.
+//! C1: the value heads are a multiple of the key heads. C2: x is positive. C3: eps is positive.
 //!
 //! Paper: *Preconditioned DeltaNet*, 2026 (arXiv 2604.21100), the diagonal preconditioner.
 //! Upstream: `fla/ops/precond_gated_delta_rule` of 0.6.0, where `use_qk_l2norm_in_kernel` is on unless told otherwise,
-//! a missing `log_atk_scale` is -0.2 (here it is always given), value heads in groups share the A of their key head
-//! (here each key head has one value head), and no form accepts that beta is missing. The chunk form rounds the last A
-//! to the key's type; the naive form always normalises, by $\max(\lVert x \rVert, 10^{-12})$.
+//! a missing `log_atk_scale` is -0.2 (here it is always given), and no form accepts that beta is missing. The chunk form
+//! rounds the last A to the key's type; the naive form always normalises, by $\max(\lVert x \rVert, 10^{-12})$.
 
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, Array3, Axis};
 
 use crate::real::Real;
 use crate::spec::{Attr, Constraint, Domain, Level, OpSpec, Port, Presence, State, Value};
@@ -37,27 +36,30 @@ const RANGE: f64 = 1.5;
 const EPSILON: f64 = 1e-6;
 
 fn precond_gated_delta_rule<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
-    let (v, g, beta) = (x.matrix("v"), x.vector("g"), x.vector("beta"));
+    let (v, g, beta) = (x.cube("v"), x.matrix("g"), x.matrix("beta"));
     let (g_atk, beta_atk) = (x.vector("g_atk"), x.vector("beta_atk"));
     let (q, k) = (normalised(x, "q"), normalised(x, "k"));
     let scale = F::from_f64(x.problem.number("scale").unwrap_or_else(|| (q.ncols() as f64).powf(-0.5)));
-    let (mut h, mut a) = (x.matrix("h0").to_owned(), x.vector("a0").to_owned());
-    let mut o = Array2::from_elem(v.dim(), F::zero());
+    let (mut h, mut a) = (x.cube("h0").to_owned(), x.vector("a0").to_owned());
+    let mut o = Array3::from_elem(v.dim(), F::zero());
     for t in 0..x.tokens {
         let keep = g_atk[t].exp();
         for (a_i, &k_i) in a.iter_mut().zip(k.row(t)) {
             *a_i = keep * *a_i + beta_atk[t] * (k_i * k_i);
         }
         let w: Array1<F> = k.row(t).iter().zip(&a).map(|(&k_i, &a_i)| k_i * preconditioner(x, a_i)).collect();
-        let decay = g[t].exp();
-        h.mapv_inplace(|h_ij| decay * h_ij);
-        let step = |(h_col, &v_j)| beta[t] * (v_j - F::dot(k.row(t), h_col));
-        let u: Vec<F> = h.columns().into_iter().zip(v.row(t)).map(step).collect();
-        for ((i, j), h_ij) in h.indexed_iter_mut() {
-            *h_ij = h_ij.mac(w[i], u[j]);
-        }
-        for (o_j, h_col) in o.row_mut(t).iter_mut().zip(h.columns()) {
-            *o_j = scale * F::dot(q.row(t), h_col);
+        let (v, mut o) = (v.index_axis(Axis(0), t), o.index_axis_mut(Axis(0), t));
+        for (head, mut h) in h.outer_iter_mut().enumerate() {
+            let decay = g[[t, head]].exp();
+            h.mapv_inplace(|h_ij| decay * h_ij);
+            let step = |(h_col, &v_j)| beta[[t, head]] * (v_j - F::dot(k.row(t), h_col));
+            let u: Vec<F> = h.columns().into_iter().zip(v.row(head)).map(step).collect();
+            for ((i, j), h_ij) in h.indexed_iter_mut() {
+                *h_ij = h_ij.mac(w[i], u[j]);
+            }
+            for (o_j, h_col) in o.row_mut(head).iter_mut().zip(h.columns()) {
+                *o_j = scale * F::dot(q.row(t), h_col);
+            }
         }
     }
     vec![o.into_dyn(), h.into_dyn(), a.into_dyn()]
@@ -94,22 +96,22 @@ pub static SPEC: OpSpec = OpSpec {
         "fla.ops.precond_gated_delta_rule.fused_recurrent_precond_gated_delta_rule",
         "fla.ops.precond_gated_delta_rule.naive_recurrent_precond_gated_delta_rule",
     ],
-    sizes: dims![B, T, H, K, V],
+    sizes: dims![B, T, H, HV, K, V],
     inputs: &[
         Port::new("q", dims![B, T, H, K], Domain::UnitKey).domain_if(&[("qk_l2norm", Domain::Normal)]),
         Port::new("k", dims![B, T, H, K], Domain::UnitKey).domain_if(&[("qk_l2norm", Domain::Normal)]),
-        Port::new("v", dims![B, T, H, V], Domain::Normal),
+        Port::new("v", dims![B, T, HV, V], Domain::Normal),
         Port::new("g_atk", dims![B, T, H], Domain::LogDecay).single(),
-        Port::new("g", dims![B, T, H], Domain::LogDecay).single().presence(Presence::OrZero),
+        Port::new("g", dims![B, T, HV], Domain::LogDecay).single().presence(Presence::OrZero),
         Port::new("beta_atk", dims![B, T, H], Domain::Fraction).single(),
-        Port::new("beta", dims![B, T, H], Domain::Fraction).single().presence(Presence::OrOne),
-        Port::new("h0", dims![N, H, K, V], Domain::Normal).single().presence(Presence::OrZero),
+        Port::new("beta", dims![B, T, HV], Domain::Fraction).single().presence(Presence::OrOne),
+        Port::new("h0", dims![N, HV, K, V], Domain::Normal).single().presence(Presence::OrZero),
         Port::new("a0", dims![N, H, K], Domain::Fraction).single().presence(Presence::OrZero),
         Port::new("log_atk_scale", dims![H], Domain::Uniform(-1.0, 0.0)).single(),
     ],
     outputs: &[
-        Port::new("o", dims![B, T, H, V], Domain::Normal),
-        Port::new("ht", dims![N, H, K, V], Domain::Normal).single(),
+        Port::new("o", dims![B, T, HV, V], Domain::Normal),
+        Port::new("ht", dims![N, HV, K, V], Domain::Normal).single(),
         Port::new("at", dims![N, H, K], Domain::Fraction).single(),
     ],
     attrs: &[
@@ -119,21 +121,23 @@ pub static SPEC: OpSpec = OpSpec {
         Attr::number("eps", EPSILON, 0.0625, "added to A before the logarithm"),
     ],
     constraints: &[
+        Constraint::grouped_values("C1"),
         Constraint {
-            label: "C1",
+            label: "C2",
             text: "x is positive",
             holds: |p| p.number("x").is_some_and(|x| x > 0.0),
             break_it: |p| _ = p.attrs.insert("x", Value::Number(0.0)),
             mend: |p| _ = p.attrs.insert("x", Value::Number(RANGE)),
         },
         Constraint {
-            label: "C2",
+            label: "C3",
             text: "eps is positive",
             holds: |p| p.number("eps").is_some_and(|eps| eps > 0.0),
             break_it: |p| _ = p.attrs.insert("eps", Value::Number(0.0)),
             mend: |p| _ = p.attrs.insert("eps", Value::Number(EPSILON)),
         },
     ],
+    // value heads that share a key head share its preconditioner too
     independent: dims![B, H],
     states: &[State::new("h0", "ht"), State::elementwise("a0", "at")],
     function: function!(precond_gated_delta_rule),
@@ -155,7 +159,7 @@ mod tests {
             0.5 * slope,
             0.5 * slope
         );
-        check(&SPEC, "B=1 T=1 H=1 K=1 V=1 scale=1 x=4 eps=0.25", &inputs, "d_o=1", &expected);
+        check(&SPEC, "B=1 T=1 H=1 HV=1 K=1 V=1 scale=1 x=4 eps=0.25", &inputs, "d_o=1", &expected);
     }
 
     #[test]
@@ -163,6 +167,6 @@ mod tests {
         // A + ε = e and c = 0: r = 1, so the factor is x^(−1/2)
         let e = std::f64::consts::E;
         let inputs = format!("q=1 k=1 v=8 g_atk=0 g=0 beta_atk=1 beta=1 h0=0 a0={} log_atk_scale=0", e - 1.5);
-        check(&SPEC, "B=1 T=1 H=1 K=1 V=1 scale=1 x=4 eps=0.5", &inputs, "", &format!("ht=4 o=4 at={}", e - 0.5));
+        check(&SPEC, "B=1 T=1 H=1 HV=1 K=1 V=1 scale=1 x=4 eps=0.5", &inputs, "", &format!("ht=4 o=4 at={}", e - 0.5));
     }
 }

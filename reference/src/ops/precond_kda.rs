@@ -14,15 +14,16 @@
 //! negative, and its logarithm is steep where it is as small as ε.
 //!
 //! # Errors
-//! C1: x is positive. C2: eps is positive.
+//! C1: the value heads are a multiple of the key heads. C2: x is positive. C3: eps is positive.
 //!
 //! Paper: *Preconditioned DeltaNet*, 2026 (arXiv 2604.21100), the diagonal preconditioner.
 //! Upstream: `fla/ops/precond_kda` of 0.6.0, whose chunk form always normalises and rounds the last A to the key's
 //! type, and whose naive form never normalises; `dt_bias` is flat, a missing `log_atk_scale` is -0.2 (here it is always
-//! given), and no form accepts that beta is missing. There is a gate with a lower bound besides, and value heads in
-//! groups in the recurrent form alone, which has no gradients.
+//! given), and no form accepts that beta is missing. There is a gate with a lower bound besides. Only the recurrent form,
+//! which has no gradients, takes value heads in groups, and its kernel reads `g_atk`, `beta_atk`, `log_atk_scale` and A by
+//! value heads, although its documentation gives them to key heads, as here.
 
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, Array3, Axis};
 
 use crate::real::Real;
 use crate::spec::{Attr, Constraint, Domain, Level, OpSpec, Port, Presence, State, Value};
@@ -37,29 +38,32 @@ const RANGE: f64 = 1.5;
 const EPSILON: f64 = 1e-6;
 
 fn precond_kda<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
-    let (v, beta) = (x.matrix("v"), x.vector("beta"));
+    let (v, beta) = (x.cube("v"), x.matrix("beta"));
     let (g_atk, beta_atk) = (x.vector("g_atk"), x.vector("beta_atk"));
     let (q, k) = (normalised(x, "q"), normalised(x, "k"));
     let scale = F::from_f64(x.problem.number("scale").unwrap_or_else(|| (q.ncols() as f64).powf(-0.5)));
-    let (mut h, mut a) = (x.matrix("h0").to_owned(), x.vector("a0").to_owned());
-    let mut o = Array2::from_elem(v.dim(), F::zero());
+    let (mut h, mut a) = (x.cube("h0").to_owned(), x.vector("a0").to_owned());
+    let mut o = Array3::from_elem(v.dim(), F::zero());
     for t in 0..x.tokens {
         let keep = g_atk[t].exp();
         for (a_i, &k_i) in a.iter_mut().zip(k.row(t)) {
             *a_i = keep * *a_i + beta_atk[t] * (k_i * k_i);
         }
         let w: Array1<F> = k.row(t).iter().zip(&a).map(|(&k_i, &a_i)| k_i * preconditioner(x, a_i)).collect();
-        for (mut h_row, &g_i) in h.rows_mut().into_iter().zip(&log_decay(x, t)) {
-            let decay = g_i.exp();
-            h_row.mapv_inplace(|h_ij| decay * h_ij);
-        }
-        let step = |(h_col, &v_j)| beta[t] * (v_j - F::dot(k.row(t), h_col));
-        let u: Vec<F> = h.columns().into_iter().zip(v.row(t)).map(step).collect();
-        for ((i, j), h_ij) in h.indexed_iter_mut() {
-            *h_ij = h_ij.mac(w[i], u[j]);
-        }
-        for (o_j, h_col) in o.row_mut(t).iter_mut().zip(h.columns()) {
-            *o_j = scale * F::dot(q.row(t), h_col);
+        let (v, mut o) = (v.index_axis(Axis(0), t), o.index_axis_mut(Axis(0), t));
+        for (head, mut h) in h.outer_iter_mut().enumerate() {
+            for (mut h_row, &g_i) in h.rows_mut().into_iter().zip(&log_decay(x, t, head)) {
+                let decay = g_i.exp();
+                h_row.mapv_inplace(|h_ij| decay * h_ij);
+            }
+            let step = |(h_col, &v_j)| beta[[t, head]] * (v_j - F::dot(k.row(t), h_col));
+            let u: Vec<F> = h.columns().into_iter().zip(v.row(head)).map(step).collect();
+            for ((i, j), h_ij) in h.indexed_iter_mut() {
+                *h_ij = h_ij.mac(w[i], u[j]);
+            }
+            for (o_j, h_col) in o.row_mut(head).iter_mut().zip(h.columns()) {
+                *o_j = scale * F::dot(q.row(t), h_col);
+            }
         }
     }
     vec![o.into_dyn(), h.into_dyn(), a.into_dyn()]
@@ -85,14 +89,14 @@ fn normalised<F: Real>(x: &Unit<'_, F>, name: &str) -> Array2<F> {
     rows
 }
 
-/// `[K]`.
-fn log_decay<F: Real>(x: &Unit<'_, F>, t: usize) -> Array1<F> {
-    let g = x.matrix("g").row(t).to_owned();
+/// Of a value head: `[K]`.
+fn log_decay<F: Real>(x: &Unit<'_, F>, t: usize, head: usize) -> Array1<F> {
+    let g = x.cube("g").index_axis(Axis(0), t).row(head).to_owned();
     if !x.problem.flag("softplus_gate") {
         return g;
     }
-    let rate = -x.scalar("A_log").exp();
-    g.iter().zip(x.vector("dt_bias")).map(|(&g_i, &b_i)| rate * (g_i + b_i).softplus()).collect()
+    let rate = -x.vector("A_log")[head].exp();
+    g.iter().zip(x.matrix("dt_bias").row(head)).map(|(&g_i, &b_i)| rate * (g_i + b_i).softplus()).collect()
 }
 
 /// See the module documentation.
@@ -106,24 +110,24 @@ pub static SPEC: OpSpec = OpSpec {
         "fla.ops.precond_kda.fused_recurrent_precond_kda",
         "fla.ops.precond_kda.naive_recurrent_precond_kda",
     ],
-    sizes: dims![B, T, H, K, V],
+    sizes: dims![B, T, H, HV, K, V],
     inputs: &[
         Port::new("q", dims![B, T, H, K], Domain::UnitKey).domain_if(&[("qk_l2norm", Domain::Normal)]),
         Port::new("k", dims![B, T, H, K], Domain::UnitKey).domain_if(&[("qk_l2norm", Domain::Normal)]),
-        Port::new("v", dims![B, T, H, V], Domain::Normal),
-        Port::new("g", dims![B, T, H, K], Domain::LogDecay).single().domain_if(&[("softplus_gate", Domain::Normal)]),
+        Port::new("v", dims![B, T, HV, V], Domain::Normal),
+        Port::new("g", dims![B, T, HV, K], Domain::LogDecay).single().domain_if(&[("softplus_gate", Domain::Normal)]),
         Port::new("g_atk", dims![B, T, H], Domain::LogDecay).single(),
         Port::new("beta_atk", dims![B, T, H], Domain::Fraction).single(),
-        Port::new("beta", dims![B, T, H], Domain::Fraction).single().presence(Presence::OrOne),
-        Port::new("h0", dims![N, H, K, V], Domain::Normal).single().presence(Presence::OrZero),
+        Port::new("beta", dims![B, T, HV], Domain::Fraction).single().presence(Presence::OrOne),
+        Port::new("h0", dims![N, HV, K, V], Domain::Normal).single().presence(Presence::OrZero),
         Port::new("a0", dims![N, H, K], Domain::Fraction).single().presence(Presence::OrZero),
         Port::new("log_atk_scale", dims![H], Domain::Uniform(-1.0, 0.0)).single(),
-        Port::new("A_log", dims![H], Domain::LogRate).single().when("softplus_gate"),
-        Port::new("dt_bias", dims![H, K], Domain::Normal).single().presence(Presence::OrZero).when("softplus_gate"),
+        Port::new("A_log", dims![HV], Domain::LogRate).single().when("softplus_gate"),
+        Port::new("dt_bias", dims![HV, K], Domain::Normal).single().presence(Presence::OrZero).when("softplus_gate"),
     ],
     outputs: &[
-        Port::new("o", dims![B, T, H, V], Domain::Normal),
-        Port::new("ht", dims![N, H, K, V], Domain::Normal).single(),
+        Port::new("o", dims![B, T, HV, V], Domain::Normal),
+        Port::new("ht", dims![N, HV, K, V], Domain::Normal).single(),
         Port::new("at", dims![N, H, K], Domain::Fraction).single(),
     ],
     attrs: &[
@@ -134,21 +138,23 @@ pub static SPEC: OpSpec = OpSpec {
         Attr::number("eps", EPSILON, 0.0625, "added to A before the logarithm"),
     ],
     constraints: &[
+        Constraint::grouped_values("C1"),
         Constraint {
-            label: "C1",
+            label: "C2",
             text: "x is positive",
             holds: |p| p.number("x").is_some_and(|x| x > 0.0),
             break_it: |p| _ = p.attrs.insert("x", Value::Number(0.0)),
             mend: |p| _ = p.attrs.insert("x", Value::Number(RANGE)),
         },
         Constraint {
-            label: "C2",
+            label: "C3",
             text: "eps is positive",
             holds: |p| p.number("eps").is_some_and(|eps| eps > 0.0),
             break_it: |p| _ = p.attrs.insert("eps", Value::Number(0.0)),
             mend: |p| _ = p.attrs.insert("eps", Value::Number(EPSILON)),
         },
     ],
+    // value heads that share a key head share its preconditioner too
     independent: dims![B, H],
     states: &[State::new("h0", "ht"), State::elementwise("a0", "at")],
     function: function!(precond_kda),
@@ -168,7 +174,7 @@ mod tests {
             2.0 * HALF
         );
         let expected = format!("ht=7,2.5 o=12 at=0.5,{} d_q=7,2.5 d_v=1 d_beta=12 d_h0=0,0.25 d_g=0,1", a0 + 0.5);
-        check(&SPEC, "B=1 T=1 H=1 K=2 V=1 scale=1 x=4 eps=0.5", &inputs, "d_o=1", &expected);
+        check(&SPEC, "B=1 T=1 H=1 HV=1 K=2 V=1 scale=1 x=4 eps=0.5", &inputs, "d_o=1", &expected);
     }
 
     #[test]
@@ -179,7 +185,7 @@ mod tests {
         let (q, k) = ((25.0 + 1e-6f64).sqrt(), 2.0 / (4.0 + 1e-6f64).sqrt());
         let second = 4.0 + k * 0.5 * (6.0 - 4.0 * k);
         let expected = format!("ht=4,{second} o={} at=1,1", (3.0 * 4.0 + 4.0 * second) / q);
-        let fields = "B=1 T=1 H=1 K=2 V=1 scale=1 qk_l2norm=true softplus_gate=true x=1";
+        let fields = "B=1 T=1 H=1 HV=1 K=2 V=1 scale=1 qk_l2norm=true softplus_gate=true x=1";
         check(&SPEC, fields, inputs, "", &expected);
     }
 }

@@ -31,7 +31,7 @@ fn rebased<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let scale = F::from_f64(x.problem.number("scale").unwrap_or_else(|| (q.ncols() as f64).powf(-0.5)));
     let eps = F::from_f64(x.problem.number("eps").unwrap_or(EPSILON));
     let mut o = Array2::from_elem(v.dim(), F::zero());
-    for i in 0..x.tokens {
+    for i in x.asked() {
         let weight = |j| {
             let s = scale * F::dot(q.row(i), k.row(j));
             s * s

@@ -28,7 +28,7 @@ fn stickbreaking_attn<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let scale = F::from_f64(x.problem.number("scale").unwrap_or_else(|| (q.ncols() as f64).powf(-0.5)));
     let mut o = Array2::from_elem(v.dim(), F::zero());
     let mut rem = Array1::from_elem(x.tokens, F::one());
-    for i in 0..x.tokens {
+    for i in x.asked() {
         let seen = if x.problem.flag("attend_current") { i + 1 } else { i };
         let mut shares = Array1::from_elem(seen, F::zero());
         for j in (0..seen).rev() {

@@ -29,7 +29,7 @@ fn wall_attn<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let (v, sink) = (x.matrix("v"), x.scalar("sink_bias"));
     let decay = x.matrix("g").mapv(F::exp);
     let mut o = Array2::from_elem(v.dim(), F::zero());
-    for i in 0..x.tokens {
+    for i in x.asked() {
         let z = logits(x, &decay, i);
         let max = F::from_f64(z.iter().fold(sink.value(), |max, z| max.max(z.value())));
         let p = z.mapv(|z| (z - max).exp());

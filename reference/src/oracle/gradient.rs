@@ -1,6 +1,7 @@
 //! Gradients in bounded memory: the tape holds one segment of one slice at a time.
 
 mod chunk;
+mod rows;
 
 use std::ops::Range;
 
@@ -130,7 +131,8 @@ impl<'a> Work<'a> {
             let past = self.past(&carried, &read, |rest| {
                 let inputs = self.still(self.piece(segment, start));
                 let names: Vec<&'static str> = start.keys().copied().collect();
-                self.differentiate(segment.len(), inputs, &names, |total| self.seeds(segment, rest, false, total))
+                let seeds = |total| self.seeds(segment, None, rest, total);
+                self.differentiate(segment.len(), 0..segment.len(), inputs, &names, seeds)
             });
             for (name, gradient) in self.backward(segment, start, &read) {
                 if states.iter().any(|s| s.initial == name) {
@@ -217,7 +219,7 @@ impl<'a> Work<'a> {
     }
 
     fn unit<F>(&self, tokens: usize, inputs: crate::unit::Parts<F>) -> Unit<'a, F> {
-        Unit { problem: self.problem, tokens, fixed: self.fixed, inputs }
+        Unit { problem: self.problem, tokens, asked: 0..tokens, fixed: self.fixed, inputs }
     }
 
     fn named(&self, outputs: Vec<ArrayD<f64>>) -> Parts {
@@ -242,13 +244,19 @@ impl<'a> Work<'a> {
         let inputs = self.piece(segment, state);
         let variable = |name: &str| state.contains_key(name) || self.want.iter().any(|p| p.name == name);
         let names: Vec<&'static str> = inputs.keys().copied().filter(|n| variable(n)).collect();
-        self.differentiate(segment.len(), inputs, &names, |total| self.seeds(segment, carried, true, total))
+        let part = |rows: Range<usize>| {
+            let seeds = |total| self.seeds(segment, Some(&rows), carried, total);
+            self.differentiate(segment.len(), rows.clone(), inputs.clone(), &names, seeds)
+        };
+        let parts = self.rows(segment.len(), &inputs, &names).into_iter().map(part);
+        parts.reduce(rows::sum).expect("at least one part")
     }
 
-    /// Gradients of one piece by the inputs of these names.
+    /// Gradients of one piece by the inputs of these names, its outputs being asked for at some tokens.
     fn differentiate(
         &self,
         tokens: usize,
+        asked: Range<usize>,
         inputs: Parts,
         names: &[&'static str],
         seeds: impl FnOnce(usize) -> Vec<f64>,
@@ -264,7 +272,8 @@ impl<'a> Work<'a> {
                 parts.insert(name, array.expect("as many variables as elements"));
                 rest = others;
             }
-            (self.problem.spec.function.var)(&self.unit(tokens, parts)).into_iter().flatten().collect::<Vec<Var>>()
+            let unit = Unit { asked, ..self.unit(tokens, parts) };
+            (self.problem.spec.function.var)(&unit).into_iter().flatten().collect::<Vec<Var>>()
         };
         let recorded = tape::record(&values, function, seeds);
         let mut rest = recorded.as_slice();
@@ -278,11 +287,11 @@ impl<'a> Work<'a> {
         found
     }
 
-    /// Cotangents of a segment's outputs, flattened in the spec's order; `local` ones are those of its tokens.
-    fn seeds(&self, segment: &Range<usize>, carried: &Parts, local: bool, total: usize) -> Vec<f64> {
+    /// Cotangents of a segment's outputs, flattened in the spec's order: of its states, and of some of its rows.
+    fn seeds(&self, segment: &Range<usize>, rows: Option<&Range<usize>>, carried: &Parts, total: usize) -> Vec<f64> {
         let mut seeds = Vec::with_capacity(total);
         for port in self.problem.spec.outputs {
-            match self.seed(port, segment, carried, local) {
+            match self.seed(port, segment, rows, carried) {
                 Some(seed) => seeds.extend(seed),
                 None => seeds.extend(std::iter::repeat_n(0.0, self.extent(port, segment))),
             }
@@ -290,13 +299,19 @@ impl<'a> Work<'a> {
         seeds
     }
 
-    fn seed(&self, port: &Port, segment: &Range<usize>, carried: &Parts, local: bool) -> Option<ArrayD<f64>> {
+    fn seed(
+        &self,
+        port: &Port,
+        segment: &Range<usize>,
+        rows: Option<&Range<usize>>,
+        carried: &Parts,
+    ) -> Option<ArrayD<f64>> {
         if let Some(state) = self.problem.spec.states.iter().find(|s| s.last == port.name) {
             return carried.get(state.initial).cloned();
         }
-        let whole = self.cotangents.get(port.name).filter(|_| local)?;
+        let (rows, whole) = (rows?, self.cotangents.get(port.name)?);
         Some(match self.token_axis(port) {
-            Some(axis) => whole.slice_axis(Axis(axis), span(segment)).to_owned(),
+            Some(axis) => rows::only(whole.slice_axis(Axis(axis), span(segment)).to_owned(), Axis(axis), rows),
             None => whole.clone(),
         })
     }
@@ -305,7 +320,7 @@ impl<'a> Work<'a> {
     fn extent(&self, port: &Port, segment: &Range<usize>) -> usize {
         let size = |&dim: &Dim| match dim {
             Dim::T => segment.len(),
-            _ => self.problem.size(dim),
+            _ => slice::extent(self.problem, dim),
         };
         self.kept(port).iter().map(size).product()
     }
@@ -329,61 +344,4 @@ fn span(segment: &Range<usize>) -> Span {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::specs;
-    use crate::spec::{Domain, OpSpec, Value};
-
-    fn waves(shape: &[usize], phase: usize, domain: Domain) -> ArrayD<f64> {
-        let mut i = 7 * phase;
-        ArrayD::from_shape_simple_fn(shape, || {
-            i += 1;
-            let x = 0.6 * (i as f64).sin() - 0.1;
-            match domain {
-                Domain::Uniform(low, high) => low + (high - low) * (0.5 + 0.7 * x),
-                Domain::LogDecay | Domain::Against(_) => -x.abs(),
-                Domain::Fraction | Domain::LogRate => x.abs(),
-                Domain::Normal | Domain::UnitKey | Domain::Weight => x,
-                Domain::Blocks(_) => -1.0,
-                Domain::Symbols(_) => (i % 2) as f64,
-            }
-        })
-    }
-
-    fn question(spec: &'static OpSpec, flags: bool) -> (Problem, Arrays, Arrays) {
-        let mut problem = Problem::new(spec, &[]);
-        let switches = spec.attrs.iter().filter(|a| flags && matches!(a.default, Value::Flag(_)));
-        problem.attrs = switches.map(|a| (a.name, Value::Flag(true))).collect();
-        problem.sizes = spec.sizes.iter().map(|&d| (d, if d == Dim::T { 9 } else { 2 })).collect();
-        problem.mend();
-        let named = |ports: Vec<&Port>, prefix: &str| -> Arrays {
-            let array = |(i, p): (usize, &Port)| {
-                (format!("{prefix}{}", p.name), waves(&problem.shape(p), i, problem.domain(p)))
-            };
-            ports.into_iter().enumerate().map(array).collect()
-        };
-        let inputs = named(problem.inputs().collect(), "");
-        let cotangents = named(problem.produced().collect(), "d_");
-        (problem, inputs, cotangents)
-    }
-
-    #[test]
-    fn segments_of_any_length_give_the_same_gradients() {
-        let resumable = specs().filter(|s| !s.states.is_empty());
-        for (spec, flags) in resumable.flat_map(|s| [(s, false), (s, true)]) {
-            let (problem, inputs, cotangents) = question(spec, flags);
-            let want: Vec<_> = problem.differentiable().collect();
-            for unit in slice::units(&problem) {
-                let work = Work::new(&problem, &unit, &inputs, &cotangents, &want, false);
-                let pieces = Work { budget: 1, ..Work::new(&problem, &unit, &inputs, &cotangents, &want, false) };
-                assert_eq!((work.segments().len(), pieces.segments().len()), (1, 9), "{problem}");
-                let ((outputs, whole), (joined, summed)) = (work.run(), pieces.run());
-                assert_eq!(outputs, joined, "{problem}");
-                for (name, gradient) in whole {
-                    let error = (&gradient - &summed[name]).mapv(f64::abs).sum();
-                    assert!(error <= 1e-12 * gradient.mapv(f64::abs).sum(), "{problem}: d_{name} differs by {error}");
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ use crate::problem::Problem;
 use crate::real::Real;
 use crate::spec::{Dim, Port};
 use crate::tensor::Arrays;
-use crate::unit::Parts;
+use crate::unit::{Parts, Unit};
 
 /// One independent slice.
 #[derive(Debug, Clone)]
@@ -42,9 +42,17 @@ pub(super) fn units(problem: &Problem) -> Vec<Slice> {
         .collect()
 }
 
+/// How long a dimension is within a slice that keeps it: of grouped heads, those that share a key head.
+pub(super) fn extent(problem: &Problem, dim: Dim) -> usize {
+    let grouped = Dim::GROUPED.contains(&dim) && problem.spec.independent.contains(&Dim::H);
+    if grouped { problem.size(dim) / problem.size(Dim::H).max(1) } else { problem.size(dim) }
+}
+
 /// Where one dimension of a tensor goes.
 enum Place {
     Index(usize),
+    /// The heads that share this slice's key head.
+    Group(Range<usize>),
     Tokens,
     Whole,
 }
@@ -58,6 +66,16 @@ impl Slice {
     /// The index along each independent axis other than the batch.
     pub(super) fn fixed(&self) -> &[(Dim, usize)] {
         &self.fixed
+    }
+
+    /// What an op's function sees of this slice, all of its outputs being asked for.
+    pub(super) fn whole<'a, F>(
+        &'a self,
+        problem: &'a Problem,
+        inputs: Parts<F>,
+    ) -> Unit<'a, F> {
+        let tokens = self.tokens();
+        Unit { problem, tokens, asked: 0..tokens, fixed: &self.fixed, inputs }
     }
 
     fn place(&self, problem: &Problem, dim: Dim) -> Place {
@@ -74,6 +92,10 @@ impl Slice {
             if Dim::GROUPED.contains(&axis) && dim == Dim::H {
                 return Place::Index(i * problem.size(Dim::H) / problem.size(axis));
             }
+            if Dim::GROUPED.contains(&dim) && axis == Dim::H {
+                let heads = extent(problem, dim);
+                return Place::Group(i * heads..(i + 1) * heads);
+            }
         }
         Place::Whole
     }
@@ -89,6 +111,7 @@ impl Slice {
         for (axis, &dim) in port.dims.iter().enumerate().rev() {
             match self.place(problem, dim) {
                 Place::Index(i) => view.index_axis_inplace(Axis(axis), i),
+                Place::Group(heads) => view.slice_axis_inplace(Axis(axis), heads.into()),
                 Place::Tokens => view.slice_axis_inplace(Axis(axis), self.span(problem)),
                 Place::Whole => {}
             }
@@ -107,6 +130,7 @@ impl Slice {
         for (axis, &dim) in port.dims.iter().enumerate().rev() {
             match self.place(problem, dim) {
                 Place::Index(i) => view.index_axis_inplace(Axis(axis), i),
+                Place::Group(heads) => view.slice_axis_inplace(Axis(axis), heads.into()),
                 Place::Tokens => view.slice_axis_inplace(Axis(axis), self.span(problem)),
                 Place::Whole => {}
             }
@@ -126,6 +150,7 @@ impl Slice {
     fn shape(&self, problem: &Problem, port: &Port) -> Vec<usize> {
         let extent = |&dim: &Dim| match self.place(problem, dim) {
             Place::Index(_) => None,
+            Place::Group(heads) => Some(heads.len()),
             Place::Tokens => Some(self.tokens()),
             Place::Whole => Some(problem.size(dim)),
         };

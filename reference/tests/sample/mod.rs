@@ -54,6 +54,7 @@ impl Random {
             Domain::Fraction | Domain::Against(_) => array.mapv_inplace(|x| 1.0 / (1.0 + (-x).exp())),
             Domain::LogRate => array.mapv_inplace(|_| (1.0 + 15.0 * self.uniform()).ln()),
             Domain::Symbols(targets) => self.symbols(problem, targets, &mut array),
+            Domain::Covariance => self.covariance(&mut array),
             Domain::Uniform(low, high) => array.mapv_inplace(|_| low + (high - low) * self.uniform()),
             Domain::Blocks(size) => self.blocks(problem, port, problem.block(size), &mut array),
         }
@@ -68,6 +69,23 @@ impl Random {
         for end in problem.offsets().into_iter().filter(|&end| targets && end > 0) {
             rows[end - 1] = -100.0;
         }
+    }
+
+    /// A sixteenth of the identity, and the outer products of four vectors around unit length.
+    fn covariance(&mut self, array: &mut ArrayD<f64>) {
+        let (rows, width) = (array.ndim() - 2, array.len_of(Axis(array.ndim() - 1)));
+        let count = array.shape()[..rows].iter().product::<usize>();
+        let mut matrices = array.to_shape((count, width, width)).expect("square in the last two").to_owned();
+        for mut matrix in matrices.outer_iter_mut() {
+            matrix.fill(0.0);
+            matrix.diag_mut().fill(0.0625);
+            for _ in 0..4 {
+                let a: Vec<f64> = (0..width).map(|_| self.normal() / (width as f64).sqrt()).collect();
+                matrix.indexed_iter_mut().for_each(|((i, j), c)| *c += a[i] * a[j]);
+            }
+        }
+        let shape = array.raw_dim();
+        array.assign(&matrices.to_shape(shape).expect("as many elements"));
     }
 
     /// Block indices in ascending order after as many −1 as there are too few blocks; the token's own one is the last.

@@ -28,7 +28,7 @@ impl Work<'_> {
 
     /// What the chunk has not read of the states passes by it, as `decay` lets it; elementwise states are read whole.
     pub(super) fn past(&self, states: &Parts, read: &Parts, decay: impl FnOnce(&Parts) -> Parts) -> Option<Parts> {
-        if !self.borders() {
+        if !self.borders() || self.problem.spec.states.iter().all(|s| s.elementwise) {
             return None;
         }
         let rest = |name, a: &ArrayD<f64>| match self.elementwise(name) {
