@@ -30,7 +30,7 @@ FINDINGS = {}
 
 
 def prepare():
-    """Leaves out checks of device and storage type: the interpreter computes in f32 on a CPU what the kernel does not."""
+    """Leaves out checks of device and storage type: the interpreter computes on a CPU, in f32."""
     from types import SimpleNamespace
 
     import torch

@@ -110,7 +110,7 @@ fn the_variants_exercise_every_option() {
 
 /// What rounds to a grid inside, so that values jump, and has by definition the derivative of a straight-through estimator:
 /// that is no limit of differences, and an error is a whole step or none.
-const QUANTISED: [&str; 1] = ["bit_linear"];
+const QUANTISED: [&str; 2] = ["bit_linear", "bitattn_layer"];
 
 /// Central differences of order eight: their own error is below that of the subtraction, where the op is smooth.
 fn differences(problem: &Problem, inputs: &Arrays, name: &str, u: &ArrayD<f64>, step: f64) -> Arrays {

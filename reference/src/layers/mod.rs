@@ -3,6 +3,7 @@
 pub mod abc;
 pub mod attn;
 pub mod based;
+pub mod bitattn;
 pub mod comba;
 pub mod cyfa;
 pub mod delta_net;
@@ -53,6 +54,7 @@ pub static LAYERS: &[&OpSpec] = &[
     &abc::SPEC,
     &attn::SPEC,
     &based::SPEC,
+    &bitattn::SPEC,
     &comba::SPEC,
     &cyfa::SPEC,
     &delta_net::SPEC,

@@ -14,9 +14,9 @@
 //! C1: HQ is a multiple of H. C2: D = HQ·K.
 //!
 //! Paper: Yang et al., *PaTH Attention: Position Encoding via Accumulating Householder Transformations*, 2025.
-//! Upstream: `PaTHAttention` of `fla/layers/path_attn.py` in 0.6.0, whose bottleneck has rank 32, and whose answers to
-//! a padded batch leave the norm of q and k out. Without `conv_bias` the convolution has no bias; `layer_idx` does not
-//! change values.
+//! Upstream: `PaTHAttention` of `fla/layers/path_attn.py` in 0.6.0, whose bottleneck has rank 32, whose transitions are
+//! float16 past the first 64 tokens, and whose answers to a padded batch leave the norm of q and k out. Without
+//! `conv_bias` the convolution has no bias; `layer_idx` does not change values.
 
 use ndarray::{Array3, ArrayD, Axis, Ix2};
 

@@ -46,7 +46,7 @@ pub static SPEC: OpSpec = OpSpec {
     level: Level::Layer,
     summary: "o_proj(attn(rotary(norm(q)), one rotary(norm(k)), v)) over a window",
     source: "He et al. 2024 (arXiv 2410.06577)",
-    upstream: &["fla.layers.rodimus.SlidingWindowSharedKeyAttention"],
+    upstream: &["fla.layers.SlidingWindowSharedKeyAttention"],
     sizes: dims![B, T, D, HQ, K],
     inputs: &[
         Port::new("x", dims![B, T, D], Domain::Normal),

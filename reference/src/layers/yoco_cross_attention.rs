@@ -38,7 +38,7 @@ pub static SPEC: OpSpec = OpSpec {
     level: Level::Layer,
     summary: "o_proj(attn(rotary(norm(q_proj x)), shared_k, shared_v))",
     source: "Sun et al. 2024 (arXiv 2405.05254), eq. 3",
-    upstream: &["fla.layers.yoco.YOCOCrossAttention"],
+    upstream: &["fla.layers.YOCOCrossAttention"],
     sizes: dims![B, T, D, HQ, H, K],
     inputs: &[
         Port::new("x", dims![B, T, D], Domain::Normal),

@@ -41,7 +41,7 @@ pub static SPEC: OpSpec = OpSpec {
     level: Level::Layer,
     summary: "o = rotary(k_proj(rms_norm(x)));  v = v_proj(rms_norm(x))",
     source: "Sun et al. 2024 (arXiv 2405.05254), eq. 2",
-    upstream: &["fla.layers.yoco.YOCOSharedKVBuilder"],
+    upstream: &["fla.layers.YOCOSharedKVBuilder"],
     sizes: dims![B, T, D, H, K],
     inputs: &[
         Port::new("x", dims![B, T, D], Domain::Normal),

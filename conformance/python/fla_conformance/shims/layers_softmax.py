@@ -82,6 +82,11 @@ def _layer(module, name, arguments, **rest):
 
 LAYERS = {
     "attn_layer": _layer("attn", "Attention", lambda x: _windowed(x, "qk_norm", "rope_theta")),
+    "bitattn_layer": _layer(
+        "bitattn",
+        "BitAttention",
+        lambda x: _heads(x) | {"window_size": _whole(x["window_size"]), "rope_theta": x["rope_theta"]},
+    ),
     "deltaformer_layer": _layer("deltaformer", "DeltaFormerAttention", lambda x: _plain(x, "qk_norm", "rope_theta")),
     "forgetting_attn_layer": _layer(
         "forgetting_attn", "ForgettingAttention", lambda x: _windowed(x, "qk_norm", "use_output_gate")
