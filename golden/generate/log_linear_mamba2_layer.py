@@ -2,7 +2,7 @@
 
 from vector import Case
 
-SIZES = {"B": 1, "T": 70, "D": 24, "HV": 4, "H": 2, "K": 16, "V": 16, "L": 15, "W": 4}
+SIZES = {"B": 1, "T": 70, "D": 24, "HV": 4, "H": 2, "K": 64, "V": 8, "L": 15, "W": 4}
 
 
 def case(name, sizes=None, **rest):
