@@ -4,6 +4,8 @@ from vector import Case
 
 SIZES = {"B": 2, "T": 70, "D": 24, "H": 2, "K": 8, "V": 12, "M": 8, "W": 1}
 STATES = ("hk0", "hv0", "z0")
+CLAMPED = {"clamp_min": -0.5, "clamp_max": 0.5}
+CONVOLVED = CLAMPED | {"use_short_conv": True, "use_input_gate": True, "use_rope": False}
 
 
 def case(name, sizes=None, **rest):
@@ -12,7 +14,7 @@ def case(name, sizes=None, **rest):
 
 CASES = (
     case("plain", absent=STATES),
-    case("convolved", {"W": 4}, attrs={"use_short_conv": True, "use_input_gate": True, "use_rope": False, "clamp_min": -0.5, "clamp_max": 0.5}, absent=STATES),
+    case("convolved", {"W": 4}, attrs=CONVOLVED, absent=STATES),
     case("bare", attrs={"use_output_gate": False, "use_norm": False}, absent=STATES),
 )
 

@@ -4,6 +4,8 @@ from vector import Case
 
 SIZES = {"B": 1, "T": 70, "D": 24, "HQ": 2, "H": 2, "K": 8, "V": 12, "M": 8}
 STATES = ("hk0", "hv0")
+FLAGS = ("use_output_gate", "use_rope", "bias_rmm", "gla_decay")
+MUCH = {"topk": 3, "router_score": "softmax"} | dict.fromkeys(FLAGS, True)
 
 
 def case(name, sizes=None, **rest):
@@ -12,7 +14,7 @@ def case(name, sizes=None, **rest):
 
 CASES = (
     case("plain", attrs={"topk": 3}, absent=STATES),
-    case("packed", {"HQ": 4, "V": 10}, attrs={"use_output_gate": True, "use_rope": True, "bias_rmm": True, "topk": 3, "gla_decay": True, "router_score": "softmax"}, lengths=(17, 1, 52)),
+    case("packed", {"HQ": 4, "V": 10}, attrs=MUCH, lengths=(17, 1, 52)),
     case("mlp", attrs={"mlp_router": True, "gate_fn": "sigmoid", "t2r": True, "scale": 0.375}),
 )
 

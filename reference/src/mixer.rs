@@ -161,16 +161,19 @@ const SUM_EPS: f64 = 1e-6;
 /// Every head's channels `[T, H, K]` by the same weight `[C, K]`: `[T, H, C]`.
 pub fn within<F: Real>(stream: &Array3<F>, weight: ArrayViewD<'_, F>) -> Array3<F> {
     let (tokens, count, width) = stream.dim();
-    heads(&matrix(&linear(&matrix(stream, tokens * count, width), weight.view()), tokens, count * weight.shape()[0]), count)
+    let mapped = linear(&matrix(stream, tokens * count, width), weight.view());
+    heads(&matrix(&mapped, tokens, count * weight.shape()[0]), count)
 }
 
-/// Every head of `o` normed by `g_norm_swish_gate.weight`, times the activation `gate_fn` of `g_proj.weight` by the input.
+/// Every head of `o` normed by `g_norm_swish_gate.weight`, times the activation `gate_fn` of `g_proj.weight` by the
+/// input.
 pub fn gated_heads<F: Real>(x: &Unit<'_, F>, hidden: ArrayView2<'_, F>, o: &Array3<F>, eps: f64) -> Array3<F> {
     let gate = project(x, hidden, "g_proj.weight").mapv(activation(x.problem.word("gate_fn")));
     normalise(o, Some(x.tensor("g_norm_swish_gate.weight")), eps) * gate
 }
 
-/// The logarithm of the forget gate `l + (1 - l) σ(z)`, no less than `l`, and what it leaves to the input, `(1 - l) σ(-z)`.
+/// The logarithm of the forget gate `l + (1 - l) σ(z)`, no less than `l`, and what it leaves to the input,
+/// `(1 - l) σ(-z)`.
 pub fn forget<F: Real>(z: F, least: Option<F>) -> [F; 2] {
     match least {
         Some(l) => [(l + (F::one() - l) * z.sigmoid()).ln(), (F::one() - l) * (-z).sigmoid()],

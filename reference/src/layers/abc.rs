@@ -6,20 +6,21 @@
 //!
 //! per head, with $R_t$ the rotation of [`rotary`](crate::modules::rotary) at position $t$ (`use_rope`), s between
 //! `clamp_min` and `clamp_max`, without the norm or the gate where `use_norm` or `use_output_gate` is false. With
-//! `use_short_conv`, q, k and v pass a short convolution and swish, with `use_input_gate` swish once more. Well conditioned.
+//! `use_short_conv`, q, k and v pass a short convolution and swish, with `use_input_gate` swish once more. Well
+//! conditioned.
 //!
-//! With `use_rope` the states of the keys are seen from the next token: `hk0` from the first one, at position 0, and `hkt`
-//! from the one after the last. An absent `z0` is minus infinity, as in [`ops::abc`].
+//! With `use_rope` the states of the keys are seen from the next token: `hk0` from the first one, at position 0, and
+//! `hkt` from the one after the last. An absent `z0` is minus infinity, as in [`ops::abc`].
 //!
 //! # Errors
-//! C1: K is even. C2: an `hk0` or `hv0` without `z0` would be an average of which nobody knows the weight. C3: `clamp_min`
-//! is not above `clamp_max`.
+//! C1: K is even. C2: an `hk0` or `hv0` without `z0` would be an average of which nobody knows the weight. C3:
+//! `clamp_min` is not above `clamp_max`.
 //!
 //! Paper: Peng et al., *ABC: Attention with Bounded-memory Control*, 2021, the causal form in the paper.
-//! Upstream: `ABCAttention` of `fla/layers/abc.py` in 0.6.0: `expand_k` is HK/D, `expand_v` HV/D, `num_slots` M. K may be
-//! odd there without `use_rope`. It has no packed sequences, and its cache lacks z, so that it cannot be resumed.
-//! `layer_idx`, `gate_low_rank_dim` and `gate_logit_normalizer` do not change values; without affine parameters the norm
-//! has no weight.
+//! Upstream: `ABCAttention` of `fla/layers/abc.py` in 0.6.0: `expand_k` is HK/D, `expand_v` HV/D, `num_slots` M. K may
+//! be odd there without `use_rope`. It has no packed sequences, and its cache lacks z, so that it cannot be resumed.
+//! `layer_idx`, `gate_low_rank_dim` and `gate_logit_normalizer` do not change values; without affine parameters the
+//! norm has no weight.
 
 use ndarray::Array3;
 

@@ -4,19 +4,19 @@
 //! g = \tfrac{1}{\tau} \ln \sigma(W_f x), \qquad
 //! y = W_o \operatorname{RMSNorm}\big( \operatorname{swish}(\operatorname{GSA}(q, k, v, 1 - e^g, g)) \big) $$
 //!
-//! with τ = `gate_logit_normalizer`, φ = `feature_map`, or with `t2r` $\operatorname{relu}(W y)$. The softmax over the slots
-//! has the factor `scale`; the norm is over the channels of all heads together, and adds 1e-5. With `use_short_conv`, q, k
-//! and v pass a short convolution and swish before. A key head serves HQ/H query heads, each with slots of its own. Well
-//! conditioned.
+//! with τ = `gate_logit_normalizer`, φ = `feature_map`, or with `t2r` $\operatorname{relu}(W y)$. The softmax over the
+//! slots has the factor `scale`; the norm is over the channels of all heads together, and adds 1e-5. With
+//! `use_short_conv`, q, k and v pass a short convolution and swish before. A key head serves HQ/H query heads, each
+//! with slots of its own. Well conditioned.
 //!
 //! # Errors
 //! C1: HQ is a multiple of H. C2: D is HQ·V. C3: `gate_logit_normalizer` is not 0.
 //!
-//! Paper: Zhang et al., *Gated Slot Attention for Efficient Linear-Time Sequence Modeling*, 2024, §3.2.
+//! Paper: Zhang et al., *Gated Slot Attention for Efficient Linear-Time Sequence Modeling*, 2024.
 //! Upstream: `GatedSlotAttention` of `fla/layers/gsa.py` in 0.6.0: `num_heads` is HQ, `num_kv_heads` H, `expand_k` is
 //! HQ·K/D, `num_slots` M, a `scale` of None is K^-1/2, and `t2r` is a word of `feature_map`. `mode`, `layer_idx`,
-//! `norm_eps`, `use_norm` and `use_output_gate` do not change values; without affine parameters the norm has no weight. An
-//! `expand_v` other than 1 is accepted, but cannot be run.
+//! `norm_eps`, `use_norm` and `use_output_gate` do not change values; without affine parameters the norm has no
+//! weight. An `expand_v` other than 1 is accepted, but cannot be run.
 
 use ndarray::Array3;
 
@@ -69,7 +69,7 @@ pub static SPEC: OpSpec = OpSpec {
     name: "gsa_layer",
     level: Level::Layer,
     summary: "o_proj(rms_norm(swish(gsa(phi(q_proj x), phi(k_proj x), swish(v_proj x), 1 - exp(g), g))))",
-    source: "Zhang et al. 2024 (arXiv 2409.07146), §3.2",
+    source: "Zhang et al. 2024 (arXiv 2409.07146)",
     upstream: &["fla.layers.GatedSlotAttention"],
     sizes: dims![B, T, D, HQ, H, K, V, M, W],
     inputs: &[

@@ -4,17 +4,17 @@
 //! h_t = f_t \odot h_{t-1} + (1 - f_t) \odot \operatorname{swish}(i_t), \qquad
 //! y = W_o \big( \operatorname{RMSNorm}(h) \odot \operatorname{swish}(W_g x) \big) $$
 //!
-//! with the lower bound $l$ = `lower_bound`, which a model gives to all layers but the first; absent means 0. The norm is
-//! over all I channels. With `use_short_conv`, i and z pass a short convolution without an activation. Well conditioned:
-//! the state is an average.
+//! with the lower bound $l$ = `lower_bound`, which a model gives to all layers but the first; absent means 0. The norm
+//! is over all I channels. With `use_short_conv`, i and z pass a short convolution without an activation. Well
+//! conditioned: the state is an average.
 //!
-//! Paper: Qin et al., *Hierarchically Gated Recurrent Neural Network for Sequence Modeling*, 2023, eq. 2 to 6, with real
-//! instead of complex states.
+//! Paper: Qin et al., *Hierarchically Gated Recurrent Neural Network for Sequence Modeling*, 2023, with real instead of
+//! complex states.
 //! Upstream: `HGRNAttention` of `fla/layers/hgrn.py` in 0.6.0: `expand_ratio` is I/D. It ignores a lower bound where
-//! `layer_idx` is 0, and otherwise that option, like `mode`, does not change values; without affine parameters the norm has
-//! no weight. Packed sequences need `mode='fused_recurrent'`. Where padding is masked, it zeroes i but not z.
+//! `layer_idx` is 0, and otherwise that option, like `mode`, does not change values; without affine parameters the
+//! norm has no weight. Packed sequences need `mode='fused_recurrent'`. Where padding is masked, it zeroes i but not z.
 
-use ndarray::{Array2, ArrayD, ArrayView2, Zip};
+use ndarray::{Array2, ArrayD, Zip};
 
 use crate::algebra::{heads, linear, matrix, rank, swish};
 use crate::call::Call;
@@ -28,7 +28,7 @@ use crate::{dims, function};
 
 fn hgrn_layer<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let hidden = x.matrix("x");
-    let [(mut i, i_conv), (mut g, f_conv)] = ["i", "f"].map(|name| channels(x, hidden, name));
+    let [(mut i, i_conv), (mut g, f_conv)] = ["i", "f"].map(|name| channels(x, name));
     let least = x.given("lower_bound").then(|| x.vector("lower_bound"));
     Zip::indexed(&mut i).and(&mut g).for_each(|(_, c), i, g| {
         let [log, rest] = forget(*g, least.map(|l| l[c]));
@@ -42,8 +42,8 @@ fn hgrn_layer<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
 }
 
 /// One stream `[T, I]`, and the state of its convolution.
-fn channels<F: Real>(x: &Unit<'_, F>, hidden: ArrayView2<'_, F>, name: &str) -> (Array2<F>, ArrayD<F>) {
-    let projected: Array2<F> = rank(linear(&hidden, x.tensor(&format!("{name}_proj.weight"))));
+fn channels<F: Real>(x: &Unit<'_, F>, name: &str) -> (Array2<F>, ArrayD<F>) {
+    let projected: Array2<F> = rank(linear(&x.matrix("x"), x.tensor(&format!("{name}_proj.weight"))));
     let state = x.tensor(&format!("{name}_conv0")).to_owned();
     if !x.problem.flag("use_short_conv") {
         return (projected, state);
@@ -58,8 +58,8 @@ const EPS: f64 = 1e-5;
 pub static SPEC: OpSpec = OpSpec {
     name: "hgrn_layer",
     level: Level::Layer,
-    summary: "f = l + (1 - l) sigmoid(f_proj x);  h = f h + (1 - f) swish(i_proj x);  o = o_proj(rms_norm(h) * swish(g_proj x))",
-    source: "Qin et al. 2023 (arXiv 2311.04823), eq. 2 to 6",
+    summary: "f = l + (1 - l) sigmoid(f_proj x);  h = f h + (1 - f) swish(i_proj x);  o = o_proj(rms_norm(h) * gate)",
+    source: "Qin et al. 2023 (arXiv 2311.04823)",
     upstream: &["fla.layers.HGRNAttention"],
     sizes: dims![B, T, D, I, W],
     inputs: &[

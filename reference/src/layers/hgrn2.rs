@@ -4,18 +4,18 @@
 //! $$ q = \operatorname{swish}(W_q x), \qquad z, i = W_f x, W_i x, \qquad f = l + (1 - l)\, \sigma(z), \qquad
 //! y = W_o \operatorname{RMSNorm}\big( \operatorname{GLA}(q, 1 - f, i, \ln f) \big) $$
 //!
-//! with the lower bound $l$ = `lower_bound`, which a model gives to all layers but the first; absent means 0. The norm is
-//! over the channels of all heads together. With `use_short_conv`, q, z and i pass a short convolution without an
+//! with the lower bound $l$ = `lower_bound`, which a model gives to all layers but the first; absent means 0. The norm
+//! is over the channels of all heads together. With `use_short_conv`, q, z and i pass a short convolution without an
 //! activation before. Well conditioned: the state is an average in each row.
 //!
 //! # Errors
 //! C1: D is HV.
 //!
-//! Paper: Qin et al., *HGRN2: Gated Linear RNNs with State Expansion*, 2024, eq. 3 and §3.2.
-//! Upstream: `HGRN2Attention` of `fla/layers/hgrn2.py` in 0.6.0: `expand_ratio` is K, and `num_heads` is D/K rounded down
-//! unless `expand_ratio` is None, where K is V. It ignores a lower bound where `layer_idx` is 0, and otherwise that option,
-//! like `mode`, does not change values. `norm_eps` has no effect: the norm adds 1e-5. Without affine parameters it has no
-//! weight.
+//! Paper: Qin et al., *HGRN2: Gated Linear RNNs with State Expansion*, 2024.
+//! Upstream: `HGRN2Attention` of `fla/layers/hgrn2.py` in 0.6.0: `expand_ratio` is K, and `num_heads` is D/K rounded
+//! down unless `expand_ratio` is None, where K is V. It ignores a lower bound where `layer_idx` is 0, and otherwise
+//! that option, like `mode`, does not change values. `norm_eps` has no effect: the norm adds 1e-5. Without affine
+//! parameters it has no weight.
 
 use ndarray::Zip;
 
@@ -52,7 +52,7 @@ pub static SPEC: OpSpec = OpSpec {
     name: "hgrn2_layer",
     level: Level::Layer,
     summary: "f = l + (1 - l) sigmoid(f_proj x);  o = o_proj(rms_norm(gla(swish(q_proj x), 1 - f, i_proj x, log f)))",
-    source: "Qin et al. 2024 (arXiv 2404.07904), eq. 3",
+    source: "Qin et al. 2024 (arXiv 2404.07904)",
     upstream: &["fla.layers.HGRN2Attention"],
     sizes: dims![B, T, D, H, K, V, W],
     inputs: &[

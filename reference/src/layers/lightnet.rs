@@ -2,10 +2,12 @@
 //! of the keys.
 //!
 //! $$ q = \operatorname{swish}(W_q x), \qquad k, v = W_k x, W_v x, \qquad
-//! y = W_o \big( \operatorname{RMSNorm}(\operatorname{LightNet}(q, k, v)) \odot \operatorname{swish}(W_2 W_1 x) \big) $$
+//! o = \operatorname{LightNet}(q, k, v), \qquad
+//! y = W_o \big( \operatorname{RMSNorm}(o) \odot \operatorname{swish}(W_2 W_1 x) \big) $$
 //!
 //! The norm is over the channels of all heads together, and adds 1e-6. With `use_short_conv`, q, k and v pass a short
-//! convolution without an activation before. An absent `z0` is minus infinity, as in [`ops::lightnet`]. Well conditioned.
+//! convolution without an activation before. An absent `z0` is minus infinity, as in [`ops::lightnet`]. Well
+//! conditioned.
 //!
 //! # Errors
 //! C1: D is HV. C2: an `h0` without `z0` would be an average of which nobody knows the weight.

@@ -3,27 +3,27 @@
 //! $$ q, k, v = W_q x, W_k x, W_v x, \qquad o_t = C^{-1/2} \sum_{j \le t} (\phi(q_t) \cdot \phi(k_j))\, v_j, \qquad
 //! y = W_o \operatorname{RMSNorm}(o) $$
 //!
-//! per head, with C the channels of φ. By default φ is $(W_1 y + b_1) \odot (W_2 y + b_2)$ (`elementwise_product`). Without
-//! that, it is what `feature_map` says, after $W y + b$ with `layer`: nothing, $1 + \operatorname{elu}$, relu, `dpfp`, which
-//! is the products of $r = (\operatorname{relu}(y), \operatorname{relu}(-y))$ with itself rolled by 1, 2, 3 and 4 channels,
-//! or `hedgehog`, the softmax of $2y$ and $-2y$ side by side. Then `norm_q` and `norm_k` divide each φ by its sum and 1e-4,
-//! and `do_feature_map_norm` divides o by $\phi(q) \cdot \sum \phi(k)$ as [`ops::normalized_linear_attn`] does. A key head
-//! serves HQ/H query heads.
+//! per head, with C the channels of φ. By default φ is $(W_1 y + b_1) \odot (W_2 y + b_2)$ (`elementwise_product`).
+//! Without that, it is what `feature_map` says, after $W y + b$ with `layer`: nothing, $1 + \operatorname{elu}$, relu,
+//! `dpfp`, which is the products of $r = (\operatorname{relu}(y), \operatorname{relu}(-y))$ with itself rolled by 1,
+//! 2, 3 and 4 channels, or `hedgehog`, the softmax of $2y$ and $-2y$ side by side. Then `norm_q` and `norm_k` divide
+//! each φ by its sum and 1e-4, and `do_feature_map_norm` divides o by $\phi(q) \cdot \sum \phi(k)$ as
+//! [`ops::normalized_linear_attn`] does. A key head serves HQ/H query heads.
 //!
 //! Well conditioned but for those divisions: of signed features the sum may vanish.
 //!
 //! # Errors
-//! C1: HQ is a multiple of H. C2: `elementwise_product` leaves no room for `layer` or another `feature_map`. C3: C is 2K
-//! with `hedgehog`, 8K with `dpfp`, else K.
+//! C1: HQ is a multiple of H. C2: `elementwise_product` leaves no room for `layer` or another `feature_map`. C3: C is
+//! 2K with `hedgehog`, 8K with `dpfp`, else K.
 //!
-//! Paper: Katharopoulos et al., *Transformers are RNNs*, 2020, eq. 18 to 20; Zhang et al., *The Hedgehog & the Porcupine*,
-//! 2024, eq. 6; Kasai et al., *Finetuning Pretrained Transformers into RNNs*, 2021, eq. 3; Schlag et al., *Linear
-//! Transformers Are Secretly Fast Weight Programmers*, 2021, eq. 37.
-//! Upstream: `LinearAttention` of `fla/layers/linear_attn.py` in 0.6.0: `num_heads` is HQ, `num_kv_heads` H, `expand_k` is
-//! HQ·K/D, `expand_v` HQ·V/D. There `elementwise_product`, `hedgehog` (with `layer` and its bias) and `t2r` (with `layer`
-//! without a bias, and relu) are words of `feature_map`; `output_norm` is `rmsnorm` or `identity`, and z0 and zt are
-//! `[N, 1, HQ, C]`. With `tie_feature_map_qk` the weights of both maps are the same. `mode` and `layer_idx` do not change
-//! values; without affine parameters the norm has no weight.
+//! Paper: Katharopoulos et al., *Transformers are RNNs*, 2020, eq. 18 to 20; Zhang et al., *The Hedgehog & the
+//! Porcupine*, 2024; Kasai et al., *Finetuning Pretrained Transformers into RNNs*, 2021; Schlag et al., *Linear
+//! Transformers Are Secretly Fast Weight Programmers*, 2021.
+//! Upstream: `LinearAttention` of `fla/layers/linear_attn.py` in 0.6.0: `num_heads` is HQ, `num_kv_heads` H,
+//! `expand_k` is HQ·K/D, `expand_v` HQ·V/D. There `elementwise_product`, `hedgehog` (with `layer` and its bias) and
+//! `t2r` (with `layer` without a bias, and relu) are words of `feature_map`; `output_norm` is `rmsnorm` or `identity`,
+//! and z0 and zt are `[N, 1, HQ, C]`. With `tie_feature_map_qk` the weights of both maps are the same. `mode` and
+//! `layer_idx` do not change values; without affine parameters the norm has no weight.
 
 use ndarray::{Array3, ArrayD, Axis, concatenate};
 

@@ -4,22 +4,23 @@
 //! y = W_o \big( \operatorname{RMSNorm}(o) \odot \phi(W_g x) \big) $$
 //!
 //! per head, with $R_t$ the rotation of [`rotary`](crate::modules::rotary) at position $t$, φ = `gate_fn`. With
-//! `use_short_conv`, q, k and v pass a short convolution and swish; `feature_map` acts on q and k before they turn. A key
-//! head serves HQ/H query heads, which have decays of their own.
+//! `use_short_conv`, q, k and v pass a short convolution and swish; `feature_map` acts on q and k before they turn. A
+//! key head serves HQ/H query heads, which have decays of their own.
 //!
-//! The states are seen from the next token: `h0` from the first one, at position 0, and `ht` from the one after the last.
-//! So $h_t = \gamma R_{-1} h_{t-1} + k_t v_t^\top$ without positions, which is how the paper has it. Well conditioned.
+//! The states are seen from the next token: `h0` from the first one, at position 0, and `ht` from the one after the
+//! last. So $h_t = \gamma R_{-1} h_{t-1} + k_t v_t^\top$ without positions, which is how the paper has it. Well
+//! conditioned.
 //!
 //! # Errors
 //! C1: HQ is a multiple of H. C2: K is even.
 //!
 //! Paper: Sun et al., *Retentive Network: A Successor to Transformer for Large Language Models*, 2023, eq. 1 to 8, with
 //! the norm of groups in eq. 8.
-//! Upstream: `MultiScaleRetention` of `fla/layers/multiscale_retention.py` in 0.6.0: `num_heads` is HQ, `num_kv_heads` H,
-//! `expand_k` is HQ·K/D, `expand_v` HQ·V/D. Its states are seen from position 0 whatever came before, and the cache says
-//! how many tokens that was. `mode`, `fuse_norm` and `layer_idx` do not change values, but with the mode `parallel` there
-//! are no states. Without affine parameters the norm has no weight, and its weight is named `g_norm_swish_gate` only with
-//! a fused swish gate.
+//! Upstream: `MultiScaleRetention` of `fla/layers/multiscale_retention.py` in 0.6.0: `num_heads` is HQ, `num_kv_heads`
+//! H, `expand_k` is HQ·K/D, `expand_v` HQ·V/D. Its states are seen from position 0 whatever came before, and the cache
+//! says how many tokens that was. `mode`, `fuse_norm` and `layer_idx` do not change values, but with the mode
+//! `parallel` there are no states. Without affine parameters the norm has no weight, and its weight is named
+//! `g_norm_swish_gate` only with a fused swish gate.
 
 use crate::algebra::{linear, swish};
 use crate::call::Call;

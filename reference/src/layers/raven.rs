@@ -5,27 +5,28 @@
 //! $$ g = - w\, e^{A} \ln(1 + e^{W_a x + b}), \qquad
 //! y = W_o \operatorname{RMSNorm}\big( \alpha(\operatorname{GSA}(q, k, v, 1 - e^g, g)) \big) $$
 //!
-//! with φ = `feature_map` or, with `t2r`, $\operatorname{relu}(W y)$; N the RMS norm of a head; α = `gate_fn`; S the `topk`
-//! slots of the highest r, or of r plus `r_bias` with `bias_rmm`. With the `router_score` `softmax`, w is the softmax of
-//! $W_r x$ on S, not divided. With `mlp_router`, $W_r x$ is $W_2 \operatorname{gelu}(W_1 x + b)$; with `gla_decay`, g is
-//! $w \ln \sigma(W_f x) / \tau$ with τ = `gate_logit_normalizer`; with `use_rope`, q and k turn with their position. The last
-//! norm is over the channels of all heads together, or with `use_output_gate` over those of a head, and then gated by
-//! $\alpha(W_g x)$. A key head serves HQ/H query heads, each with slots of its own.
+//! with φ = `feature_map` or, with `t2r`, $\operatorname{relu}(W y)$; N the RMS norm of a head; α = `gate_fn`; S the
+//! `topk` slots of the highest r, or of r plus `r_bias` with `bias_rmm`. With the `router_score` `softmax`, w is the
+//! softmax of $W_r x$ on S, not divided. With `mlp_router`, $W_r x$ is $W_2 \operatorname{gelu}(W_1 x + b)$; with
+//! `gla_decay`, g is $w \ln \sigma(W_f x) / \tau$ with τ = `gate_logit_normalizer`; with `use_rope`, q and k turn with
+//! their position. The last norm is over the channels of all heads together, or with `use_output_gate` over those of a
+//! head, and then gated by $\alpha(W_g x)$. A key head serves HQ/H query heads, each with slots of its own.
 //!
-//! With `use_rope` the states of the keys are seen from the next token: `hk0` from the first one, at position 0, and `hkt`
-//! from the one after the last. Well conditioned but where two slots score alike: the choice jumps, and has no gradient.
-//! Of equal scores the first slot's counts as higher.
+//! With `use_rope` the states of the keys are seen from the next token: `hk0` from the first one, at position 0, and
+//! `hkt` from the one after the last. Well conditioned but where two slots score alike: the choice jumps, and has no
+//! gradient. Of equal scores the first slot's counts as higher.
 //!
 //! # Errors
 //! C1: HQ is a multiple of H. C2: `topk` is a whole number from 1 to M. C3: K is even with `use_rope`. C4:
 //! `gate_logit_normalizer` is not 0.
 //!
 //! Paper: none; gated slot attention is of Zhang et al., *Gated Slot Attention*, 2024.
-//! Upstream: `Raven` of `fla/layers/raven.py` in 0.6.0: `num_heads` is HQ, `num_kv_heads` H, `expand_k` HQ·K/D, `expand_v`
-//! HQ·V/D, `num_slots` M, a `scale` of None K^-1/2. `gla_decay` is the `decay_type` `GLA`, `mlp_router` the `router_type`
-//! `mlp`, `t2r` a word of `feature_map`. While it trains, it adds random noise to $W_r x$ unless `add_gumbel_noise` is
-//! false. It sees the states from position 0 whatever came before. `mode`, `fuse_norm`, `max_position_embeddings` and
-//! `layer_idx` do not change values; without affine parameters the norms have no weights.
+//! Upstream: `Raven` of `fla/layers/raven.py` in 0.6.0: `num_heads` is HQ, `num_kv_heads` H, `expand_k` HQ·K/D,
+//! `expand_v` HQ·V/D, `num_slots` M, a `scale` of None K^-1/2. `gla_decay` is the `decay_type` `GLA`, `mlp_router` the
+//! `router_type` `mlp`, `t2r` a word of `feature_map`. While it trains, it adds random noise to $W_r x$ unless
+//! `add_gumbel_noise` is false. It sees the states from position 0 whatever came before. `mode`, `fuse_norm`,
+//! `max_position_embeddings` and `layer_idx` do not change values; without affine parameters the norms have no
+//! weights.
 
 use ndarray::{Array3, ArrayViewMut1, Axis, Ix2};
 
@@ -47,9 +48,12 @@ fn raven_layer<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let eps = x.problem.number("norm_eps").unwrap_or(EPS);
     let rope = x.problem.flag("use_rope").then(|| x.problem.number("rope_theta").unwrap_or(BASE));
     let [q, k] = ["q", "k"].map(|name| {
-        let y = features(x, project(x, hidden, &format!("{name}_proj.weight")));
+        let y = features(x, &project(x, hidden, &format!("{name}_proj.weight")));
         let y = normalise(&y, Some(x.tensor(&format!("{name}_norm.weight"))), eps);
-        rope.map_or(y.clone(), |base| rotate(&y, base, 0.0, false))
+        match rope {
+            Some(base) => rotate(&y, base, 0.0, false),
+            None => y,
+        }
     });
     let g = decay(x) * weights(x);
     let each = x.problem.size(Dim::HQ) / x.problem.size(Dim::H);
@@ -70,15 +74,17 @@ fn raven_layer<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     } else {
         o = norm_of_all(&o, x.tensor("g_norm.weight"), eps);
     }
-    let hkt = answers.cube("hkt");
-    let hkt = rope.map_or(hkt.clone(), |base| turn(&hkt, -(x.tokens as f64), base, false));
+    let mut hkt = answers.cube("hkt");
+    if let Some(base) = rope {
+        hkt = turn(&hkt, -(x.tokens as f64), base, false);
+    }
     vec![linear(&o, x.tensor("o_proj.weight")), hkt.into_dyn(), answers.take("hvt")]
 }
 
 /// Of queries or keys.
-fn features<F: Real>(x: &Unit<'_, F>, y: Array3<F>) -> Array3<F> {
+fn features<F: Real>(x: &Unit<'_, F>, y: &Array3<F>) -> Array3<F> {
     if x.problem.flag("t2r") {
-        within(&y, x.tensor("feature_map.layer.weight")).mapv(relu)
+        within(y, x.tensor("feature_map.layer.weight")).mapv(relu)
     } else {
         y.mapv(activation(x.problem.word("feature_map")))
     }

@@ -3,17 +3,17 @@
 //! $$ q, k = N(W_q x), N(W_k x), \qquad N(y) = \gamma \odot \frac{y - \mu}{\sqrt{\sigma^2 + 10^{-5}}} + \beta, \qquad
 //! y = W_o \operatorname{ReBased}(q, k, W_v x) $$
 //!
-//! per head, with mean μ and variance σ² over its channels, which count as 0 and 1 without `normalize`; γ and β exist with
-//! `use_gamma` and `use_beta`, and are the same for all heads and for q and k. Ill conditioned where all scores of a token
-//! are small: see [`ops::rebased`], which adds `eps` to the sum of the weights.
+//! per head, with mean μ and variance σ² over its channels, which count as 0 and 1 without `normalize`; γ and β exist
+//! with `use_gamma` and `use_beta`, and are the same for all heads and for q and k. Ill conditioned where all scores
+//! of a token are small: see [`ops::rebased`], which adds `eps` to the sum of the weights.
 //!
 //! # Errors
 //! C1: V is D/H rounded down. C2: `normalize` or `use_gamma`. C3: `eps` is positive.
 //!
-//! Paper: Aksenov et al., *Linear Transformers with Learnable Kernel Functions are Better In-Context Models*, 2024, §4.
+//! Paper: Aksenov et al., *Linear Transformers with Learnable Kernel Functions are Better In-Context Models*, 2024.
 //! Upstream: `ReBasedLinearAttention` of `fla/layers/rebased.py` in 0.6.0: `feature_dim` is K. `l_max`, `causal` and
-//! `layer_idx` do not change values; `mode` does not either, but that the chunk modes add 1e-10 whatever `eps` is. It has
-//! neither states nor packed sequences.
+//! `layer_idx` do not change values; `mode` does not either, but that the chunk modes add 1e-10 whatever `eps` is. It
+//! has neither states nor packed sequences.
 
 use ndarray::Array3;
 
@@ -56,7 +56,7 @@ pub static SPEC: OpSpec = OpSpec {
     name: "rebased_layer",
     level: Level::Layer,
     summary: "o_proj(rebased(layer_norm(q_proj x), layer_norm(k_proj x), v_proj x))",
-    source: "Aksenov et al. 2024 (arXiv 2402.10644), §4",
+    source: "Aksenov et al. 2024 (arXiv 2402.10644)",
     upstream: &["fla.layers.ReBasedLinearAttention"],
     sizes: dims![B, T, D, H, K, V],
     inputs: &[

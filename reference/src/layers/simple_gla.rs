@@ -4,15 +4,15 @@
 //! g = \tfrac{1}{\tau} \ln \sigma(W_g' x + b), \qquad
 //! y = W_o \big( \operatorname{RMSNorm}(\operatorname{SimpleGLA}(q, k, v, g)) \odot \phi(W_g x) \big) $$
 //!
-//! per head, with τ = `gate_logit_normalizer`, φ = `gate_fn`. Without `use_short_conv` there is neither the convolution nor
-//! its swish; `feature_map` acts on q and k after that. A key head serves HQ/H query heads, which have decays of their own.
-//! Well conditioned.
+//! per head, with τ = `gate_logit_normalizer`, φ = `gate_fn`. Without `use_short_conv` there is neither the
+//! convolution nor its swish; `feature_map` acts on q and k after that. A key head serves HQ/H query heads, which have
+//! decays of their own. Well conditioned.
 //!
 //! # Errors
 //! C1: HQ is a multiple of H. C2: `gate_logit_normalizer` is not 0.
 //!
-//! Paper: Yang et al., *Gated Linear Attention Transformers with Hardware-Efficient Training*, 2024, §4.4, with the scalar
-//! decay of Dao & Gu, *Transformers are SSMs*, 2024, eq. 16.
+//! Paper: Yang et al., *Gated Linear Attention Transformers with Hardware-Efficient Training*, 2024, §4.4, with the
+//! scalar decay of Dao & Gu, *Transformers are SSMs*, 2024, eq. 16.
 //! Upstream: `SimpleGatedLinearAttention` of `fla/layers/simple_gla.py` in 0.6.0: `num_heads` is HQ, `num_kv_heads` H,
 //! `expand_k` is HQ·K/D, `expand_v` HQ·V/D. `mode`, `fuse_norm` and `layer_idx` do not change values; without affine
 //! parameters the norm has no weight, and its weight is named `g_norm_swish_gate` only with a fused swish gate.

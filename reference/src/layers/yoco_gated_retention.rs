@@ -1,23 +1,26 @@
-//! Gated retention with projections: queries and keys turn with their position, and every token chooses each head's decay.
+//! Gated retention with projections: queries and keys turn with their position, and every token chooses each head's
+//! decay.
 //!
 //! $$ q, k, v = W_q x, W_k x, W_v x, \qquad g = \tfrac{1}{\tau} \ln \sigma(W_g' x), \qquad
 //! o = \operatorname{SimpleGLA}(R_t q, R_t k, v, g), \qquad
 //! y = W_o \big( \operatorname{RMSNorm}(o) \odot \operatorname{swish}(W_g x) \big) $$
 //!
-//! per head, with τ = `gate_logit_normalizer` and $R_t$ the rotation of [`rotary`](crate::modules::rotary) at position $t$
-//! of neighbouring channels; the norm has no weight. The wavelengths are those of `rotary` with the base `rope_theta`, or
-//! with `rope_inv_freq` `yoco` those that go all the way to the base: $\theta_i = \text{base}^{-i/(K/2 - 1)}$.
+//! per head, with τ = `gate_logit_normalizer` and $R_t$ the rotation of [`rotary`](crate::modules::rotary) at position
+//! $t$ of neighbouring channels; the norm has no weight. The wavelengths are those of `rotary` with the base
+//! `rope_theta`, or with `rope_inv_freq` `yoco` those that go all the way to the base: $\theta_i =
+//! \text{base}^{-i/(K/2 - 1)}$.
 //!
-//! The states are seen from the next token: `h0` from the first one, at position 0, and `ht` from the one after the last.
-//! Well conditioned.
+//! The states are seen from the next token: `h0` from the first one, at position 0, and `ht` from the one after the
+//! last. Well conditioned.
 //!
 //! # Errors
 //! C1: K is even. C2: D is HK. C3: `gate_logit_normalizer` is not 0.
 //!
-//! Paper: Sun et al., *You Only Cache Once: Decoder-Decoder Architectures for Language Models*, 2024, §3.1.
-//! Upstream: `YOCOGatedRetention` of `fla/layers/yoco.py` in 0.6.0: `num_heads` is H. Its states are seen from position 0
-//! whatever came before, and the cache says how many tokens that was. `mode`, `fuse_norm`, `max_position_embeddings` and
-//! `layer_idx` do not change values.
+//! Paper: Sun et al., *You Only Cache Once: Decoder-Decoder Architectures for Language Models*, 2024:
+//! gated retention.
+//! Upstream: `YOCOGatedRetention` of `fla/layers/yoco.py` in 0.6.0: `num_heads` is H. Its states are seen from
+//! position 0 whatever came before, and the cache says how many tokens that was. `mode`, `fuse_norm`,
+//! `max_position_embeddings` and `layer_idx` do not change values.
 
 use ndarray::Array2;
 
@@ -66,7 +69,7 @@ pub static SPEC: OpSpec = OpSpec {
     name: "yoco_gated_retention_layer",
     level: Level::Layer,
     summary: "o_proj(rms_norm(simple_gla(rotary q, rotary k, v, log sigmoid(gk_proj x) / 16)) * swish(g_proj x))",
-    source: "Sun et al. 2024 (arXiv 2405.05254), §3.1",
+    source: "Sun et al. 2024 (arXiv 2405.05254), gated retention",
     upstream: &["fla.layers.YOCOGatedRetention"],
     sizes: dims![B, T, D, H, K],
     inputs: &[
