@@ -9,7 +9,7 @@
 //! # Errors
 //! C1: `temperature` is not 0.
 //!
-//! Paper: Hendrycks & Gimpel, *Gaussian Error Linear Units*, 2016, §2 (gelu); So et al., *Primer*, 2021, §3 (sqrelu).
+//! Paper: Hendrycks & Gimpel, *Gaussian Error Linear Units*, 2016, §2 (gelu); So et al., *Primer*, 2021 (sqrelu).
 //! Upstream: the functions of `fla/modules/activations/ops.py` in 0.6.0, of which only `logsigmoid` has a temperature and
 //! only `bias_gelu_impl` a bias; and the feature maps of `fla/modules/feature_map.py` that are nothing else.
 
@@ -31,7 +31,7 @@ pub static SPEC: OpSpec = OpSpec {
     name: "activation",
     level: Level::Module,
     summary: "o = act(x + bias) / temperature",
-    source: "Hendrycks & Gimpel 2016 (arXiv 1606.08415), §2; So et al. 2021 (arXiv 2109.08668), §3",
+    source: "Hendrycks & Gimpel 2016 (arXiv 1606.08415), §2; So et al. 2021 (arXiv 2109.08668)",
     upstream: &[
         "fla.modules.activations.sigmoid",
         "fla.modules.activations.swish",

@@ -8,7 +8,7 @@
 //! # Errors
 //! C1: M is K (K + 1) / 2.
 //!
-//! Paper: Aksenov et al., *Linear Transformers with Learnable Kernel Functions are Better In-Context Models*, 2024, §3.
+//! Paper: Aksenov et al., *Linear Transformers with Learnable Kernel Functions are Better In-Context Models*, 2024.
 //! Upstream: `RebasedFeatureMap` of `fla/modules/feature_map.py` in 0.6.0, where γ and β are each there or not (not β alone
 //! without `normalize`); with `flatten` off it gives y.
 
@@ -57,7 +57,7 @@ pub static SPEC: OpSpec = OpSpec {
     name: "feature_map_rebased",
     level: Level::Module,
     summary: "o = [y_i² / sqrt(K), sqrt(2 / K) y_i y_j for i < j], y = gamma norm(x) + beta",
-    source: "Aksenov et al. 2024 (arXiv 2402.10644), §3",
+    source: "Aksenov et al. 2024 (arXiv 2402.10644)",
     upstream: &["fla.modules.feature_map.RebasedFeatureMap"],
     sizes: dims![B, T, K, M],
     inputs: &[
