@@ -2,8 +2,8 @@
 //!
 //! $$ o = \phi(x) \odot y $$
 //!
-//! φ = `gate`: `swish` is $x\,\sigma(x)$, `sigmoid` is $\sigma(x)$, and `powlu` is $x^{m/(\sqrt x + 1)}\,\sigma(x)$ above 0
-//! and $x\,\sigma(x)$ below, with m = `power`. Well conditioned; `powlu` has a kink at 0.
+//! φ = `gate`: `swish` is $x\,\sigma(x)$, `sigmoid` is $\sigma(x)$, and `powlu` is $x^{m/(\sqrt x + 1)}\,\sigma(x)$
+//! above 0 and $x\,\sigma(x)$ below, with m = `power`. Well conditioned; `powlu` has a kink at 0.
 //!
 //! Paper: Shazeer, *GLU Variants Improve Transformer*, 2020, eq. 4 and 5.
 //! Upstream: `swiglu`, `sigmoidglu` and `powglu` of `fla/modules/activations/ops.py` in 0.6.0.

@@ -7,7 +7,8 @@
 //!
 //! Paper: Yang et al., *Parallelizing Linear Transformers with the Delta Rule*, 2024 (keys
 //! of unit length).
-//! Upstream: `L2Norm` and `l2norm` (also named `l2_norm`) of `fla/modules/norm/l2norm.py` in 0.6.0; `output_dtype` does not change values.
+//! Upstream: `L2Norm` and `l2norm` (also named `l2_norm`) of `fla/modules/norm/l2norm.py` in 0.6.0; `output_dtype` does
+//! not change values.
 
 use ndarray::{Array, ArrayBase, Axis, Data, Dimension};
 

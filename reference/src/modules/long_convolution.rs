@@ -6,9 +6,9 @@
 //!
 //! Paper: Poli et al., *Hyena Hierarchy*, 2023; Fu et al., *Hungry Hungry Hippos*, 2023 (by Fourier transform).
 //! Upstream: `LongConvolution` and `fft_conv` of `fla/modules/long_conv.py` in 0.6.0, by a transform of 2T points. Taps
-//! from the T-th on, which a causal convolution cannot reach, wrap around there: with a filter longer than the sequence,
-//! as `max_len` allows, a token sees later ones, through taps T + 1 to 2T - 1. The `gelu` and `dropout_mask` of `fft_conv`
-//! are no part of this. It knows no packing.
+//! from the T-th on, which a causal convolution cannot reach, wrap around there: with a filter longer than the
+//! sequence, as `max_len` allows, a token sees later ones, through taps T + 1 to 2T - 1. The `gelu` and `dropout_mask`
+//! of `fft_conv` are no part of this. It knows no packing.
 
 use ndarray::{Array2, ArrayView2};
 
