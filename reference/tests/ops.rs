@@ -108,8 +108,8 @@ fn the_variants_exercise_every_option() {
     }
 }
 
-/// What rounds to a grid inside, so that values jump, and has by definition the derivative of a straight-through estimator:
-/// that is no limit of differences, and an error is a whole step or none.
+/// What rounds to a grid inside, so that values jump, and has by definition the derivative of a straight-through
+/// estimator: that is no limit of differences, and an error is a whole step or none. Laws of modules hold it instead.
 const QUANTISED: [&str; 2] = ["bit_linear", "bitattn_layer"];
 
 /// Central differences of order eight: their own error is below that of the subtraction, where the op is smooth.

@@ -3,15 +3,15 @@
 //! $$ o = \tfrac1\tau\, \phi(x + b) $$
 //!
 //! with φ = `kind`: `swish` is $x\,\sigma(x)$, `logsigmoid` is $\ln \sigma(x)$, `elu_p1` is $e^x$ below 0 and $x + 1$
-//! above, `sqrelu` is $\max(x, 0)^2$, `gelu` is $x\,\Phi(x)$ by way of tanh; τ = `temperature`. Well conditioned but for
-//! the cancellation in $x + b$; the derivative of `relu` at 0 is 0.
+//! above, `sqrelu` is $\max(x, 0)^2$, `gelu` is $x\,\Phi(x)$ by way of tanh; τ = `temperature`. Well conditioned but
+//! for the cancellation in $x + b$; the derivative of `relu` at 0 is 0.
 //!
 //! # Errors
 //! C1: `temperature` is not 0.
 //!
-//! Paper: Hendrycks & Gimpel, *Gaussian Error Linear Units*, 2016, §2 (gelu); So et al., *Primer*, 2021, §3 (sqrelu).
-//! Upstream: the functions of `fla/modules/activations/ops.py` in 0.6.0, of which only `logsigmoid` has a temperature and
-//! only `bias_gelu_impl` a bias; and the feature maps of `fla/modules/feature_map.py` that are nothing else.
+//! Paper: Hendrycks & Gimpel, *Gaussian Error Linear Units*, 2016, §2 (gelu); So et al., *Primer*, 2021 (sqrelu).
+//! Upstream: the functions of `fla/modules/activations/ops.py` in 0.6.0, of which only `logsigmoid` has a temperature
+//! and only `bias_gelu_impl` a bias; and the feature maps of `fla/modules/feature_map.py` that are nothing else.
 
 use crate::mixer;
 use crate::real::Real;
@@ -31,7 +31,7 @@ pub static SPEC: OpSpec = OpSpec {
     name: "activation",
     level: Level::Module,
     summary: "o = act(x + bias) / temperature",
-    source: "Hendrycks & Gimpel 2016 (arXiv 1606.08415), §2; So et al. 2021 (arXiv 2109.08668), §3",
+    source: "Hendrycks & Gimpel 2016 (arXiv 1606.08415), §2; So et al. 2021 (arXiv 2109.08668)",
     upstream: &[
         "fla.modules.activations.sigmoid",
         "fla.modules.activations.swish",

@@ -4,17 +4,20 @@
 //! \hat y = \tfrac1s \operatorname{clip}_{-128}^{127} \lfloor s y \rceil, \quad s = \frac{127}{\max_i |y_i|}, \qquad
 //! \hat W = \tfrac1a \operatorname{clip}_{-1}^{1} \lfloor a W \rceil, \quad a = \frac{1}{\overline{|W|}} $$
 //!
-//! s belongs to the token and a to the matrix; neither the greatest nor the mean counts as less than 1e-5. norm is that of
-//! the root mean square, or with `rms` off that of mean and variance. Outputs: `o`, and the sum `s` (upstream's `prenorm`).
+//! s belongs to the token and a to the matrix; neither the greatest nor the mean counts as less than 1e-5. norm is that
+//! of the root mean square, or with `rms` off that of mean and variance. Outputs: `o`, and the sum `s` (upstream's
+//! `prenorm`).
 //!
-//! What a step function has for a derivative is of no use, so another one is meant: the straight-through estimator takes
-//! $\partial \hat y / \partial y$ and $\partial \hat W / \partial W$ for 1, while values are the quantised ones. Gradients here
-//! are those. Ill conditioned near the steps: an element that rounding moves across one changes by a whole step.
+//! What a step function has for a derivative is of no use, so another one is meant: the straight-through estimator
+//! takes $\partial \hat y / \partial y$ and $\partial \hat W / \partial W$ for 1, while values are the quantised ones.
+//! Gradients here are those. Ill conditioned near the steps: an element that rounding moves across one changes by a
+//! whole step.
 //!
 //! Paper: Ma et al., *The Era of 1-bit LLMs*, 2024, eq. 1 to 3; Wang et al., *BitNet*, 2023, eq. 4 and §2.2.
-//! Upstream: `FusedBitLinear`, `BitLinear` and `layer_norm_linear_quant` of `fla/modules/fused_bitlinear.py` in 0.6.0. Exact
-//! halves go away from zero in the fused form and to even numbers in `activation_quant`; the `bias` of `BitLinear` has no
-//! effect. Activations are rounded to the storage type after they were quantised, and weights are quantised in it.
+//! Upstream: `FusedBitLinear`, `BitLinear` and `layer_norm_linear_quant` of `fla/modules/fused_bitlinear.py` in 0.6.0.
+//! Exact halves go away from zero in the fused form and to even numbers in `activation_quant`; the `bias` of
+//! `BitLinear` has no effect. Activations are rounded to the storage type after they were quantised, and weights are
+//! quantised in it.
 
 use ndarray::{Array2, ArrayD, ArrayViewD, Ix2};
 

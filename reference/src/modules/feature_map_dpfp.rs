@@ -7,7 +7,7 @@
 //! # Errors
 //! C1: M is 2 K nu.
 //!
-//! Paper: Schlag et al., *Linear Transformers Are Secretly Fast Weight Programmers*, 2021, eq. 37.
+//! Paper: Schlag et al., *Linear Transformers Are Secretly Fast Weight Programmers*, 2021, §5.3.
 //! Upstream: `DPFPFeatureMap` of `fla/modules/feature_map.py` in 0.6.0, which rolls towards higher indices.
 
 use ndarray::{Array2, ArrayView2};
@@ -49,7 +49,7 @@ pub static SPEC: OpSpec = OpSpec {
     name: "feature_map_dpfp",
     level: Level::Module,
     summary: "o = [r * roll(r, j) for j = 1..nu], r = [max(x, 0), max(-x, 0)]",
-    source: "Schlag et al. 2021 (arXiv 2102.11174), eq. 37",
+    source: "Schlag et al. 2021 (arXiv 2102.11174), §5.3",
     upstream: &["fla.modules.feature_map.DPFPFeatureMap"],
     sizes: dims![B, T, K, M],
     inputs: &[Port::new("x", dims![B, T, K], Domain::Normal)],

@@ -7,7 +7,8 @@
 //! # Errors
 //! C1: M is 2 K.
 //!
-//! Paper: Zhang et al., *The Hedgehog & the Porcupine*, 2024, eq. 5 and 6, without the factor 2.
+//! Paper: Zhang et al., *The Hedgehog & the Porcupine*, 2024: the learned map with a negative half and a softmax over
+//! channels, which has no factor 2.
 //! Upstream: `HedgehogFeatureMap` of `fla/modules/feature_map.py` in 0.6.0.
 
 use ndarray::{Array2, ArrayViewD, Axis, Ix2, concatenate};
@@ -40,7 +41,7 @@ pub static SPEC: OpSpec = OpSpec {
     name: "feature_map_hedgehog",
     level: Level::Module,
     summary: "o = softmax([2 (W x + b), -2 (W x + b)])",
-    source: "Zhang et al. 2024 (arXiv 2402.04347), eq. 5 and 6",
+    source: "Zhang et al. 2024 (arXiv 2402.04347)",
     upstream: &["fla.modules.feature_map.HedgehogFeatureMap"],
     sizes: dims![B, T, K, M],
     inputs: &[

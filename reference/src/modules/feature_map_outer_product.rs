@@ -8,8 +8,8 @@
 //! C1: M is I (I + 1) / 2.
 //!
 //! Paper: none; the second-order features of Arora et al., *Based*, 2024, learned.
-//! Upstream: `LearnableOuterProductFeatureMap` of `fla/modules/feature_map.py` in 0.6.0: `feature_dim` is I. Its `normalizer`
-//! has no effect.
+//! Upstream: `LearnableOuterProductFeatureMap` of `fla/modules/feature_map.py` in 0.6.0: `feature_dim` is I. Its
+//! `normalizer` has no effect.
 
 use ndarray::{Array2, ArrayViewD, Ix2};
 

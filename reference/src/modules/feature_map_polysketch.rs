@@ -3,17 +3,17 @@
 //! $$ o_{ij} = y_i\, y_j, \quad i \le j, \qquad y = K^{-1/2}\, (S_1 \hat x) \odot (S_2 \hat x), \qquad
 //! \hat x = \gamma \odot \operatorname{LayerNorm}(x) + \beta $$
 //!
-//! This is degree 4: each sketch doubles the degree, and so does the outer product, given row by row above its diagonal.
-//! With `degree_8`, y is sketched once more, by matrices `[I, I]`. Ill conditioned where the channels of a token differ by
-//! less than √ε.
+//! This is degree 4: each sketch doubles the degree, and so does the outer product, given row by row above its
+//! diagonal. With `degree_8`, y is sketched once more, by matrices `[I, I]`. Ill conditioned where the channels of a
+//! token differ by less than √ε.
 //!
 //! # Errors
 //! C1: M is I (I + 1) / 2.
 //!
-//! Paper: Kacham, Mirrokni & Zhong, *PolySketchFormer*, 2023, §2.1, with learned sketches.
-//! Upstream: `LearnablePolySketchNonNegativeFeatureMap` of `fla/modules/feature_map.py` in 0.6.0: `sketch_size` is I. It has
-//! one pair of sketches at degree 2, its default, as at degree 4: both are degree 4. Products of features with a triangle
-//! instead of the whole square are not the square of a product, and may be negative.
+//! Paper: Kacham, Mirrokni & Zhong, *PolySketchFormer*, 2023, here with learned sketches that are linear.
+//! Upstream: `LearnablePolySketchNonNegativeFeatureMap` of `fla/modules/feature_map.py` in 0.6.0: `sketch_size` is I.
+//! It has one pair of sketches at degree 2, its default, as at degree 4: both are degree 4. Products of features with a
+//! triangle instead of the whole square are not the square of a product, and may be negative.
 
 use ndarray::{Array2, Ix2};
 
@@ -46,7 +46,7 @@ pub static SPEC: OpSpec = OpSpec {
     name: "feature_map_polysketch",
     level: Level::Module,
     summary: "o = upper triangle of y y^T, y = (S1 norm(x)) * (S2 norm(x)) / sqrt(K)",
-    source: "Kacham, Mirrokni & Zhong 2023 (arXiv 2310.01655), §2.1",
+    source: "Kacham, Mirrokni & Zhong 2023 (arXiv 2310.01655)",
     upstream: &["fla.modules.feature_map.LearnablePolySketchNonNegativeFeatureMap"],
     sizes: dims![B, T, K, I, M],
     inputs: &[

@@ -3,14 +3,15 @@
 //! $$ o = \Big[ \frac{y_i^2}{\sqrt K},\ \sqrt{\tfrac2K}\, y_i y_j\ (i < j) \Big], \qquad
 //! y = \gamma \odot \operatorname{LayerNorm}(x) + \beta, \qquad o(q) \cdot o(k) = \frac{(y_q \cdot y_k)^2}{K} $$
 //!
-//! Without `normalize`, y is $\gamma \odot x + \beta$. Ill conditioned where the channels of a token differ by less than √ε.
+//! Without `normalize`, y is $\gamma \odot x + \beta$. Ill conditioned where the channels of a token differ by less
+//! than √ε.
 //!
 //! # Errors
 //! C1: M is K (K + 1) / 2.
 //!
-//! Paper: Aksenov et al., *Linear Transformers with Learnable Kernel Functions are Better In-Context Models*, 2024, §3.
-//! Upstream: `RebasedFeatureMap` of `fla/modules/feature_map.py` in 0.6.0, where γ and β are each there or not (not β alone
-//! without `normalize`); with `flatten` off it gives y.
+//! Paper: Aksenov et al., *Linear Transformers with Learnable Kernel Functions are Better In-Context Models*, 2024.
+//! Upstream: `RebasedFeatureMap` of `fla/modules/feature_map.py` in 0.6.0, where γ and β are each there or not (not β
+//! alone without `normalize`); with `flatten` off it gives y.
 
 use ndarray::{Array2, ArrayView2, ArrayViewD};
 
@@ -57,7 +58,7 @@ pub static SPEC: OpSpec = OpSpec {
     name: "feature_map_rebased",
     level: Level::Module,
     summary: "o = [y_i² / sqrt(K), sqrt(2 / K) y_i y_j for i < j], y = gamma norm(x) + beta",
-    source: "Aksenov et al. 2024 (arXiv 2402.10644), §3",
+    source: "Aksenov et al. 2024 (arXiv 2402.10644)",
     upstream: &["fla.modules.feature_map.RebasedFeatureMap"],
     sizes: dims![B, T, K, M],
     inputs: &[

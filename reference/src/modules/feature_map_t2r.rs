@@ -4,7 +4,8 @@
 //!
 //! Well conditioned; a kink at 0, where the derivative is 0.
 //!
-//! Paper: Kasai et al., *Finetuning Pretrained Transformers into RNNs*, 2021, eq. 5.
+//! Paper: Kasai et al., *Finetuning Pretrained Transformers into RNNs*, 2021: the
+//! learned feature map.
 //! Upstream: `T2RFeatureMap` of `fla/modules/feature_map.py` in 0.6.0: `dot_dim` is M.
 
 use ndarray::{Array2, ArrayViewD, Ix2};
@@ -29,7 +30,7 @@ pub static SPEC: OpSpec = OpSpec {
     name: "feature_map_t2r",
     level: Level::Module,
     summary: "o = max(0, W x + b)",
-    source: "Kasai et al. 2021 (arXiv 2103.13076), eq. 5",
+    source: "Kasai et al. 2021 (arXiv 2103.13076)",
     upstream: &["fla.modules.feature_map.T2RFeatureMap"],
     sizes: dims![B, T, K, M],
     inputs: &[

@@ -8,7 +8,8 @@
 //! # Errors
 //! C1: M is 1 + K + K (K + 1) / 2.
 //!
-//! Paper: Arora et al., *Simple linear attention language models balance the recall-throughput tradeoff*, 2024, §4.1.
+//! Paper: Arora et al., *Simple linear attention language models balance the recall-throughput tradeoff*, 2024:
+//! the Taylor map.
 //! Upstream: `TaylorFeatureMap` of `fla/modules/feature_map.py` in 0.6.0.
 
 use ndarray::{Array2, ArrayView2};
@@ -48,7 +49,7 @@ pub static SPEC: OpSpec = OpSpec {
     name: "feature_map_taylor",
     level: Level::Module,
     summary: "o = [1, x / K^(1/4), x_i² / sqrt(2 K), x_i x_j / sqrt(K) for i < j]",
-    source: "Arora et al. 2024 (arXiv 2402.18668), §4.1",
+    source: "Arora et al. 2024 (arXiv 2402.18668)",
     upstream: &["fla.modules.feature_map.TaylorFeatureMap", "fla.modules.feature_map.flatten_diag_outer_product_off1"],
     sizes: dims![B, T, K, M],
     inputs: &[Port::new("x", dims![B, T, K], Domain::Normal)],

@@ -5,8 +5,8 @@
 //! φ = `hidden_act` is swish, or the `powlu` of [`super::glu`] with the power `powglu_power`. Well conditioned.
 //!
 //! Paper: Shazeer, *GLU Variants Improve Transformer*, 2020, eq. 6 (SwiGLU).
-//! Upstream: `GatedMLP` of `fla/modules/mlp.py` in 0.6.0, whose inner width is `int(hidden · ratio · 2/3)` rounded up to a
-//! multiple of 256 unless given. `fuse_swiglu` does not change values.
+//! Upstream: `GatedMLP` of `fla/modules/mlp.py` in 0.6.0, whose inner width is `int(hidden · ratio · 2/3)` rounded up
+//! to a multiple of 256 unless given. `fuse_swiglu` does not change values.
 
 use ndarray::{Array2, ArrayView2, ArrayViewD, Ix2};
 

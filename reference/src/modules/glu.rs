@@ -2,10 +2,10 @@
 //!
 //! $$ o = \phi(x) \odot y $$
 //!
-//! φ = `gate`: `swish` is $x\,\sigma(x)$, `sigmoid` is $\sigma(x)$, and `powlu` is $x^{m/(\sqrt x + 1)}\,\sigma(x)$ above 0
-//! and $x\,\sigma(x)$ below, with m = `power`. Well conditioned; `powlu` has a kink at 0.
+//! φ = `gate`: `swish` is $x\,\sigma(x)$, `sigmoid` is $\sigma(x)$, and `powlu` is $x^{m/(\sqrt x + 1)}\,\sigma(x)$
+//! above 0 and $x\,\sigma(x)$ below, with m = `power`. Well conditioned; `powlu` has a kink at 0.
 //!
-//! Paper: Shazeer, *GLU Variants Improve Transformer*, 2020, eq. 5 and 6.
+//! Paper: Shazeer, *GLU Variants Improve Transformer*, 2020, eq. 4 and 5.
 //! Upstream: `swiglu`, `sigmoidglu` and `powglu` of `fla/modules/activations/ops.py` in 0.6.0.
 
 use ndarray::{Array2, ArrayView2};
@@ -42,7 +42,7 @@ pub static SPEC: OpSpec = OpSpec {
     name: "glu",
     level: Level::Module,
     summary: "o = act(x) * y",
-    source: "Shazeer 2020 (arXiv 2002.05202), eq. 5 and 6",
+    source: "Shazeer 2020 (arXiv 2002.05202), eq. 4 and 5",
     upstream: &[
         "fla.modules.activations.swiglu",
         "fla.modules.activations.sigmoidglu",

@@ -5,8 +5,9 @@
 //! with the gates of [`super::glu`]. Well conditioned.
 //!
 //! Paper: Shazeer, *GLU Variants Improve Transformer*, 2020, eq. 6.
-//! Upstream: `swiglu_linear`, `sigmoidglu_linear` and `powglu_linear` of `fla/modules/activations/ops.py` in 0.6.0, which
-//! keep x and y and make the product again for the gradients; `SwiGLULinear` of `fla/modules/mlp.py` is the first of them.
+//! Upstream: `swiglu_linear`, `sigmoidglu_linear` and `powglu_linear` of `fla/modules/activations/ops.py` in 0.6.0,
+//! which keep x and y and make the product again for the gradients; `SwiGLULinear` of `fla/modules/mlp.py` is the first
+//! of them.
 
 use ndarray::Ix2;
 

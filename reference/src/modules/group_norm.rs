@@ -2,8 +2,9 @@
 //!
 //! $$ s = x + r, \qquad y_i = \frac{s_i - \mu}{\sqrt{\sigma^2 + \epsilon}}\, w_i + b_i $$
 //!
-//! with mean μ and (biased) variance σ² over the channels of the group, of which there are `num_groups`; with `rms`, μ is 0 and σ² the mean of squares.
-//! Statistics never cross tokens. Ill conditioned where a group's channels differ by less than √ε.
+//! with mean μ and (biased) variance σ² over the channels of the group, of which there are `num_groups`; with `rms`, μ
+//! is 0 and σ² the mean of squares. Statistics never cross tokens. Ill conditioned where a group's channels differ by
+//! less than √ε.
 //!
 //! # Errors
 //! C1: D is a multiple of `num_groups`.

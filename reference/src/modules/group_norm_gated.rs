@@ -3,17 +3,17 @@
 //! $$ o = \operatorname{norm}(x \odot z\,\sigma(z)), \qquad\text{or}\qquad
 //! o = \operatorname{norm}(x) \odot z\,\sigma(z) $$
 //!
-//! the latter with `norm_before_gate`. norm is [`super::group_norm`] in `num_groups` groups, by the root mean square unless
-//! `rms` is off, with `weight` and `bias` of all channels. Without `gated` there is no z. Ill conditioned where a gate
-//! before the norm shuts: a group as small as √ε.
+//! the latter with `norm_before_gate`. norm is [`super::group_norm`] in `num_groups` groups, by the root mean square
+//! unless `rms` is off, with `weight` and `bias` of all channels. Without `gated` there is no z. Ill conditioned where
+//! a gate before the norm shuts: a group as small as √ε.
 //!
 //! # Errors
 //! C1: D is a multiple of `num_groups`.
 //!
-//! Paper: Dao & Gu, *Transformers are SSMs*, 2024, §7.1 (the norm before the output projection).
-//! Upstream: `RMSNormGated` and `LayerNormGated` of `fla/modules/norm/layernorm_gated.py` in 0.6.0, which count channels
-//! (`group_size` is D/`num_groups`). The norm comes after the gate in the former and before it in the latter, and in the
-//! functions, unless told otherwise; the functions' ε is 1e-6. `RMSNormGated` has no bias.
+//! Paper: Dao & Gu, *Transformers are SSMs*, 2024: the extra norm before the output projection.
+//! Upstream: `RMSNormGated` and `LayerNormGated` of `fla/modules/norm/layernorm_gated.py` in 0.6.0, which count
+//! channels (`group_size` is D/`num_groups`). The norm comes after the gate in the former and before it in the latter,
+//! and in the functions, unless told otherwise; the functions' ε is 1e-6. `RMSNormGated` has no bias.
 
 use super::group_norm::{EPS, WHOLE_GROUPS, groups, normalise};
 use crate::algebra::swish;
@@ -42,7 +42,7 @@ pub static SPEC: OpSpec = OpSpec {
     name: "group_norm_gated",
     level: Level::Module,
     summary: "o = norm(x * swish(z)) or norm(x) * swish(z), in groups of channels",
-    source: "Dao & Gu 2024 (arXiv 2405.21060), §7.1",
+    source: "Dao & Gu 2024 (arXiv 2405.21060)",
     upstream: &[
         "fla.modules.norm.RMSNormGated",
         "fla.modules.norm.LayerNormGated",

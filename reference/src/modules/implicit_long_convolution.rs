@@ -9,7 +9,7 @@
 //! # Errors
 //! C1: E is odd and at least 3. C2: `max_len` is at least 1 and no sequence is longer.
 //!
-//! Paper: Poli et al., *Hyena Hierarchy*, 2023, §3.3.
+//! Paper: Poli et al., *Hyena Hierarchy*, 2023: its implicit filters, without their window.
 //! Upstream: `ImplicitLongConvolution` and `PositionalEmbedding` of `fla/modules/long_conv.py` in 0.6.0: `d_emb` is E,
 //! `d_hidden` is I. Its parameter `pos_emb.z` is the embedding, which nothing trains. It knows no packing.
 
@@ -63,7 +63,7 @@ pub static SPEC: OpSpec = OpSpec {
     name: "implicit_long_convolution",
     level: Level::Module,
     summary: "o_t = x_t + sum_{s <= t} mlp(embedding(t - s)) * x_s",
-    source: "Poli et al. 2023 (arXiv 2302.10866), §3.3",
+    source: "Poli et al. 2023 (arXiv 2302.10866)",
     upstream: &["fla.modules.ImplicitLongConvolution", "fla.modules.long_conv.PositionalEmbedding"],
     sizes: dims![B, T, D, E, I],
     inputs: &[

@@ -5,8 +5,10 @@
 //! ε is added to the sum, not taken as a least length. Well conditioned unless tokens are as small as √ε, where the
 //! derivative grows to 1/√ε.
 //!
-//! Paper: Yang et al., *Parallelizing Linear Transformers with the Delta Rule*, 2024, §3.3 (keys of unit length).
-//! Upstream: `L2Norm` and `l2norm` (also named `l2_norm`) of `fla/modules/norm/l2norm.py` in 0.6.0; `output_dtype` does not change values.
+//! Paper: Yang et al., *Parallelizing Linear Transformers with the Delta Rule*, 2024 (keys
+//! of unit length).
+//! Upstream: `L2Norm` and `l2norm` (also named `l2_norm`) of `fla/modules/norm/l2norm.py` in 0.6.0; `output_dtype` does
+//! not change values.
 
 use ndarray::{Array, ArrayBase, Axis, Data, Dimension};
 
@@ -38,7 +40,7 @@ pub static SPEC: OpSpec = OpSpec {
     name: "l2_norm",
     level: Level::Module,
     summary: "o = x / sqrt(sum x² + eps)",
-    source: "Yang et al. 2024 (arXiv 2406.06484), §3.3",
+    source: "Yang et al. 2024 (arXiv 2406.06484)",
     upstream: &["fla.modules.L2Norm", "fla.modules.norm.l2norm.l2_norm"],
     sizes: dims![B, T, D],
     inputs: &[Port::new("x", dims![B, T, D], Domain::Normal)],

@@ -2,8 +2,8 @@
 //!
 //! $$ s = x + r, \qquad y_i = \frac{s_i - \mu}{\sqrt{\sigma^2 + \epsilon}}\, w_i + b_i $$
 //!
-//! with mean μ and (biased) variance σ² over the channels. Outputs: `o` = y, and the sum `s` (upstream's `prenorm`). Ill
-//! conditioned where the channels of a token differ by less than √ε.
+//! with mean μ and (biased) variance σ² over the channels. Outputs: `o` = y, and the sum `s` (upstream's `prenorm`).
+//! Ill conditioned where the channels of a token differ by less than √ε.
 //!
 //! Paper: Ba, Kiros & Hinton, *Layer Normalization*, 2016, eq. 4.
 //! Upstream: `LayerNorm` and `layer_norm` of `fla/modules/norm/layernorm.py` in 0.6.0, without a bias unless asked.

@@ -2,12 +2,12 @@
 //!
 //! $$ s = x + r, \qquad o_i = \Big( \frac{s_i - \mu}{\sqrt{\sigma^2 + \epsilon}}\, w_i + b_i \Big)\, \phi(g_i) $$
 //!
-//! φ = `activation` is $g\,\sigma(g)$ or $\sigma(g)$. Outputs: `o`, and the sum `s` (upstream's `prenorm`). Ill conditioned
-//! where the channels of a token differ by less than √ε.
+//! φ = `activation` is $g\,\sigma(g)$ or $\sigma(g)$. Outputs: `o`, and the sum `s` (upstream's `prenorm`). Ill
+//! conditioned where the channels of a token differ by less than √ε.
 //!
 //! Paper: Sun et al., *Retentive Network*, 2023, eq. 8, where the norm is one of groups.
-//! Upstream: `FusedLayerNormGated` of `fla/modules/norm/fused_norm_gate.py` in 0.6.0, and `FusedLayerNormSwishGate`, the
-//! same with swish. The function's ε is 1e-6.
+//! Upstream: `FusedLayerNormGated` of `fla/modules/norm/fused_norm_gate.py` in 0.6.0, and `FusedLayerNormSwishGate`,
+//! the same with swish. The function's ε is 1e-6.
 
 use super::layer_norm::normalise;
 use crate::algebra::{plus, times};

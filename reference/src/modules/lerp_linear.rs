@@ -5,7 +5,7 @@
 //! μ belongs to the layer, or with `data_dependent` to the token (`mu_t`). With `low_rank`, W is the bottleneck of
 //! [`super::lora`] with tanh. Before the first token comes `x0`, and `xt` is the last one. Well conditioned.
 //!
-//! Paper: Peng et al., *Eagle and Finch*, 2024, eq. 3 and 5 (lerp and ddlerp).
+//! Paper: Peng et al., *Eagle and Finch*, 2024 (lerp and ddlerp).
 //! Upstream: `LerpLinear` and `DDLerpLinear` of `fla/layers/rwkv6.py` in 0.6.0. A caller with a state gives them
 //! `delta`, the difference, of [`super::token_shift`]; without, they make it from no state.
 
@@ -40,7 +40,7 @@ pub static SPEC: OpSpec = OpSpec {
     name: "lerp_linear",
     level: Level::Module,
     summary: "o = W (x_t + (x_{t-1} - x_t) * mu)",
-    source: "Peng et al. 2024 (arXiv 2404.05892), eq. 3 and 5",
+    source: "Peng et al. 2024 (arXiv 2404.05892)",
     upstream: &["fla.layers.rwkv6.LerpLinear", "fla.layers.rwkv6.DDLerpLinear"],
     sizes: dims![B, T, D, I, E],
     inputs: &[

@@ -4,11 +4,11 @@
 //!
 //! Taps that the filter f `[D, L]` does not have are zeros; `k_rev` is r, zeros if absent. Well conditioned.
 //!
-//! Paper: Poli et al., *Hyena Hierarchy*, 2023, §3.2; Fu et al., *Hungry Hungry Hippos*, 2023, §4 (by Fourier transform).
+//! Paper: Poli et al., *Hyena Hierarchy*, 2023; Fu et al., *Hungry Hungry Hippos*, 2023 (by Fourier transform).
 //! Upstream: `LongConvolution` and `fft_conv` of `fla/modules/long_conv.py` in 0.6.0, by a transform of 2T points. Taps
-//! from the T-th on, which a causal convolution cannot reach, wrap around there: with a filter longer than the sequence,
-//! as `max_len` allows, a token sees later ones, through taps T + 1 to 2T - 1. The `gelu` and `dropout_mask` of `fft_conv`
-//! are no part of this. It knows no packing.
+//! from the T-th on, which a causal convolution cannot reach, wrap around there: with a filter longer than the
+//! sequence, as `max_len` allows, a token sees later ones, through taps T + 1 to 2T - 1. The `gelu` and `dropout_mask`
+//! of `fft_conv` are no part of this. It knows no packing.
 
 use ndarray::{Array2, ArrayView2};
 
@@ -46,7 +46,7 @@ pub static SPEC: OpSpec = OpSpec {
     name: "long_convolution",
     level: Level::Module,
     summary: "o_t = x_t + sum_{s <= t} filter_{t-s} x_s + sum_{s >= t} k_rev_{s-t} x_s",
-    source: "Poli et al. 2023 (arXiv 2302.10866), §3.2",
+    source: "Poli et al. 2023 (arXiv 2302.10866)",
     upstream: &["fla.modules.LongConvolution", "fla.modules.long_conv.fft_conv"],
     sizes: dims![B, T, D, L],
     inputs: &[

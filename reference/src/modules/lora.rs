@@ -4,7 +4,7 @@
 //!
 //! φ = `activation`. Well conditioned.
 //!
-//! Paper: Hu et al., *LoRA*, 2021, §4.1; Peng et al., *Eagle and Finch*, 2024, eq. 5 (with tanh).
+//! Paper: Hu et al., *LoRA*, 2021, §4.1; Peng et al., *Eagle and Finch*, 2024 (with tanh).
 //! Upstream: `LoRA` of `fla/layers/rwkv6.py` in 0.6.0, which `fla/layers/rwkv7.py` uses too.
 
 use ndarray::{Array2, ArrayBase, ArrayViewD, Data, Ix2};
@@ -39,7 +39,7 @@ pub static SPEC: OpSpec = OpSpec {
     name: "lora",
     level: Level::Module,
     summary: "o = W2 act(W1 x) + bias",
-    source: "Hu et al. 2021 (arXiv 2106.09685), §4.1; Peng et al. 2024 (arXiv 2404.05892), eq. 5",
+    source: "Hu et al. 2021 (arXiv 2106.09685), §4.1; Peng et al. 2024 (arXiv 2404.05892)",
     upstream: &["fla.layers.rwkv6.LoRA"],
     sizes: dims![B, T, D, E, I],
     inputs: &[

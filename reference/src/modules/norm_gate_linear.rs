@@ -2,13 +2,13 @@
 //!
 //! $$ o = W \big( \operatorname{norm}(x + r) \odot g\,\sigma(g) \big) + b $$
 //!
-//! norm is that of the root mean square, or with `rms` off that of mean and variance, with `norm_weight` and `norm_bias`.
-//! Outputs: `o`, and the sum `s` (upstream's `prenorm`). Ill conditioned where tokens are as small as √ε, or their channels
-//! differ by less.
+//! norm is that of the root mean square, or with `rms` off that of mean and variance, with `norm_weight` and
+//! `norm_bias`. Outputs: `o`, and the sum `s` (upstream's `prenorm`). Ill conditioned where tokens are as small as √ε,
+//! or their channels differ by less.
 //!
 //! Paper: Sun et al., *Retentive Network*, 2023, eq. 8, where the norm is one of groups.
-//! Upstream: `rms_norm_swish_gate_linear` and `layer_norm_swish_gate_linear` of `fla/modules/norm/fused_norm_gate.py` in
-//! 0.6.0, whose ε is 1e-6 unless given, and the classes that hold the norm's weight alone, whose ε is 1e-5.
+//! Upstream: `rms_norm_swish_gate_linear` and `layer_norm_swish_gate_linear` of `fla/modules/norm/fused_norm_gate.py`
+//! in 0.6.0, whose ε is 1e-6 unless given, and the classes that hold the norm's weight alone, whose ε is 1e-5.
 
 use ndarray::Ix2;
 

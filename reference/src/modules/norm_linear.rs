@@ -2,16 +2,17 @@
 //!
 //! $$ o = W \operatorname{norm}(x + r) + b $$
 //!
-//! norm is [`super::group_norm`] with `norm_weight` and `norm_bias`: in `num_groups` groups, of which the usual norms have
-//! one, and without the mean when `rms`. Outputs: `o`, and the sum `s` (upstream's `prenorm`). Ill conditioned where a
-//! group's channels differ by less than √ε.
+//! norm is [`super::group_norm`] with `norm_weight` and `norm_bias`: in `num_groups` groups, of which the usual norms
+//! have one, and without the mean when `rms`. Outputs: `o`, and the sum `s` (upstream's `prenorm`). Ill conditioned
+//! where a group's channels differ by less than √ε.
 //!
 //! # Errors
 //! C1: D is a multiple of `num_groups`.
 //!
 //! Paper: Ba, Kiros & Hinton, *Layer Normalization*, 2016, eq. 4; Zhang & Sennrich, *RMSNorm*, 2019, eq. 4.
-//! Upstream: `layer_norm_linear`, `rms_norm_linear` and `group_norm_linear` of `fla/modules/norm/layernorm.py` in 0.6.0, and
-//! the classes that hold the norm's parameters alone. The normalised tokens are made again for the gradients.
+//! Upstream: `layer_norm_linear`, `rms_norm_linear` and `group_norm_linear` of `fla/modules/norm/layernorm.py` in
+//! 0.6.0, and the classes that hold the norm's parameters alone. The normalised tokens are made again for the
+//! gradients.
 
 use ndarray::Ix2;
 

@@ -2,8 +2,8 @@
 //!
 //! $$ s = x + r, \qquad y_i = \frac{s_i}{\sqrt{\tfrac1D \sum_j s_j^2 + \epsilon}}\, w_i + b_i $$
 //!
-//! Outputs: `o` = y, and the sum `s` (upstream's `prenorm`). Well conditioned unless the tokens are as small as √ε, where
-//! the derivative grows to 1/√ε.
+//! Outputs: `o` = y, and the sum `s` (upstream's `prenorm`). Well conditioned unless the tokens are as small as √ε,
+//! where the derivative grows to 1/√ε.
 //!
 //! Paper: Zhang & Sennrich, *Root Mean Square Layer Normalization*, 2019, eq. 4 (without ε, bias and residual).
 //! Upstream: `RMSNorm` and `rms_norm` of `fla/modules/norm/layernorm.py` in 0.6.0.

@@ -2,12 +2,12 @@
 //!
 //! $$ s = x + r, \qquad o_i = \Big( \frac{s_i}{\sqrt{\tfrac1D \sum_j s_j^2 + \epsilon}}\, w_i + b_i \Big)\, \phi(g_i) $$
 //!
-//! φ = `activation` is $g\,\sigma(g)$ or $\sigma(g)$. Outputs: `o`, and the sum `s` (upstream's `prenorm`). Well conditioned
-//! unless tokens are as small as √ε.
+//! φ = `activation` is $g\,\sigma(g)$ or $\sigma(g)$. Outputs: `o`, and the sum `s` (upstream's `prenorm`). Well
+//! conditioned unless tokens are as small as √ε.
 //!
 //! Paper: Sun et al., *Retentive Network*, 2023, eq. 8, where the norm is one of groups.
-//! Upstream: `FusedRMSNormGated` of `fla/modules/norm/fused_norm_gate.py` in 0.6.0, and `FusedRMSNormSwishGate`, the same
-//! with swish. Only the function takes a bias, and its ε is 1e-6.
+//! Upstream: `FusedRMSNormGated` of `fla/modules/norm/fused_norm_gate.py` in 0.6.0, and `FusedRMSNormSwishGate`, the
+//! same with swish. Only the function takes a bias, and its ε is 1e-6.
 
 use ndarray::{Array, ArrayBase, ArrayViewD, Data, Dimension};
 

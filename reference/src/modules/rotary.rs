@@ -5,7 +5,8 @@
 //! \theta_i = \text{base}^{-2i/R}, \quad i < R/2 $$
 //!
 //! of the first R = `dim` channels, all K unless given; the others stay. $i' = i + R/2$, or the neighbour ($2i$ and
-//! $2i + 1$) when `interleaved`; $p$ is the token's place in its sequence plus `offset`. Orthogonal, so well conditioned; large positions lose the angle in low precision.
+//! $2i + 1$) when `interleaved`; $p$ is the token's place in its sequence plus `offset`. Orthogonal, so well
+//! conditioned; large positions lose the angle in low precision.
 //!
 //! # Errors
 //! C1: `dim`, or K without it, is even and at most K.

@@ -2,14 +2,14 @@
 //!
 //! $$ y_t = \phi\Big(\sum_{j=0}^{W-1} w_j\, x_{t-W+1+j} + b\Big) + r_t $$
 //!
-//! Before the first token of a sequence come the last tokens of what was before it, `x0` (the oldest first), and `xt` are
-//! the last tokens of this sequence, for the next. Both have `W` columns, as upstream's caches; no tap reads the first one
-//! any more, so nothing depends on it, and it is 0 in `xt`. With `swish`,
-//! $\phi(x) = x\,\sigma(x)$. Well conditioned.
+//! Before the first token of a sequence come the last tokens of what was before it, `x0` (the oldest first), and `xt`
+//! are the last tokens of this sequence, for the next. Both have `W` columns, as upstream's caches; no tap reads the
+//! first one any more, so nothing depends on it, and it is 0 in `xt`. With `swish`, $\phi(x) = x\,\sigma(x)$. Well
+//! conditioned.
 //!
 //! Paper: Poli et al., *Hyena Hierarchy*, 2023, §3 (the short explicit filter).
-//! Upstream: `causal_conv1d` and `ShortConvolution` of `fla/modules/causal_conv1d` in 0.6.0, where the weight of the latter is
-//! `[D, 1, W]`.
+//! Upstream: `causal_conv1d` and `ShortConvolution` of `fla/modules/causal_conv1d` in 0.6.0, where the weight of the
+//! latter is `[D, 1, W]`.
 
 use ndarray::{Array2, ArrayView2};
 

@@ -2,12 +2,12 @@
 //!
 //! $$ o_t = x_{t-1} - x_t $$
 //!
-//! Before the first token of a sequence comes `x0`, and `xt` is the last token of this one, for the next; without a token
-//! it is `x0`. Well conditioned but for the cancellation that it is.
+//! Before the first token of a sequence comes `x0`, and `xt` is the last token of this one, for the next; without a
+//! token it is `x0`. Well conditioned but for the cancellation that it is.
 //!
-//! Paper: Peng et al., *RWKV: Reinventing RNNs for the Transformer Era*, 2023, §3.1 (token shift).
-//! Upstream: `token_shift` of `fla/modules/token_shift.py` in 0.6.0, whose cache is x0 and xt; `token_shift_cp` is the same
-//! over ranks that pass it on.
+//! Paper: Peng et al., *RWKV: Reinventing RNNs for the Transformer Era*, 2023 (token shift).
+//! Upstream: `token_shift` of `fla/modules/token_shift.py` in 0.6.0, whose cache is x0 and xt; `token_shift_cp` is the
+//! same over ranks that pass it on.
 
 use ndarray::{Array2, ArrayView1, ArrayView2};
 
@@ -36,7 +36,7 @@ pub static SPEC: OpSpec = OpSpec {
     name: "token_shift",
     level: Level::Module,
     summary: "o_t = x_{t-1} - x_t",
-    source: "Peng et al. 2023 (arXiv 2305.13048), §3.1",
+    source: "Peng et al. 2023 (arXiv 2305.13048)",
     upstream: &[
         "fla.modules.TokenShift",
         "fla.modules.token_shift.token_shift",
