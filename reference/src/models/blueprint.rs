@@ -30,6 +30,8 @@ pub struct Model {
     pub hybrid: bool,
     /// Whether blocks may read mixtures of earlier sums.
     pub attnres: bool,
+    /// Whether the layers have lower bounds for their forget gates, which grow with the depth.
+    pub lower_bounds: bool,
 }
 
 /// Names of the parts in upstream's state-dict keys.
@@ -59,6 +61,15 @@ pub const NAMES: Names = Names {
     norm: "norm",
 };
 
+/// The names of models of a backbone, with a feed-forward network.
+pub const BACKBONE: Names = Names { trunk: "backbone", mixer_norm: "mixer_norm", mixer: "mixer", norm: "norm_f", ..NAMES };
+
+/// The names of models of a backbone whose blocks are a norm and a layer.
+pub const MAMBA: Names = Names { mixer_norm: "norm", mlp: None, ..BACKBONE };
+
+/// Inputs of a layer that the model fills: its input, its lower bound, and the input once more without its gradient.
+const FILLED: [&str; 3] = ["x", "lower_bound", "x_clock"];
+
 /// Blocks of a stack, as its ports tell.
 pub(super) fn depth(spec: &OpSpec, model: &Model) -> usize {
     let name = |layer| format!("{}.layers.{layer}.{}.weight", model.names.trunk, model.names.mixer_norm);
@@ -84,6 +95,9 @@ impl Model {
         let at = if hybrid { format!("@{}", places.join("+")) } else { String::new() };
         let all = |ports: fn(&Block) -> &Vec<Port>| layers.iter().flat_map(ports).copied().collect::<Vec<_>>();
         let mut inputs = self.first();
+        if self.lower_bounds {
+            inputs.push(bounds(self));
+        }
         inputs.extend(all(|b| &b.inputs));
         inputs.extend(self.last());
         let mut outputs = vec![
@@ -140,6 +154,7 @@ impl Model {
         let mut sizes = vec![Dim::B, Dim::T, Dim::S, Dim::D];
         sizes.extend(self.names.mlp.map(|_| Dim::I));
         sizes.extend(self.mixer.sizes.iter().copied());
+        sizes.extend(self.lower_bounds.then_some(Dim::L));
         if hybrid {
             sizes.extend([Dim::AQ, Dim::AH, Dim::AK]);
         }
@@ -152,6 +167,9 @@ impl Model {
         let mut attrs: Vec<Attr> = self.mixer.attrs.iter().filter(|a| a.name != "norm_eps" && self.has(a.name)).copied().collect();
         attrs.push(Attr::number("norm_eps", self.norm_eps, 0.25, "added to the mean of squares in every norm"));
         attrs.push(Attr::flag("tie_word_embeddings", false, "the head is the embedding"));
+        if self.lower_bounds {
+            attrs.push(Attr::flag("use_lower_bound", true, "forget gates have lower bounds, which grow with the depth"));
+        }
         if self.attnres {
             attrs.push(Attr::flag("attnres", false, "blocks read mixtures of earlier sums"));
             attrs.push(Attr::number("attnres_block_size", 2.0, 1.0, "half-blocks after which a sum begins anew"));
@@ -168,6 +186,9 @@ impl Model {
         if hybrid {
             constraints.push(HYBRID);
         }
+        if self.lower_bounds {
+            constraints.push(ROWS);
+        }
         if self.attnres {
             constraints.push(EVEN);
         }
@@ -181,7 +202,7 @@ impl Model {
         let mut block = Block { inputs: vec![norm(at(self.names.mixer_norm) + ".weight")], ..Block::default() };
         let mixer = at(self.names.mixer);
         if !softmax {
-            for port in self.mixer.inputs.iter().filter(|p| p.name != "x" && self.has(p.name)) {
+            for port in self.mixer.inputs.iter().filter(|p| !FILLED.contains(&p.name) && self.has(p.name)) {
                 let state = self.mixer.states.iter().any(|s| s.initial == port.name);
                 if state && hybrid {
                     continue;
@@ -221,6 +242,15 @@ struct Block {
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     states: Vec<State>,
+}
+
+/// Logits, over the layers, of what their lower bounds grow by.
+fn bounds(model: &Model) -> Port {
+    let channels = model.mixer.input("lower_bound").expect("a layer with lower bounds").dims;
+    let dims = kept([&[Dim::L], channels].concat());
+    let merged = kept(vec![1, channels.len()]);
+    let port = Port::new(name(format!("{}.lower_bounds", model.names.trunk)), dims, Domain::Normal).merged(merged);
+    port.when("use_lower_bound")
 }
 
 /// The weight of a norm.
@@ -284,6 +314,21 @@ fn fits(p: &Problem) -> bool {
     let seen = p.number("attn.window_size").is_none_or(|w| w >= 1.0);
     let grouped = keys > 0 && queries >= keys && queries.is_multiple_of(keys);
     seen && grouped && p.size(Dim::D) == queries * width && width.is_multiple_of(2)
+}
+
+const ROWS: Constraint = Constraint {
+    label: "",
+    text: "L is the number of blocks, where there are lower bounds",
+    holds: |p| !p.flag("use_lower_bound") || p.size(Dim::L) == blocks(p),
+    break_it: |p| {
+        p.attrs.remove("use_lower_bound");
+        p.sizes.insert(Dim::L, blocks(p) + 1);
+    },
+    mend: |p| _ = p.sizes.insert(Dim::L, blocks(p)),
+};
+
+fn blocks(p: &Problem) -> usize {
+    depth(p.spec, super::model(p.spec.name))
 }
 
 const EVEN: Constraint = Constraint {

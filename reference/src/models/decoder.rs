@@ -11,7 +11,7 @@ use ndarray::{Array1, Array2, ArrayD, ArrayView1, Axis};
 
 use super::blueprint::{Model, depth};
 use super::stream::Stream;
-use crate::algebra::{linear, rank};
+use crate::algebra::{linear, rank, softmax};
 use crate::call::Call;
 use crate::layers;
 use crate::modules::gated_mlp::mlp;
@@ -61,7 +61,14 @@ fn mix<F: Real>(x: &Unit<'_, F>, model: &Model, layer: usize, hidden: &Array2<F>
         let mut answers = ask(x, &layers::attn::SPEC, &prefix, layer, "attn.").with("x", hidden.view()).run();
         return (answers.matrix("o"), Vec::new());
     }
-    let mut answers = ask(x, model.mixer, &prefix, layer, "").with("x", hidden.view()).run();
+    let mut call = ask(x, model.mixer, &prefix, layer, "").with("x", hidden.view());
+    if x.problem.flag("use_lower_bound") {
+        call = call.with("lower_bound", lower_bound(x, model, layer));
+    }
+    if model.mixer.input("x_clock").is_some() {
+        call = call.with("x_clock", hidden.mapv(|h| F::from_f64(h.value())));
+    }
+    let mut answers = call.run();
     // a state that the options leave out keeps its place
     let resumed = model.mixer.states.iter().filter(|_| !x.problem.spec.states.is_empty());
     let states = resumed.map(|s| match answers.has(s.last) {
@@ -91,6 +98,13 @@ fn ask<F: Real>(x: &Unit<'_, F>, spec: &'static OpSpec, prefix: &str, layer: usi
         }
     }
     call
+}
+
+/// The lower bound of a layer's forget gates: shares of the layers before it, the first one's left out.
+fn lower_bound<F: Real>(x: &Unit<'_, F>, model: &Model, layer: usize) -> ArrayD<F> {
+    let logits = x.tensor(&format!("{}.lower_bounds", model.names.trunk));
+    let shares = logits.map_axis(Axis(0), |logits| softmax(logits.to_owned()));
+    shares.mapv(|shares| shares.iter().skip(1).take(layer).copied().sum())
 }
 
 /// Negative log-likelihood of each target.

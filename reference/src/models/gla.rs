@@ -18,4 +18,5 @@ pub static MODEL: Model = Model {
     norm_eps: 1e-6,
     hybrid: true,
     attnres: true,
+    lower_bounds: false,
 };

@@ -4,7 +4,41 @@ pub mod blueprint;
 mod decoder;
 mod stream;
 
+pub mod abc;
+pub mod bitnet;
+pub mod comba;
+pub mod cyclic_flow_attention;
+pub mod delta_net;
+pub mod deltaformer;
+pub mod forgetting_transformer;
+pub mod gated_deltanet;
+pub mod gated_deltaproduct;
 pub mod gla;
+pub mod gsa;
+pub mod hgrn;
+pub mod hgrn2;
+pub mod kda;
+pub mod lightnet;
+pub mod linear_attn;
+pub mod log_linear_mamba2;
+pub mod mamba;
+pub mod mamba2;
+pub mod mamba3;
+pub mod mesa_net;
+pub mod mla;
+pub mod moba;
+pub mod mom;
+pub mod nsa;
+pub mod parallax;
+pub mod path_attn;
+pub mod precond_gated_deltanet;
+pub mod precond_kda;
+pub mod raven;
+pub mod retnet;
+pub mod samba;
+pub mod stickbreaking_attn;
+pub mod transformer;
+pub mod wall_transformer;
 
 use std::sync::LazyLock;
 
@@ -12,7 +46,43 @@ use crate::spec::OpSpec;
 use blueprint::Model;
 
 /// Every model that follows the skeleton of the decoder.
-pub static DECODERS: &[&Model] = &[&gla::MODEL];
+pub static DECODERS: &[&Model] = &[
+    &abc::MODEL,
+    &bitnet::MODEL,
+    &comba::MODEL,
+    &cyclic_flow_attention::MODEL,
+    &delta_net::MODEL,
+    &deltaformer::MODEL,
+    &forgetting_transformer::MODEL,
+    &gated_deltanet::MODEL,
+    &gated_deltaproduct::MODEL,
+    &gla::MODEL,
+    &gsa::MODEL,
+    &hgrn::MODEL,
+    &hgrn2::MODEL,
+    &kda::MODEL,
+    &lightnet::MODEL,
+    &linear_attn::MODEL,
+    &log_linear_mamba2::MODEL,
+    &mamba::MODEL,
+    &mamba2::MODEL,
+    &mamba3::MODEL,
+    &mesa_net::MODEL,
+    &mla::MODEL,
+    &moba::MODEL,
+    &mom::MODEL,
+    &nsa::MODEL,
+    &parallax::MODEL,
+    &path_attn::MODEL,
+    &precond_gated_deltanet::MODEL,
+    &precond_kda::MODEL,
+    &raven::MODEL,
+    &retnet::MODEL,
+    &samba::MODEL,
+    &stickbreaking_attn::MODEL,
+    &transformer::MODEL,
+    &wall_transformer::MODEL,
+];
 
 /// Blocks of the specs in the table: enough for what passes from one to the next, and for one to be of another kind.
 const DEPTH: usize = 2;
