@@ -38,8 +38,8 @@ def prepare():
             module.validate_cyfa_inputs = validate
 
 
-# case, form
-INTERPRETED = tuple((c.name, "chunk") for c in CASES)
+# case, form; none: Triton's interpreter cannot run the kernels
+INTERPRETED = ()
 # case, form, storage type
 TRITON = ()
 # results that a form does not give

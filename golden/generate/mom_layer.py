@@ -21,6 +21,14 @@ CASES = (
     ),
 )
 
+def prepare():
+    """fla groups tokens by memory with a sort that need not keep their order, and on a CPU does not; here it does."""
+    import torch
+
+    original = torch.Tensor.argsort
+    torch.Tensor.argsort = lambda self, *arguments, **rest: original(self, *arguments, **(rest | {"stable": True}))
+
+
 # case, form
 INTERPRETED = tuple((c.name, "chunk") for c in CASES)
 # case, form, storage type

