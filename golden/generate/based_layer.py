@@ -15,7 +15,7 @@ CASES = (
 )
 
 # case, form
-INTERPRETED = (("plain", "parallel"), ("plain", "chunk"), ("both-ways", "parallel"))
+INTERPRETED = (("plain", "parallel"), ("both-ways", "parallel"))
 # case, form, storage type
 TRITON = ()
 # results that a form does not give

@@ -20,6 +20,12 @@ CASES = (
 INTERPRETED = (("plain", "chunk"), ("packed", "chunk"), ("convolved", "fused_recurrent"))
 # case, form, storage type
 TRITON = ()
+# what is known to be wrong, by file: the heading in FINDINGS.md
+ROUNDED = "layers lose digits of f32 in the gradients of their gates"
 # results that a form does not give
 WITHOUT = {}
-FINDINGS = {}
+FINDINGS = {
+    "plain-chunk-f32": ROUNDED,
+    "packed-chunk-f32": ROUNDED,
+    "convolved-fused_recurrent-f32": ROUNDED,
+}

@@ -20,6 +20,10 @@ CASES = (
 INTERPRETED = (("plain", "chunk"), ("states", "chunk"), ("packed", "fused_recurrent"))
 # case, form, storage type
 TRITON = ()
+# what is known to be wrong, by file: the heading in FINDINGS.md
+ROUNDED = "layers lose digits of f32 in the gradients of their gates"
 # results that a form does not give
 WITHOUT = {}
-FINDINGS = {}
+FINDINGS = {
+    "packed-fused_recurrent-f32": ROUNDED,
+}

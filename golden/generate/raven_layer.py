@@ -22,6 +22,11 @@ CASES = (
 INTERPRETED = (("plain", "chunk"), ("packed", "chunk"), ("mlp", "fused_recurrent"))
 # case, form, storage type
 TRITON = ()
+# what is known to be wrong, by file: the heading in FINDINGS.md
+ROUNDED = "layers lose digits of f32 in the gradients of their gates"
 # results that a form does not give
 WITHOUT = {"chunk": ("d_r_bias",)}
-FINDINGS = {}
+FINDINGS = {
+    "plain-chunk-f32": ROUNDED,
+    "mlp-fused_recurrent-f32": ROUNDED,
+}
