@@ -36,7 +36,10 @@ pub fn rotate<F: Real, S: Data<Elem = F>>(
     let mut y = x.to_owned();
     for t in 0..tokens {
         for i in 0..half {
-            let angle = (t as f64 + offset) * base.powf(-2.0 * i as f64 / width as f64);
+            // rounded as all arithmetic is: what a large angle loses, its sine and cosine lose
+            let exponent = F::from_f64(2.0 * i as f64) / F::from_f64(width as f64);
+            let frequency = (-exponent * F::from_f64(base).ln()).exp();
+            let angle = (F::from_f64(t as f64 + offset) * frequency).value();
             let (sin, cos) = (F::from_f64(angle.sin()), F::from_f64(angle.cos()));
             let (a, b) = if interleaved { (2 * i, 2 * i + 1) } else { (i, i + half) };
             for h in 0..heads {
