@@ -48,7 +48,7 @@ pub fn turned_by_neighbours<F: Real>(x: &Unit<'_, F>, heads: &Array3<F>) -> Arra
     let base = x.problem.number("rope_theta").unwrap_or(rotary::BASE);
     let half = heads.len_of(Axis(2)) / 2;
     let steps = if x.problem.word("rope_inv_freq") == "yoco" { half.saturating_sub(1).max(1) } else { half };
-    rotary::rotate_by(heads, |i| base.powf(-(i as f64) / steps as f64), 0.0, true)
+    rotary::rotate_by(heads, |i| rotary::frequency(base, i as f64 / steps as f64), 0.0, true)
 }
 
 /// The same question with the window of the layer, where it has one.

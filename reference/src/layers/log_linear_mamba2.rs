@@ -103,7 +103,11 @@ pub static SPEC: OpSpec = OpSpec {
             label: "C2",
             text: "L is at least ceil(log2 T) + 1, T being the tokens of the longest sequence",
             holds: |p| p.size(Dim::L) >= needed(p.longest()),
-            break_it: |p| _ = p.sizes.insert(Dim::L, 0),
+            // two tokens need two levels
+            break_it: |p| {
+                p.sequences = None;
+                p.sizes.extend([(Dim::T, 2), (Dim::L, 1)]);
+            },
             mend: |p| _ = p.sizes.insert(Dim::L, needed(p.longest())),
         },
     ],

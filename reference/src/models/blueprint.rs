@@ -131,6 +131,20 @@ impl Model {
         !self.omits.contains(&name)
     }
 
+    /// A port of the layer where options that a configuration does not have are what they are by default.
+    fn decided(&self, mut port: Port) -> Option<Port> {
+        for condition in &mut port.when {
+            let Some((flag, value)) = *condition else { continue };
+            if !self.has(flag) {
+                let default = self.mixer.attr(flag).map(|a| a.default);
+                (default == Some(Value::Flag(value))).then_some(())?;
+                *condition = None;
+            }
+        }
+        port.when.sort_by_key(Option::is_none);
+        Some(port)
+    }
+
     fn first(&self) -> Vec<Port> {
         let embedding = name(format!("{}.embeddings.weight", self.names.trunk));
         vec![
@@ -208,12 +222,15 @@ impl Model {
                     continue;
                 }
                 let whose = if state { format!("layers.{layer}") } else { mixer.clone() };
-                block.inputs.push(Port { name: name(format!("{whose}.{}", port.name)), ..*port });
+                if let Some(port) = self.decided(*port) {
+                    block.inputs.push(Port { name: name(format!("{whose}.{}", port.name)), ..port });
+                }
             }
             for state in self.mixer.states.iter().filter(|_| !hybrid) {
                 let own = |n: &str| name(format!("layers.{layer}.{n}"));
                 let last = self.mixer.output(state.last).expect("a state is an output");
-                block.outputs.push(Port { name: own(state.last), ..*last });
+                let Some(last) = self.decided(*last) else { continue };
+                block.outputs.push(Port { name: own(state.last), ..last });
                 block.states.push(State { initial: own(state.initial), last: own(state.last), ..*state });
             }
         }

@@ -88,7 +88,12 @@ pub static SPEC: OpSpec = OpSpec {
             text: "max_len is at least 1 and no sequence is longer",
             holds: |p| longest(p) >= 1 && p.longest() <= longest(p),
             break_it: |p| _ = p.attrs.insert("max_len", Value::Number(0.0)),
-            mend: |p| _ = p.attrs.insert("max_len", Value::Number(p.longest().next_power_of_two() as f64)),
+            mend: |p| {
+                p.attrs.remove("max_len");
+                if p.longest() > longest(p) {
+                    p.attrs.insert("max_len", Value::Number(p.longest().next_power_of_two() as f64));
+                }
+            },
         },
     ],
     independent: dims![B],

@@ -32,13 +32,18 @@ pub fn rotate<F: Real, S: Data<Elem = F>>(
     interleaved: bool,
 ) -> Array3<F> {
     let width = x.len_of(Axis(2)) as f64;
-    rotate_by(x, |i| base.powf(-2.0 * i as f64 / width), offset, interleaved)
+    rotate_by(x, |i| frequency(base, 2.0 * i as f64 / width), offset, interleaved)
+}
+
+/// `1 / base^exponent`.
+pub fn frequency<F: Real>(base: f64, exponent: f64) -> F {
+    (-F::from_f64(exponent) * F::from_f64(base).ln()).exp()
 }
 
 /// The same where pair `i` turns by the angle `frequency(i)` from token to token.
 pub fn rotate_by<F: Real, S: Data<Elem = F>>(
     x: &ArrayBase<S, Ix3>,
-    frequency: impl Fn(usize) -> f64,
+    frequency: impl Fn(usize) -> F,
     offset: f64,
     interleaved: bool,
 ) -> Array3<F> {
@@ -47,7 +52,8 @@ pub fn rotate_by<F: Real, S: Data<Elem = F>>(
     let mut y = x.to_owned();
     for t in 0..tokens {
         for i in 0..half {
-            let angle = (t as f64 + offset) * frequency(i);
+            // rounded as all arithmetic is: what a large angle loses, its sine and cosine lose
+            let angle = (F::from_f64(t as f64 + offset) * frequency(i)).value();
             let (sin, cos) = (F::from_f64(angle.sin()), F::from_f64(angle.cos()));
             let (a, b) = if interleaved { (2 * i, 2 * i + 1) } else { (i, i + half) };
             for h in 0..heads {
