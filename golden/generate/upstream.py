@@ -44,6 +44,9 @@ INTERNAL = (
     "fla.layers.rwkv6.DDLerpLinear",
     "fla.layers.rwkv6.LerpLinear",
     "fla.layers.rwkv6.LoRA",
+    "fla.layers.simple_gla.SimpleGatedLinearAttention",
+    "fla.models.rwkv6.modeling_rwkv6.RWKV6FeedForward",
+    "fla.models.rwkv7.modeling_rwkv7.RWKV7FeedForward",
 )
 
 LOSSES = ("fused_cross_entropy", "fused_kl_div", "fused_linear_cross_entropy", "grpo", "l2warp")
@@ -81,7 +84,7 @@ def models():
 
 
 # headings and lists, in the order of the file
-LISTED = (("Modules.", modules), ("Layers.", layers))
+LISTED = (("Modules.", modules), ("Layers.", layers), ("Models.", models))
 
 
 def _below(package):

@@ -1,6 +1,8 @@
 //! What modules and layers write everywhere: projections and scalar functions, at any scalar.
 
-use ndarray::{Array, Array2, Array3, ArrayBase, ArrayD, ArrayView1, ArrayViewD, Axis, Data, Dimension, Ix2, OwnedRepr, Zip};
+use ndarray::{
+    Array, Array2, Array3, ArrayBase, ArrayD, ArrayView1, ArrayViewD, Axis, Data, Dimension, Ix2, OwnedRepr, Zip,
+};
 
 use crate::real::Real;
 

@@ -1,8 +1,12 @@
 //! What many token mixers share: streams of heads, short convolutions on them, and the gated norm at the end.
 
-use ndarray::{Array, Array1, Array2, Array3, ArrayBase, ArrayD, ArrayView1, ArrayView2, ArrayViewD, Axis, Data, RemoveAxis};
+use ndarray::{
+    Array, Array1, Array2, Array3, ArrayBase, ArrayD, ArrayView1, ArrayView2, ArrayViewD, Axis, Data, RemoveAxis,
+};
 
-use crate::algebra::{bottleneck, elu_p1, gelu, heads, linear, log_sigmoid, matrix, plus, rank, relu, squared_relu, swish, tanh, times};
+use crate::algebra::{
+    bottleneck, elu_p1, gelu, heads, linear, log_sigmoid, matrix, plus, rank, relu, squared_relu, swish, tanh, times,
+};
 use crate::call::Call;
 use crate::modules::rms_norm::normalise;
 use crate::modules::rotary::rotate;
@@ -38,12 +42,7 @@ pub fn stream<F: Real>(x: &Unit<'_, F>, hidden: ArrayView2<'_, F>, name: &str) -
 
 /// `stream` `[T, H, K]` through the convolution `<name>.weight` `[H, K, W]` and `<name>.bias` `[H, K]` from `state`
 /// `[H, K, W]`, without activation; and the state after it.
-pub fn convolve<F: Real>(
-    x: &Unit<'_, F>,
-    stream: &Array3<F>,
-    name: &str,
-    state: ArrayD<F>,
-) -> (Array3<F>, ArrayD<F>) {
+pub fn convolve<F: Real>(x: &Unit<'_, F>, stream: &Array3<F>, name: &str, state: ArrayD<F>) -> (Array3<F>, ArrayD<F>) {
     filter(stream, x.tensor(&format!("{name}.weight")), x.tensor(&format!("{name}.bias")), state)
 }
 

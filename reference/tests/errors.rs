@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use ndarray::ArrayD;
 use reference::error::Error;
-use reference::specs;
 use reference::oracle;
 use reference::problem::Problem;
 use reference::rounded::Rounding;
 use reference::spec::{Dim, Domain, Port, Value};
+use reference::specs;
 use reference::tensor::Arrays;
 
 use sample::{Random, problem};

@@ -6,9 +6,9 @@ mod sample;
 mod variants;
 
 use ndarray::{ArrayD, Axis, concatenate};
-use reference::specs;
 use reference::oracle::{self, Answer};
 use reference::spec::{Dim, OpSpec, Value};
+use reference::specs;
 
 use agree::largest;
 use question::{Question, assert_agree, assert_equal, assert_same};
@@ -127,8 +127,7 @@ const SCALED_OTHERWISE: [&str; 2] = ["cyfa", "path_attn"];
 
 #[test]
 fn scale_is_a_factor_on_q() {
-    let on_q =
-        |s: &&OpSpec| s.attr("scale").is_some() && s.input("q").is_some() && !SCALED_OTHERWISE.contains(&s.name);
+    let on_q = |s: &&OpSpec| s.attr("scale").is_some() && s.input("q").is_some() && !SCALED_OTHERWISE.contains(&s.name);
     for spec in specs().filter(on_q) {
         for plain in variants::all(spec) {
             if plain.flag("qk_l2norm") || plain.flag("q_l2norm") {

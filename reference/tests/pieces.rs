@@ -8,10 +8,10 @@ mod variants;
 use std::ops::Range;
 
 use ndarray::{ArrayD, Axis, Slice, concatenate};
-use reference::specs;
 use reference::oracle::Answer;
 use reference::problem::Problem;
 use reference::spec::{Dim, Port};
+use reference::specs;
 use reference::tensor::Arrays;
 
 use question::{Question, assert_equal};
@@ -144,7 +144,10 @@ fn ranks_that_pass_on_their_states_are_one() {
 #[test]
 fn packed_sequences_are_runs_by_themselves() {
     for spec in specs() {
-        for problem in variants::at(spec, "B=1,T=7,H=2,HV=4,HQ=4,K=3,V=4,D=3,M=4,C=3,L=3,R=2,W=3,I=3,E=2,G=2,S=5,AQ=2,AH=1,AK=2,seqs=3+0+4") {
+        for problem in variants::at(
+            spec,
+            "B=1,T=7,H=2,HV=4,HQ=4,K=3,V=4,D=3,M=4,C=3,L=3,R=2,W=3,I=3,E=2,G=2,S=5,AQ=2,AH=1,AK=2,seqs=3+0+4",
+        ) {
             let packed = Question::new(problem, 14);
             let offsets = packed.problem.offsets();
             let alone = |n: usize| {

@@ -4,8 +4,8 @@
 
 use std::path::Path;
 
-use reference::specs;
 use reference::spec::{Domain, OpSpec, Port, Precision, Value};
+use reference::specs;
 use serde_json::{Map, Value as Json, json};
 
 const FILE: &str = "../conformance/python/fla_conformance/ports.json";
@@ -84,7 +84,9 @@ fn written() -> String {
 fn the_file_is_what_the_specs_say() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE);
     let text = written();
-    assert!(serde_json::from_str::<Json>(&text).is_ok_and(|j| j.as_object().is_some_and(|o| o.len() == specs().count())));
+    assert!(
+        serde_json::from_str::<Json>(&text).is_ok_and(|j| j.as_object().is_some_and(|o| o.len() == specs().count()))
+    );
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(&path, &text).expect("the package is writable");
     }

@@ -1,8 +1,8 @@
 //! The cases that are timed unless others are asked for, and the small ones that must be right first.
 
-use reference::specs;
 use reference::problem::Problem;
 use reference::spec::{Dim, OpSpec};
+use reference::specs;
 use reference::tensor::DType;
 
 use crate::case::Case;

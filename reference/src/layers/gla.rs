@@ -114,7 +114,7 @@ pub static SPEC: OpSpec = OpSpec {
         Constraint {
             label: "C2",
             text: "gate_logit_normalizer is not 0",
-            holds: |p| p.number("gate_logit_normalizer").is_some_and(|x| x.abs() > 0.0),
+            holds: |p| p.number("gate_logit_normalizer").is_none_or(|x| x.abs() > 0.0),
             break_it: |p| _ = p.attrs.insert("gate_logit_normalizer", Value::Number(0.0)),
             mend: |p| _ = p.attrs.remove("gate_logit_normalizer"),
         },

@@ -202,7 +202,10 @@ pub static SPEC: OpSpec = OpSpec {
             text: "shared_proj is shared_mem or single_kv_proj",
             holds: |p| p.flag("shared_proj") == shares(p),
             break_it: |p| _ = p.attrs.insert("shared_proj", Value::Flag(!shares(p))),
-            mend: |p| _ = p.attrs.insert("shared_proj", Value::Flag(shares(p))),
+            mend: |p| match shares(p) {
+                true => _ = p.attrs.insert("shared_proj", Value::Flag(true)),
+                false => _ = p.attrs.remove("shared_proj"),
+            },
         },
     ],
     independent: dims![B],

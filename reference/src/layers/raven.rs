@@ -108,8 +108,8 @@ fn decay<F: Real>(x: &Unit<'_, F>) -> Array3<F> {
 fn weights<F: Real>(x: &Unit<'_, F>) -> Array3<F> {
     let hidden = x.matrix("x");
     let logits = if x.problem.flag("mlp_router") {
-        let inner =
-            plus(rank::<F, Ix2>(linear(&hidden, x.tensor("r_proj.0.weight"))), x.tensor("r_proj.0.bias")).mapv(gelu_exact);
+        let inner = plus(rank::<F, Ix2>(linear(&hidden, x.tensor("r_proj.0.weight"))), x.tensor("r_proj.0.bias"))
+            .mapv(gelu_exact);
         project(x, inner.view(), "r_proj.2.weight")
     } else {
         project(x, hidden, "r_proj.weight")

@@ -1,8 +1,8 @@
 //! From what a model file says to the spec of a stack of any depth.
 
 use super::decoder::decoder;
-use crate::function;
 use crate::dims;
+use crate::function;
 use crate::layers;
 use crate::problem::Problem;
 use crate::spec::{Attr, Constraint, Dim, Domain, Level, OpSpec, Port, State, Value};
@@ -62,7 +62,8 @@ pub const NAMES: Names = Names {
 };
 
 /// The names of models of a backbone, with a feed-forward network.
-pub const BACKBONE: Names = Names { trunk: "backbone", mixer_norm: "mixer_norm", mixer: "mixer", norm: "norm_f", ..NAMES };
+pub const BACKBONE: Names =
+    Names { trunk: "backbone", mixer_norm: "mixer_norm", mixer: "mixer", norm: "norm_f", ..NAMES };
 
 /// The names of models of a backbone whose blocks are a norm and a layer.
 pub const MAMBA: Names = Names { mixer_norm: "norm", mlp: None, ..BACKBONE };
@@ -111,7 +112,7 @@ impl Model {
             summary: name(format!("logits and loss of a stack of {}", self.mixer.name)),
             source: self.source,
             upstream: self.upstream,
-            sizes: kept(self.sizes(hybrid)),
+            sizes: kept(self.sizes(hybrid, [&inputs[..], &outputs].concat().as_slice())),
             inputs: kept(inputs),
             outputs: kept(outputs),
             attrs: kept(self.attrs(hybrid)),
@@ -164,7 +165,8 @@ impl Model {
         ports
     }
 
-    fn sizes(&self, hybrid: bool) -> Vec<Dim> {
+    /// The extents that some port has.
+    fn sizes(&self, hybrid: bool, ports: &[Port]) -> Vec<Dim> {
         let mut sizes = vec![Dim::B, Dim::T, Dim::S, Dim::D];
         sizes.extend(self.names.mlp.map(|_| Dim::I));
         sizes.extend(self.mixer.sizes.iter().copied());
@@ -172,17 +174,28 @@ impl Model {
         if hybrid {
             sizes.extend([Dim::AQ, Dim::AH, Dim::AK]);
         }
+        sizes.retain(|d| ports.iter().any(|p| p.dims.contains(d)));
         let mut seen = Vec::new();
-        sizes.retain(|d| !seen.contains(d) && { seen.push(*d); true });
+        sizes.retain(|d| {
+            !seen.contains(d) && {
+                seen.push(*d);
+                true
+            }
+        });
         sizes
     }
 
     fn attrs(&self, hybrid: bool) -> Vec<Attr> {
-        let mut attrs: Vec<Attr> = self.mixer.attrs.iter().filter(|a| a.name != "norm_eps" && self.has(a.name)).copied().collect();
+        let mut attrs: Vec<Attr> =
+            self.mixer.attrs.iter().filter(|a| a.name != "norm_eps" && self.has(a.name)).copied().collect();
         attrs.push(Attr::number("norm_eps", self.norm_eps, 0.25, "added to the mean of squares in every norm"));
         attrs.push(Attr::flag("tie_word_embeddings", false, "the head is the embedding"));
         if self.lower_bounds {
-            attrs.push(Attr::flag("use_lower_bound", true, "forget gates have lower bounds, which grow with the depth"));
+            attrs.push(Attr::flag(
+                "use_lower_bound",
+                true,
+                "forget gates have lower bounds, which grow with the depth",
+            ));
         }
         if self.attnres {
             attrs.push(Attr::flag("attnres", false, "blocks read mixtures of earlier sums"));
@@ -210,7 +223,7 @@ impl Model {
         constraints.into_iter().enumerate().map(labelled).collect()
     }
 
-    /// One block. A stack with softmax attention cannot be resumed: it has no states.
+    /// One block. A stack with softmax attention cannot be resumed: what its layers start from are inputs like others.
     fn block(&self, layer: usize, softmax: bool, hybrid: bool) -> Block {
         let at = |part: &str| format!("{}.layers.{layer}.{part}", self.names.trunk);
         let mut block = Block { inputs: vec![norm(at(self.names.mixer_norm) + ".weight")], ..Block::default() };
@@ -218,20 +231,19 @@ impl Model {
         if !softmax {
             for port in self.mixer.inputs.iter().filter(|p| !FILLED.contains(&p.name) && self.has(p.name)) {
                 let state = self.mixer.states.iter().any(|s| s.initial == port.name);
-                if state && hybrid {
-                    continue;
-                }
                 let whose = if state { format!("layers.{layer}") } else { mixer.clone() };
                 if let Some(port) = self.decided(*port) {
                     block.inputs.push(Port { name: name(format!("{whose}.{}", port.name)), ..port });
                 }
             }
-            for state in self.mixer.states.iter().filter(|_| !hybrid) {
+            for state in self.mixer.states {
                 let own = |n: &str| name(format!("layers.{layer}.{n}"));
                 let last = self.mixer.output(state.last).expect("a state is an output");
                 let Some(last) = self.decided(*last) else { continue };
                 block.outputs.push(Port { name: own(state.last), ..last });
-                block.states.push(State { initial: own(state.initial), last: own(state.last), ..*state });
+                if !hybrid {
+                    block.states.push(State { initial: own(state.initial), last: own(state.last), ..*state });
+                }
             }
         }
         if softmax {
@@ -313,12 +325,18 @@ const HYBRID: Constraint = Constraint {
     break_it: |p| p.sizes.extend([(Dim::AH, 2), (Dim::AQ, 3)]),
     mend: |p| {
         p.attrs.remove("attn.window_size");
+        let shared = p.size(Dim::D) == p.size(Dim::H).saturating_mul(p.size(Dim::V));
+        if !p.size(Dim::D).is_multiple_of(2) {
+            // heads that share the channels out among themselves go on doing so
+            let doubled = [Some(Dim::D), shared.then_some(Dim::V)].into_iter().flatten();
+            let doubled: Vec<_> = doubled.map(|d| (d, p.size(d).saturating_mul(2))).collect();
+            p.sizes.extend(doubled);
+        }
         let (width, heads) = (p.size(Dim::D), p.size(Dim::AQ));
-        if heads > 0 && width > 0 && width.is_multiple_of(2 * heads) {
+        if heads > 0 && width.is_multiple_of(2 * heads) {
             p.sizes.insert(Dim::AK, width / heads);
         } else {
-            let even = width.max(2).next_multiple_of(2);
-            p.sizes.extend([(Dim::AQ, 1), (Dim::AH, 1), (Dim::D, even), (Dim::AK, even)]);
+            p.sizes.extend([(Dim::AQ, 1), (Dim::AH, 1), (Dim::AK, width)]);
         }
         if !p.size(Dim::AQ).is_multiple_of(p.size(Dim::AH).max(1)) {
             p.sizes.insert(Dim::AH, 1);
@@ -351,7 +369,9 @@ fn blocks(p: &Problem) -> usize {
 const EVEN: Constraint = Constraint {
     label: "",
     text: "attnres_block_size is 1 or even",
-    holds: |p| p.number("attnres_block_size").is_some_and(|b| b.to_bits() == 1f64.to_bits() || (b >= 2.0 && b % 2.0 == 0.0)),
+    holds: |p| {
+        p.number("attnres_block_size").is_some_and(|b| b.to_bits() == 1f64.to_bits() || (b >= 2.0 && b % 2.0 == 0.0))
+    },
     break_it: |p| _ = p.attrs.insert("attnres_block_size", Value::Number(3.0)),
     mend: |p| _ = p.attrs.remove("attnres_block_size"),
 };

@@ -70,10 +70,11 @@ fn mix<F: Real>(x: &Unit<'_, F>, model: &Model, layer: usize, hidden: &Array2<F>
     }
     let mut answers = call.run();
     // a state that the options leave out keeps its place
-    let resumed = model.mixer.states.iter().filter(|_| !x.problem.spec.states.is_empty());
+    let place = |name: &str| format!("layers.{layer}.{name}");
+    let resumed = model.mixer.states.iter().filter(|s| x.problem.spec.output(&place(s.last)).is_some());
     let states = resumed.map(|s| match answers.has(s.last) {
         true => answers.take(s.last),
-        false => x.tensor(&format!("layers.{layer}.{}", s.initial)).to_owned(),
+        false => x.tensor(&place(s.initial)).to_owned(),
     });
     let states = states.collect();
     (answers.matrix("o"), states)

@@ -2,7 +2,7 @@
 //!
 //! Upstream: `LogLinearMamba2ForCausalLM` of `fla/models/log_linear_mamba2` in 0.6.0.
 
-use super::blueprint::{Model, BACKBONE};
+use super::blueprint::{BACKBONE, Model};
 use crate::layers;
 
 /// See the module documentation.

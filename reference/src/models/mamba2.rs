@@ -3,7 +3,7 @@
 //! Upstream: `Mamba2ForCausalLM` of `fla/models/mamba2` in 0.6.0. A block is a norm and the layer, without a
 //! feed-forward network.
 
-use super::blueprint::{Model, MAMBA};
+use super::blueprint::{MAMBA, Model};
 use crate::layers;
 
 /// See the module documentation.

@@ -3,7 +3,7 @@
 //! Upstream: `SambaForCausalLM` of `fla/models/samba` in 0.6.0. Blocks of Mamba take turns with blocks of softmax
 //! attention.
 
-use super::blueprint::{Model, BACKBONE};
+use super::blueprint::{BACKBONE, Model};
 use crate::layers;
 
 /// See the module documentation.

@@ -69,11 +69,7 @@ impl Slice {
     }
 
     /// What an op's function sees of this slice, all of its outputs being asked for.
-    pub(super) fn whole<'a, F>(
-        &'a self,
-        problem: &'a Problem,
-        inputs: Parts<F>,
-    ) -> Unit<'a, F> {
+    pub(super) fn whole<'a, F>(&'a self, problem: &'a Problem, inputs: Parts<F>) -> Unit<'a, F> {
         let tokens = self.tokens();
         Unit { problem, tokens, asked: 0..tokens, fixed: &self.fixed, inputs }
     }

@@ -64,7 +64,9 @@ impl Random {
     /// Indices of the vocabulary; of targets some, and the last of each sequence, are none.
     fn symbols(&mut self, problem: &Problem, targets: bool, array: &mut ArrayD<f64>) {
         let symbols = problem.size(Dim::S) as f64;
-        array.mapv_inplace(|_| if targets && self.uniform() < 0.125 { -100.0 } else { (self.uniform() * symbols).floor() });
+        array.mapv_inplace(
+            |_| if targets && self.uniform() < 0.125 { -100.0 } else { (self.uniform() * symbols).floor() },
+        );
         let rows = array.as_slice_mut().expect("a fresh array is contiguous");
         for end in problem.offsets().into_iter().filter(|&end| targets && end > 0) {
             rows[end - 1] = -100.0;

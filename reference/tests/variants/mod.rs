@@ -28,13 +28,15 @@ pub(crate) fn at(spec: &OpSpec, shape: &str) -> Vec<Problem> {
     let sizes = extents.fields().into_iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(",");
     let attrs = spec.attrs.iter().map(|a| format!(",{}={}", a.name, a.other));
     let absences = spec.inputs.iter().filter(|p| p.presence.optional()).map(|p| format!(",absent={}", p.name));
-    let switches: Vec<String> = attrs.chain(absences).collect();
+    let options: Vec<String> = attrs.collect();
+    let switches: Vec<String> = options.iter().cloned().chain(absences).collect();
     let more = spec.attrs.iter().flat_map(|a| further(a).map(|word| format!("{sizes},{}={word}", a.name)));
-    let more: Vec<String> = more.collect();
+    let more: Vec<String> = more.filter(|_| spec.level < Level::Model).collect();
     let fields = match spec.level {
-        Level::Model => none_and_all(sizes, &switches),
-        _ if switches.len() <= COMBINED => combined(sizes, &switches),
-        _ => one_by_one(sizes, &switches),
+        Level::Model => none_and_all(sizes.clone(), &options, &switches),
+        Level::Op if switches.len() <= COMBINED => combined(sizes.clone(), &switches),
+        _ if switches.len() <= COMBINED / 2 => combined(sizes.clone(), &switches),
+        _ => one_by_one(sizes.clone(), &switches),
     };
     let mended = |f: &String| {
         let mut problem = problem(spec.name, f);
@@ -45,12 +47,15 @@ pub(crate) fn at(spec: &OpSpec, shape: &str) -> Vec<Problem> {
     let problems = fields.iter().chain(&more).map(mended);
     // an input that the attributes do not allow cannot be left out either
     let meaningful = |p: &Problem| p.absent.iter().all(|n| spec.input(n).is_some_and(|port| p.allows(port)));
-    problems.filter(|p| p.validate().is_ok() && meaningful(p)).collect()
+    let refused: Vec<_> = problems.clone().filter_map(|p| p.validate().err()).collect();
+    let valid: Vec<_> = problems.filter(|p| p.validate().is_ok() && meaningful(p)).collect();
+    assert!(!valid.is_empty(), "{} at {shape}: {refused:?}", spec.name);
+    valid
 }
 
-/// Of models, which are made of layers: none and all.
-fn none_and_all(sizes: String, switches: &[String]) -> Vec<String> {
-    vec![sizes.clone(), sizes + &switches.concat()]
+/// Of models, which are made of layers: nothing, every option, and every option without what may be absent.
+fn none_and_all(sizes: String, options: &[String], switches: &[String]) -> Vec<String> {
+    vec![sizes.clone(), sizes.clone() + &options.concat(), sizes + &switches.concat()]
 }
 
 /// The words that are neither the default nor what cases try: each alone.
@@ -58,8 +63,8 @@ fn further(attr: &Attr) -> impl Iterator<Item = &'static str> + '_ {
     attr.words.iter().copied().filter(|&word| ![attr.default, attr.other].contains(&Value::Word(word)))
 }
 
-/// Up to as many switches are tried in every combination.
-const COMBINED: usize = 9;
+/// Up to as many switches of an op, and half as many of what is made of ops, are tried in every combination.
+const COMBINED: usize = 10;
 
 fn combined(sizes: String, switches: &[String]) -> Vec<String> {
     let both = |fields: Vec<String>, s: &String| fields.into_iter().flat_map(|f| [f.clone(), f + s]).collect();

@@ -1,10 +1,12 @@
 """flash-linear-attention 0.6.0's models: which classes a spec is, and how it is configured from extents and options."""
 
 import importlib
+import inspect
 from collections import defaultdict
 from dataclasses import dataclass, field
 
 from fla_conformance.ports import SPECS, Spec
+from fla_conformance.shim import Declined
 from fla_conformance.shims.layers import LAYERS, Question, merged
 
 
@@ -34,8 +36,13 @@ def _part(spec, inputs, prefix, state):
 
 def _config(model, op, x, form):
     layer, part = LAYERS[model.layer], _part(SPECS[model.layer], x.inputs, f"{model.trunk}.layers.0.{model.mixer}.", "layers.0.")
-    fields = {"layer_idx": None} | model.fields
-    own = {fields.get(k, k): v for k, v in layer.arguments(part).items() if fields.get(k, k)}
+    own = {}
+    for argument, value in layer.arguments(part).items():
+        field = model.fields.get(argument, argument)
+        if field is not None and argument != "layer_idx":
+            own[field] = value
+        elif argument != "layer_idx" and value != _default(layer, argument):
+            raise Declined(f"{model.config} has no {argument}")
     depth = len({n.split(".")[2] for n in x.inputs if n.startswith(f"{model.trunk}.layers.")})
     config = own | {
         "vocab_size": x.S,
@@ -62,6 +69,11 @@ def _config(model, op, x, form):
         }
     config = {k: v for k, v in (config | model.more(x)).items() if k is not None}
     return getattr(importlib.import_module(model.module), model.config)(**config)
+
+
+def _default(layer, argument):
+    function = getattr(importlib.import_module(layer.module), layer.name).__init__
+    return inspect.signature(function).parameters[argument].default
 
 
 def _parameters(x, spec: Spec):
@@ -127,10 +139,119 @@ def _criterion(x):
 
 # a hybrid stack is another spec of the same model
 MODELS = {
+    "abc_model": Model(
+        "fla.models.abc", "ABCConfig", "ABCForCausalLM", "abc_layer",
+        fields=dict.fromkeys(("conv_bias", "gate_low_rank_dim", "gate_logit_normalizer", "use_input_gate", "use_output_gate", "use_norm", "gate_fn")),
+    ),
+    "bitnet_model": Model(
+        "fla.models.bitnet", "BitNetConfig", "BitNetForCausalLM", "bitattn_layer",
+        fields=dict.fromkeys(("norm_eps",)),
+    ),
+    "comba_model": Model(
+        "fla.models.comba", "CombaConfig", "CombaForCausalLM", "comba_layer",
+        fields=dict.fromkeys(("use_output_correction", "use_inner_decay", "correction_factor", "conv_bias")),
+    ),
+    "cyclic_flow_attention_model": Model("fla.models.cyfa", "CyclicFlowAttentionConfig", "CyclicFlowAttentionForCausalLM", "cyfa_layer"),
+    "delta_net_model": Model(
+        "fla.models.delta_net", "DeltaNetConfig", "DeltaNetForCausalLM", "delta_net_layer",
+        fields=dict.fromkeys(("d_model", "conv_bias")),
+    ),
+    "deltaformer_model": Model(
+        "fla.models.deltaformer", "DeltaFormerConfig", "DeltaFormerForCausalLM", "deltaformer_layer",
+        fields={"max_position_embeddings": "rope_max_position_embeddings"},
+    ),
+    "forgetting_transformer_model": Model("fla.models.forgetting_transformer", "ForgettingTransformerConfig", "ForgettingTransformerForCausalLM", "forgetting_attn_layer"),
+    "gated_deltanet_model": Model(
+        "fla.models.gated_deltanet", "GatedDeltaNetConfig", "GatedDeltaNetForCausalLM", "gated_deltanet_layer",
+        fields=dict.fromkeys(("conv_bias",)),
+    ),
+    "gated_deltaproduct_model": Model(
+        "fla.models.gated_deltaproduct", "GatedDeltaProductConfig", "GatedDeltaProductForCausalLM", "gated_deltaproduct_layer",
+        fields=dict.fromkeys(("num_v_heads", "conv_bias")),
+    ),
     "gla_model": Model(
         "fla.models.gla", "GLAConfig", "GLAForCausalLM", "gla_layer",
-        fields=dict.fromkeys(("conv_bias", "gate_fn", "gate_logit_normalizer", "gate_low_rank_dim")),
+        fields=dict.fromkeys(("conv_bias", "gate_logit_normalizer", "gate_low_rank_dim", "gate_fn")),
     ),
+    "gsa_model": Model(
+        "fla.models.gsa", "GSAConfig", "GSAForCausalLM", "gsa_layer",
+        fields=dict.fromkeys(("conv_bias", "scale", "gate_fn")),
+    ),
+    "hgrn_model": Model(
+        "fla.models.hgrn", "HGRNConfig", "HGRNForCausalLM", "hgrn_layer",
+        fields=dict.fromkeys(("conv_bias",)), more=lambda x: {"use_lower_bound": bool(x["use_lower_bound"])},
+    ),
+    "hgrn2_model": Model(
+        "fla.models.hgrn2", "HGRN2Config", "HGRN2ForCausalLM", "hgrn2_layer",
+        fields=dict.fromkeys(("conv_bias",)), more=lambda x: {"use_lower_bound": bool(x["use_lower_bound"])},
+    ),
+    "kda_model": Model(
+        "fla.models.kda", "KDAConfig", "KDAForCausalLM", "kda_layer",
+        fields=dict.fromkeys(("conv_bias",)),
+    ),
+    "lightnet_model": Model(
+        "fla.models.lightnet", "LightNetConfig", "LightNetForCausalLM", "lightnet_layer",
+        fields=dict.fromkeys(("conv_bias",)),
+    ),
+    "linear_attn_model": Model(
+        "fla.models.linear_attn", "LinearAttentionConfig", "LinearAttentionForCausalLM", "linear_attn_layer",
+        fields={"output_norm": None, "do_feature_map_norm": "norm_feature_map"},
+    ),
+    "log_linear_mamba2_model": Model(
+        "fla.models.log_linear_mamba2", "LogLinearMamba2Config", "LogLinearMamba2ForCausalLM", "log_linear_mamba2_layer",
+        fields=dict.fromkeys(("conv_init", "dt_init_floor", "backend")), trunk="backbone", mixer="mixer",
+    ),
+    "mamba_model": Model(
+        "fla.models.mamba", "MambaConfig", "MambaForCausalLM", "mamba_layer",
+        fields={"dt_init": "dt_init_scheme", "backend": None}, trunk="backbone", mixer="mixer",
+    ),
+    "mamba2_model": Model(
+        "fla.models.mamba2", "Mamba2Config", "Mamba2ForCausalLM", "mamba2_layer",
+        fields=dict.fromkeys(("backend",)), trunk="backbone", mixer="mixer",
+    ),
+    "mamba3_model": Model(
+        "fla.models.mamba3", "Mamba3Config", "Mamba3ForCausalLM", "mamba3_layer",
+        fields=dict.fromkeys(("device", "dtype")), trunk="backbone", mixer="mixer",
+    ),
+    "mesa_net_model": Model(
+        "fla.models.mesa_net", "MesaNetConfig", "MesaNetForCausalLM", "mesa_net_layer",
+        fields=dict.fromkeys(("conv_bias",)),
+    ),
+    "mla_model": Model("fla.models.mla", "MLAConfig", "MLAForCausalLM", "mla_layer"),
+    "moba_model": Model("fla.models.moba", "MoBAConfig", "MoBAForCausalLM", "moba_layer"),
+    "mom_model": Model(
+        "fla.models.mom", "MomConfig", "MomForCausalLM", "mom_layer",
+        fields=dict.fromkeys(("conv_bias",)),
+    ),
+    "nsa_model": Model("fla.models.nsa", "NSAConfig", "NSAForCausalLM", "nsa_layer"),
+    "parallax_model": Model("fla.models.parallax", "ParallaxConfig", "ParallaxForCausalLM", "parallax_layer"),
+    "path_attn_model": Model(
+        "fla.models.path_attn", "PaTHAttentionConfig", "PaTHAttentionForCausalLM", "path_attn_layer",
+        fields=dict.fromkeys(("use_qk_norm", "conv_size", "conv_bias")),
+    ),
+    "precond_gated_deltanet_model": Model(
+        "fla.models.precond_gated_deltanet", "PrecondGatedDeltaNetConfig", "PrecondGatedDeltaNetForCausalLM", "precond_gated_deltanet_layer",
+        fields=dict.fromkeys(("conv_bias",)),
+    ),
+    "precond_kda_model": Model(
+        "fla.models.precond_kda", "PrecondKDAConfig", "PrecondKDAForCausalLM", "precond_kda_layer",
+        fields=dict.fromkeys(("conv_bias",)),
+    ),
+    "raven_model": Model(
+        "fla.models.raven", "RavenConfig", "RavenForCausalLM", "raven_layer",
+        fields=dict.fromkeys(("scale", "use_short_conv", "gate_fn")),
+    ),
+    "retnet_model": Model(
+        "fla.models.retnet", "RetNetConfig", "RetNetForCausalLM", "multiscale_retention_layer",
+        fields=dict.fromkeys(("use_short_conv", "conv_size", "conv_bias", "gate_fn")),
+    ),
+    "samba_model": Model(
+        "fla.models.samba", "SambaConfig", "SambaForCausalLM", "mamba_layer",
+        fields={"use_conv_bias": None, "dt_rank": "time_step_rank", "dt_min": None, "dt_max": None, "dt_init": None, "dt_scale": None, "dt_init_floor": None, "hidden_act": None, "backend": None}, trunk="backbone", mixer="mixer",
+    ),
+    "stickbreaking_attn_model": Model("fla.models.stickbreaking_attn", "StickBreakingAttentionConfig", "StickBreakingAttentionForCausalLM", "stickbreaking_attn_layer"),
+    "transformer_model": Model("fla.models.transformer", "TransformerConfig", "TransformerForCausalLM", "attn_layer"),
+    "wall_transformer_model": Model("fla.models.wall_transformer", "WallTransformerConfig", "WallTransformerForCausalLM", "wall_attn_layer"),
 }
 
 MODELS |= {f"{name}@1": model for name, model in MODELS.items()}

@@ -46,7 +46,9 @@ fn segments_of_any_length_give_the_same_gradients() {
             assert_eq!((work.segments().len(), pieces.segments().len()), (1, 9), "{problem}");
             let ((outputs, whole), (joined, summed)) = (work.run(), pieces.run());
             // a state seen from another place (turned by its position) is another sum
-            for (name, whole, pieces) in outputs.iter().map(|(n, a)| (n, a, &joined[n])).chain(whole.iter().map(|(n, a)| (n, a, &summed[n]))) {
+            for (name, whole, pieces) in
+                outputs.iter().map(|(n, a)| (n, a, &joined[n])).chain(whole.iter().map(|(n, a)| (n, a, &summed[n])))
+            {
                 let error = (whole - pieces).mapv(f64::abs).sum();
                 assert!(error <= 1e-12 * whole.mapv(f64::abs).sum(), "{problem}: {name} differs by {error}");
             }
