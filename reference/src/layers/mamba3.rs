@@ -6,8 +6,8 @@
 //! $$ \vartheta_t = \vartheta_{t-1} + \pi \Delta_t \tanh \theta_t \bmod 2\pi, \qquad
 //! k_t = \Theta_{\vartheta_t} \big( \operatorname{RMSNorm}(B_t) + b_B \big), \qquad
 //! q_t = \Theta_{\vartheta_t} \big( \operatorname{RMSNorm}(C_t) + b_C \big) $$
-//! $$ h_t = e^{\Delta A} h_{t-1} + (1 - \lambda) \Delta e^{\Delta A} \sum_r k_{t-1}^r (v_{t-1}^r)^\top
-//! + \lambda \Delta \sum_r k_t^r (v_t^r)^\top, \qquad y_t^r = h_t^\top q_t^r + D v_t^r, \qquad v^r = m_x^r \odot x' $$
+//! $$ h_t = e^{\Delta A} h_{t-1} + (1 - \lambda) \Delta e^{\Delta A} \sum_r k_{t-1}^r (v_{t-1}^r)^\top +
+//! \lambda \Delta \sum_r k_t^r (v_t^r)^\top, \qquad y_t^r = h_t^\top q_t^r + D v_t^r, \qquad v^r = m_x^r \odot x' $$
 //! $$ o = W_{out} \sum_r m_o^r \odot y^r \odot \operatorname{swish}(m_z^r \odot z) + b_{out} $$
 //!
 //! with $b_\Delta$ = `dt_bias`, $b_B$, $b_C$ = `B_bias`, `C_bias`, $m_x, m_z, m_o$ = `mimo_x`, `mimo_z`, `mimo_o`.
@@ -64,7 +64,7 @@ fn mamba3_layer<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
         o = o + mimo(x, "mimo_o", r, &gated);
     }
     let o: Array2<F> = plus(rank(linear(&o, x.tensor("out_proj.weight"))), x.tensor("out_proj.bias"));
-    let last = streams.input.outer_iter().next_back().map_or_else(|| x.matrix("v0"), |v| v).to_owned().into_dyn();
+    let last = streams.input.outer_iter().next_back().unwrap_or_else(|| x.matrix("v0")).to_owned().into_dyn();
     vec![o.into_dyn(), h, angle, k, last]
 }
 

@@ -1,8 +1,8 @@
 //! Rodimus: gated linear attention of one head on a widened stream, whose write and decay come from one gate that a
 //! temperature splits.
 //!
-//! $$ u = W_{up} x, \quad s = \operatorname{swish}(\operatorname{conv} u), \quad \gamma = \operatorname{softplus}(W_g s
-//! + b_g), \quad \tau = \sigma(W_\tau s + b_\tau), \quad v = \sigma(W_2 W_1 u + b) \odot u $$
+//! $$ u = W_{up} x, \quad s = \operatorname{swish}(\operatorname{conv} u), \quad \gamma = \operatorname{softplus}(W_g s +
+//! b_g), \quad \tau = \sigma(W_\tau s + b_\tau), \quad v = \sigma(W_2 W_1 u + b) \odot u $$
 //! $$ k = \frac{W_k s}{\max(\lVert W_k s \rVert, \epsilon)} \odot \gamma^\tau, \qquad
 //! y = \operatorname{GLA}(W_q s, k, v, -\gamma \odot \tau) + w \odot s, \qquad
 //! o = W_{down} \operatorname{RMSNorm}(y \odot \operatorname{swish}(W_{gate} x)) $$
