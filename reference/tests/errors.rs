@@ -57,7 +57,7 @@ fn wider(problem: &Problem, port: &Port) -> Vec<usize> {
 
 #[test]
 fn a_violated_constraint_of_every_label() {
-    for problem in specs().flat_map(|s| variants::all(s)) {
+    for problem in specs().flat_map(variants::all) {
         for constraint in problem.spec.constraints {
             let mut broken = problem.clone();
             (constraint.break_it)(&mut broken);

@@ -160,7 +160,7 @@ fn holds(problem: &Problem, ports: &[&Port], random: &mut Random) -> bool {
 
 #[test]
 fn directional_derivatives_are_central_differences() {
-    for problem in specs().filter(|s| !QUANTISED.contains(&s.name)).flat_map(|s| variants::all(s)) {
+    for problem in specs().filter(|s| !QUANTISED.contains(&s.name)).flat_map(variants::all) {
         let mut random = random(&problem);
         let moving = problem.inputs().filter(|p| p.precision != Precision::Index).collect();
         for ports in together(&problem, moving) {
@@ -172,7 +172,7 @@ fn directional_derivatives_are_central_differences() {
 
 #[test]
 fn gradients_are_adjoint_to_directional_derivatives() {
-    for problem in specs().flat_map(|s| variants::all(s)) {
+    for problem in specs().flat_map(variants::all) {
         let mut random = random(&problem);
         let (inputs, w) = (random.inputs(&problem), random.cotangents(&problem));
         let want = names(problem.differentiable());

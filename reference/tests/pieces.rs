@@ -121,7 +121,9 @@ fn assert_resumable(problem: Problem, cuts: &[usize]) {
 #[test]
 fn resuming_at_any_token_is_running_through() {
     for spec in specs().filter(|s| !s.states.is_empty()) {
-        for problem in variants::at(spec, "B=2,T=4,H=2,HV=4,HQ=4,K=3,V=4,D=3,M=4,C=3,L=3,R=2,W=3,I=3,E=2,G=2,S=5,AQ=2,AH=1,AK=2") {
+        for problem in
+            variants::at(spec, "B=2,T=4,H=2,HV=4,HQ=4,K=3,V=4,D=3,M=4,C=3,L=3,R=2,W=3,I=3,E=2,G=2,S=5,AQ=2,AH=1,AK=2")
+        {
             for t in 0..=problem.size(Dim::T) {
                 assert_resumable(problem.clone(), &[t]);
             }
@@ -133,7 +135,9 @@ fn resuming_at_any_token_is_running_through() {
 #[test]
 fn ranks_that_pass_on_their_states_are_one() {
     for spec in specs().filter(|s| !s.states.is_empty()) {
-        for problem in variants::at(spec, "B=1,T=8,H=1,HV=2,HQ=2,K=3,V=2,D=3,M=4,C=3,L=4,R=2,W=3,I=3,E=2,G=2,S=5,AQ=2,AH=1,AK=2") {
+        for problem in
+            variants::at(spec, "B=1,T=8,H=1,HV=2,HQ=2,K=3,V=2,D=3,M=4,C=3,L=4,R=2,W=3,I=3,E=2,G=2,S=5,AQ=2,AH=1,AK=2")
+        {
             for cuts in [&[2, 4, 6][..], &[1, 1, 7], &[4]] {
                 assert_resumable(problem.clone(), cuts);
             }
@@ -191,7 +195,7 @@ fn flipped(problem: &Problem, port: &Port, array: &ArrayD<f64>) -> ArrayD<f64> {
 #[test]
 fn reverse_is_flip_run_flip() {
     let mut tried = 0;
-    for backward in specs().flat_map(|s| variants::all(s)).filter(Problem::reversed) {
+    for backward in specs().flat_map(variants::all).filter(Problem::reversed) {
         let turned = Question::new(backward, 11);
         let mut forward = Question::new(turned.problem.clone(), 11);
         forward.problem.attrs.remove("reverse");
