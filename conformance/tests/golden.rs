@@ -87,11 +87,14 @@ fn every_op_of_which_fla_has_pytorch_code_has_vectors_by_it() {
 #[test]
 fn a_vector_that_is_off_by_a_thousandth_is_noticed() {
     let vectors = golden::vectors().expect("the manifest parses");
-    for vector in vectors.iter().filter(|v| v.precision == "f32") {
+    // an error within what rounds to a grid is a whole step, beside which a thousandth is nothing
+    let smooth = |v: &&Vector| !["bit_linear", "bitattn_layer"].contains(&v.op.as_str());
+    for vector in vectors.iter().filter(|v| v.precision == "f32").filter(smooth) {
         let Loaded { problem, dtype, inputs, expected, .. } = vector.load().unwrap_or_else(|e| panic!("{e}"));
-        let outputs = Truth::new(problem, dtype, inputs, Default::default()).outputs().expect("checked above");
-        let wrong = expected["o"].to_array() * 1.001;
-        let judged = outputs["o"].judge(&Tensor::from_array(&wrong, dtype));
+        let outputs = Truth::new(problem.clone(), dtype, inputs, Default::default()).outputs().expect("checked above");
+        let first = problem.spec.outputs[0].name;
+        let wrong = expected[first].to_array() * 1.001;
+        let judged = outputs[first].judge(&Tensor::from_array(&wrong, dtype));
         assert!(judged.is_err(), "{}", vector.file);
     }
 }

