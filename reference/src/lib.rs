@@ -7,7 +7,7 @@
 //! a gradient `d_q`.
 //!
 //! # How it fits together
-//! An [`OpSpec`](spec::OpSpec) is a row of [`ops::OPS`], [`modules::MODULES`], [`layers::LAYERS`] or [`struct@models::MODELS`]. A [`Problem`](problem::Problem) is an op with extents and
+//! An [`OpSpec`](spec::OpSpec) is a row of [`ops::OPS`], [`modules::MODULES`], [`layers::LAYERS`] or [`static@models::MODELS`]. A [`Problem`](problem::Problem) is an op with extents and
 //! attributes. The [`oracle`] maps the op's function over what is independent and answers with outputs, gradients,
 //! directional derivatives or rounded runs.
 

@@ -87,7 +87,7 @@ pub static DECODERS: &[&Model] = &[
 /// Blocks of the specs in the table: enough for what passes from one to the next, and for one to be of another kind.
 const DEPTH: usize = 2;
 
-/// Every model, as a stack of [`DEPTH`] blocks; and where a model may have blocks of softmax attention, another whose last
+/// Every model, as a stack of two blocks; and where a model may have blocks of softmax attention, another whose last
 /// block is one.
 pub static MODELS: LazyLock<Vec<&'static OpSpec>> = LazyLock::new(|| {
     let stacks = |model: &&'static Model| {
