@@ -102,18 +102,11 @@ class Layer:
 def parameters(layer, module, x, spec):
     """The class's parameters from the question's tensors: parts of one name joined, extents merged, names mapped."""
     names = layer.names(x) if callable(layer.names) else layer.names
-    parts = defaultdict(list)
-    for port in spec.inputs:
-        if "N" not in port.dims and "T" not in port.dims and x.has(port.name):
-            parts[port.name.split("[")[0]].append(merged(x.get(port.name), port))
     found = {}
-    for name, tensors in parts.items():
+    for name, joined in weights(x, spec).items():
         # what `forward` takes
         if names.get(name, name) is None:
             continue
-        import torch
-
-        joined = torch.cat(tensors) if len(tensors) > 1 else tensors[0]
         if "*" in name:
             # a list of modules, whose parameters are one after the other
             count = x.get(name).shape[0]
@@ -131,6 +124,17 @@ def parameters(layer, module, x, spec):
             has = list(own[name].shape) if name in own else "none"
             raise ValueError(f"{layer.name}: {name} of shape {list(tensor.shape)} for a parameter of shape {has}")
     return found
+
+
+def weights(x, spec):
+    """The question's tensors that are weights, by upstream's names: parts of one name joined, extents merged."""
+    import torch
+
+    parts = defaultdict(list)
+    for port in spec.inputs:
+        if not {"N", "T"} & set(port.dims) and x.has(port.name):
+            parts[port.name.split("[")[0]].append(merged(x.get(port.name), port))
+    return {name: torch.cat(tensors) if len(tensors) > 1 else tensors[0] for name, tensors in parts.items()}
 
 
 def merged(tensor, port):

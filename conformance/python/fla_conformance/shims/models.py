@@ -2,12 +2,11 @@
 
 import importlib
 import inspect
-from collections import defaultdict
 from dataclasses import dataclass, field
 
-from fla_conformance.ports import SPECS, Spec
+from fla_conformance.ports import SPECS
 from fla_conformance.shim import Declined
-from fla_conformance.shims.layers import LAYERS, Question, merged
+from fla_conformance.shims.layers import LAYERS, Question, weights
 
 
 @dataclass(frozen=True)
@@ -76,16 +75,6 @@ def _default(layer, argument):
     return inspect.signature(function).parameters[argument].default
 
 
-def _parameters(x, spec: Spec):
-    import torch
-
-    parts = defaultdict(list)
-    for port in spec.inputs:
-        if not {"N", "T"} & set(port.dims) and x.has(port.name):
-            parts[port.name.split("[")[0]].append(merged(x.get(port.name), port))
-    return {name: torch.cat(tensors) if len(tensors) > 1 else tensors[0] for name, tensors in parts.items()}
-
-
 def call(op, model, form, inputs, want):
     """Logits, losses and states of one of fla's models, by the spec's names."""
     import torch
@@ -95,7 +84,7 @@ def call(op, model, form, inputs, want):
     offsets = inputs.pop("cu_seqlens", None)
     x = Question(spec, inputs)
     built = getattr(importlib.import_module(model.module), model.name)(_config(model, op, x, form))
-    parameters = _parameters(x, spec)
+    parameters = weights(x, spec)
     own = {n for n, _ in built.named_parameters()}
     if own != set(parameters):
         raise ValueError(f"{model.name}: parameters that only one side has: {sorted(own ^ set(parameters))}")
