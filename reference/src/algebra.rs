@@ -60,7 +60,7 @@ pub fn bottleneck<F: Real, S: Data<Elem = F>>(
     down: ArrayViewD<'_, F>,
     up: ArrayViewD<'_, F>,
 ) -> ArrayD<F> {
-    linear(&rank::<F, Ix2>(linear(x, down)), up)
+    lora(x, down, |y| y, up)
 }
 
 /// `x σ(x)`, also named SiLU.

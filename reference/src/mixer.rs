@@ -48,8 +48,7 @@ pub fn convolve<F: Real>(x: &Unit<'_, F>, stream: &Array3<F>, name: &str, state:
 
 /// `[T, H, K]` with every head `each` times in a row: what several query or value heads share.
 pub fn repeat<F: Real>(stream: &Array3<F>, each: usize) -> Array3<F> {
-    let (tokens, heads, width) = stream.dim();
-    Array3::from_shape_fn((tokens, heads * each, width), |(t, h, i)| stream[[t, h / each, i]])
+    spread(stream, 1, each)
 }
 
 /// The activation that an attribute names; `none` is the identity.
