@@ -3,8 +3,10 @@
 //! The op's function is mapped over what its spec declares independent, in parallel; gradients of shared inputs are
 //! summed in a fixed order, so answers do not depend on the number of threads.
 
+mod chunk;
 mod gradient;
 mod index;
+mod pieces;
 mod slice;
 
 use ndarray::ArrayD;
@@ -13,7 +15,7 @@ use crate::dual::Dual;
 use crate::error::Error;
 use crate::problem::Problem;
 use crate::real::Real;
-use crate::rounded::Rounding;
+use crate::rounded::{self, Rounding};
 use crate::spec::Port;
 use crate::tensor::Arrays;
 use crate::unit::{Outputs, Parts};
@@ -92,7 +94,10 @@ pub(crate) fn apply<F: Real>(problem: &Problem, inputs: &Arrays<F>) -> Arrays<F>
     let units = slice::units(problem);
     let results: Vec<Outputs<F>> = F::each(&units, |unit| {
         let inputs = unit.inputs(problem, inputs);
-        F::of(&problem.spec.function)(&unit.whole(problem, inputs))
+        match rounded::active() {
+            true => chunk::outputs(problem, unit, inputs),
+            false => F::of(&problem.spec.function)(&unit.whole(problem, inputs)),
+        }
     });
     let mut outputs = Arrays::new();
     for (i, port) in problem.spec.outputs.iter().enumerate().filter(|(_, p)| problem.allows(p)) {

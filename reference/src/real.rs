@@ -61,6 +61,22 @@ pub trait Real:
         Array2::from_shape_fn((a.nrows(), b.nrows()), |(i, j)| Self::dot(a.row(i), b.row(j)))
     }
 
+    /// Whether cotangents are led back through what is computed.
+    const RECORDS: bool = false;
+
+    /// An element of a state as a chunk of tokens reads it: in a rounded run an operand.
+    #[must_use]
+    fn read(self) -> Self {
+        self
+    }
+
+    /// An element of the state after a chunk, of whose cotangent the chunk reads what it can; the rest goes to `past`,
+    /// what the state before would be if nothing but time passed.
+    #[must_use]
+    fn split(self, _past: Self) -> Self {
+        self
+    }
+
     /// The mathematics of an op at this scalar.
     fn of(function: &Function) -> fn(&Unit<'_, Self>) -> Outputs<Self>;
 

@@ -175,6 +175,9 @@ impl Real for Rounded {
     fn sqrt(self) -> Self {
         Self(accumulated(self.0.sqrt()))
     }
+    fn read(self) -> Self {
+        Self(read(self.0))
+    }
     fn mac(self, a: Self, b: Self) -> Self {
         Self(accumulated(self.0 + operand(a.0) * operand(b.0)))
     }

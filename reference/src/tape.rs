@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 use std::iter::Sum;
-use std::ops::{Add, Div, Mul, Neg, Sub};
+use std::ops::{Add, Div, Mul, Neg, Range, Sub};
 
 use ndarray::ArrayView1;
 
@@ -84,6 +84,10 @@ impl Tape {
                 }
                 continue;
             }
+            if self.elementwise[node - 1] == BORDER {
+                self.split(edges, adjoint);
+                continue;
+            }
             let factors = edges.start + usize::from(self.elementwise[node - 1]);
             for e in edges {
                 let partial = self.partials[e];
@@ -94,7 +98,22 @@ impl Tape {
             }
         }
     }
+
+    /// Leads the cotangent of a state after a chunk back: what the chunk reads of it into the chunk, the rest past it.
+    fn split(&mut self, edges: Range<usize>, adjoint: f64) {
+        let read = rounded::read(adjoint);
+        for e in edges {
+            let term = if self.partials[e] == PAST { adjoint - read } else { read };
+            self.adjoints[self.parents[e] as usize] += term;
+        }
+    }
 }
+
+/// In the place of a node's number of elementwise edges: the state after a chunk.
+const BORDER: u8 = u8::MAX;
+
+/// The derivative of the state after a chunk by what only passes the chunk by; marks that edge.
+const PAST: f64 = 0.0;
 
 /// Runs `f` on variables with these values and gives the derivatives of `Σ outputs·cotangents` by each of them.
 ///
@@ -211,6 +230,18 @@ impl Real for Var {
     fn sqrt(self) -> Self {
         let root = self.value.sqrt();
         unary(self, root, 0.5 / root)
+    }
+    const RECORDS: bool = true;
+
+    fn read(self) -> Self {
+        unary(self, rounded::read(self.value), 1.0)
+    }
+    fn split(self, past: Self) -> Self {
+        TAPE.with_borrow_mut(|tape| {
+            tape.edge(self, 1.0);
+            tape.edge(past, PAST);
+            tape.close(self.value, BORDER)
+        })
     }
     fn mac(self, a: Self, b: Self) -> Self {
         let value = self.value + rounded::operand(a.value) * rounded::operand(b.value);

@@ -1,20 +1,20 @@
 //! Gradients in bounded memory: the tape holds one segment of one slice at a time.
 
-mod chunk;
 mod rows;
 
 use std::ops::Range;
 
-use ndarray::{ArrayD, Axis, Dimension, Slice as Span, concatenate};
+use ndarray::{ArrayD, Axis, Dimension};
 use rayon::prelude::*;
 
+use super::pieces::{Pieces, span};
 use super::slice::{self, Slice};
 use super::{Answer, check};
 use crate::error::Error;
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::rounded::{self, CHUNK, Rounded, Rounding};
-use crate::spec::{Dim, Port};
+use crate::spec::Port;
 use crate::tape::{self, Var};
 use crate::tensor::Arrays;
 use crate::unit::Unit;
@@ -89,8 +89,8 @@ fn check_cotangents(problem: &Problem, cotangents: &Arrays) -> Result<(), Error>
 /// The gradient of one slice.
 struct Work<'a> {
     problem: &'a Problem,
+    pieces: Pieces<'a>,
     tokens: usize,
-    fixed: &'a [(Dim, usize)],
     inputs: Parts,
     cotangents: Parts,
     want: &'a [&'static Port],
@@ -112,7 +112,8 @@ impl<'a> Work<'a> {
             |port: &Port| cotangents.get(&format!("d_{}", port.name)).map(|c| unit.part(problem, port, c).to_owned());
         let cotangents = problem.spec.outputs.iter().filter_map(|p| Some((p.name, seed(p)?))).collect();
         let (tokens, inputs) = (unit.tokens(), unit.inputs(problem, inputs));
-        Self { problem, tokens, fixed: unit.fixed(), inputs, cotangents, want, rounds, budget: BUDGET }
+        let pieces = Pieces::of(problem, unit);
+        Self { problem, pieces, tokens, inputs, cotangents, want, rounds, budget: BUDGET }
     }
 
     fn run(&self) -> (Parts, Parts) {
@@ -128,19 +129,14 @@ impl<'a> Work<'a> {
             states.iter().filter_map(|s| Some((s.initial, self.cotangents.get(s.last)?.clone()))).collect();
         for (segment, start) in segments.iter().zip(&starts).rev() {
             let read = self.read(&carried);
-            let past = self.past(&carried, &read, |rest| {
-                let inputs = self.still(self.piece(segment, start));
-                let names: Vec<&'static str> = start.keys().copied().collect();
-                let seeds = |total| self.seeds(segment, None, rest, total);
-                self.differentiate(segment.len(), 0..segment.len(), inputs, &names, seeds)
-            });
+            let past = self.past(segment, start, &carried, &read);
             for (name, gradient) in self.backward(segment, start, &read) {
                 if states.iter().any(|s| s.initial == name) {
                     let past = past.as_ref().map(|p| &p[name]);
                     carried.insert(name, past.map_or_else(|| gradient.clone(), |p| &gradient + p));
                 } else if let Some(total) = gradients.get_mut(name) {
                     let mut part = total.view_mut();
-                    if let Some(axis) = self.token_axis(self.input(name)) {
+                    if let Some(axis) = self.pieces.token_axis(self.pieces.input(name)) {
                         part.slice_axis_inplace(Axis(axis), span(segment));
                     }
                     part += &gradient;
@@ -163,85 +159,73 @@ impl<'a> Work<'a> {
         }
         let mut length = if self.rounds { CHUNK } else { self.tokens };
         if gradients {
-            let start = self.states_of(&self.inputs);
+            let start = self.pieces.states(&self.inputs);
             self.backward(&(0..1), &start, &Parts::new());
             length = (self.budget / tape::bytes().max(1)).clamp(1, length);
         }
         (0..self.tokens).step_by(length).map(|t| t..(t + length).min(self.tokens)).collect()
     }
 
-    fn states_of(&self, inputs: &Parts) -> Parts {
-        self.problem.spec.states.iter().map(|s| (s.initial, inputs[s.initial].clone())).collect()
-    }
-
     /// The state that each segment reads, and the outputs of the whole.
     fn forward(&self, segments: &[Range<usize>]) -> (Vec<Parts>, Parts) {
-        let mut state = self.states_of(&self.inputs);
+        let mut state = self.pieces.states(&self.inputs);
         let mut starts: Vec<Parts> = Vec::new();
-        let mut pieces: Vec<Parts> = Vec::new();
+        let mut done: Vec<Parts> = Vec::new();
         for segment in segments {
             let read = self.read(&state);
-            let past = self.past(&state, &read, |rest| {
-                let inputs = self.still(self.piece(segment, &self.beside(rest, &state)));
-                self.named((self.problem.spec.function.f64)(&self.unit(segment.len(), inputs)))
-            });
-            let mut values = self.values(segment.len(), self.piece(segment, &read));
-            for (name, past) in past.into_iter().flatten() {
-                if self.problem.spec.states.iter().any(|s| s.last == name && !s.elementwise)
-                    && let Some(value) = values.get_mut(name)
-                {
-                    *value += &past;
+            let mut values = self.values(segment.len(), self.pieces.cut(&self.inputs, segment, &read));
+            if self.borders() {
+                let rest = self.pieces.beside(&self.pieces.rest(&state, &read), &state);
+                let past = self.pieces.decayed(&self.inputs, segment, &rest);
+                for s in self.problem.spec.states.iter().filter(|s| !s.elementwise) {
+                    *values.get_mut(s.last).expect("a state is an output") += &past[s.last];
                 }
             }
             state = self.problem.spec.states.iter().map(|s| (s.initial, values[s.last].clone())).collect();
             starts.push(read);
-            pieces.push(values);
+            done.push(values);
         }
-        let join = |port: &Port| {
-            let Some(axis) = self.token_axis(port) else {
-                return pieces.last().map(|p| p[port.name].clone()).expect("at least one segment");
-            };
-            let views: Vec<_> = pieces.iter().map(|p| p[port.name].view()).collect();
-            concatenate(Axis(axis), &views).expect("pieces differ in their tokens alone")
+        (starts, self.pieces.join(&done))
+    }
+
+    /// Whether states are rounded at the borders of segments.
+    fn borders(&self) -> bool {
+        self.rounds && self.pieces.borders()
+    }
+
+    /// States, or their cotangents, as a chunk reads them.
+    fn read(&self, states: &Parts) -> Parts {
+        let round = |name, a: &ArrayD<f64>| match self.borders() && !self.pieces.elementwise(name) {
+            true => a.mapv(rounded::read),
+            false => a.clone(),
         };
-        let outputs = self.problem.spec.outputs.iter().map(|p| (p.name, join(p))).collect();
-        (starts, outputs)
+        states.iter().map(|(&name, a)| (name, round(name, a))).collect()
+    }
+
+    /// What passes a segment by of the cotangents of its states.
+    fn past(&self, segment: &Range<usize>, start: &Parts, carried: &Parts, read: &Parts) -> Option<Parts> {
+        self.borders().then(|| {
+            let rest = self.pieces.rest(carried, read);
+            let inputs = self.pieces.still(self.pieces.cut(&self.inputs, segment, start));
+            let names: Vec<&'static str> = start.keys().copied().collect();
+            let seeds = |total| self.seeds(segment, None, &rest, total);
+            self.differentiate(segment.len(), 0..segment.len(), inputs, &names, seeds)
+        })
     }
 
     /// The op's outputs on one piece, as values.
     fn values(&self, tokens: usize, inputs: Parts) -> Parts {
         let function = &self.problem.spec.function;
         if !self.rounds {
-            return self.named((function.f64)(&self.unit(tokens, inputs)));
+            return self.pieces.named((function.f64)(&self.pieces.unit(tokens, inputs)));
         }
-        let outputs = (function.rounded)(&self.unit(tokens, super::widen(inputs, Rounded::from_f64)));
-        self.named(outputs.into_iter().map(|a| a.mapv(Real::value)).collect())
-    }
-
-    fn unit<F>(&self, tokens: usize, inputs: crate::unit::Parts<F>) -> Unit<'a, F> {
-        Unit { problem: self.problem, tokens, asked: 0..tokens, fixed: self.fixed, inputs }
-    }
-
-    fn named(&self, outputs: Vec<ArrayD<f64>>) -> Parts {
-        self.problem.spec.outputs.iter().map(|p| p.name).zip(outputs).collect()
-    }
-
-    /// The inputs of one segment that starts from `state`.
-    fn piece(&self, segment: &Range<usize>, state: &Parts) -> Parts {
-        let cut = |(&name, whole): (&&'static str, &ArrayD<f64>)| {
-            let part = match (state.get(name), self.token_axis(self.input(name))) {
-                (Some(state), _) => state.clone(),
-                (None, Some(axis)) => whole.slice_axis(Axis(axis), span(segment)).to_owned(),
-                (None, None) => whole.clone(),
-            };
-            (name, part)
-        };
-        self.inputs.iter().map(cut).collect()
+        let outputs = (function.rounded)(&self.pieces.unit(tokens, super::widen(inputs, Rounded::from_f64)));
+        self.pieces.named(outputs.into_iter().map(|a| a.mapv(Real::value)).collect())
     }
 
     /// Gradients of one segment by the wanted inputs and the initial states.
     fn backward(&self, segment: &Range<usize>, state: &Parts, carried: &Parts) -> Parts {
-        let inputs = self.piece(segment, state);
+        let inputs = self.pieces.cut(&self.inputs, segment, state);
         let variable = |name: &str| state.contains_key(name) || self.want.iter().any(|p| p.name == name);
         let names: Vec<&'static str> = inputs.keys().copied().filter(|n| variable(n)).collect();
         let part = |rows: Range<usize>| {
@@ -272,7 +256,7 @@ impl<'a> Work<'a> {
                 parts.insert(name, array.expect("as many variables as elements"));
                 rest = others;
             }
-            let unit = Unit { asked, ..self.unit(tokens, parts) };
+            let unit = Unit { asked, ..self.pieces.unit(tokens, parts) };
             (self.problem.spec.function.var)(&unit).into_iter().flatten().collect::<Vec<Var>>()
         };
         let recorded = tape::record(&values, function, seeds);
@@ -293,7 +277,7 @@ impl<'a> Work<'a> {
         for port in self.problem.spec.outputs {
             match self.seed(port, segment, rows, carried) {
                 Some(seed) => seeds.extend(seed),
-                None => seeds.extend(std::iter::repeat_n(0.0, self.extent(port, segment))),
+                None => seeds.extend(std::iter::repeat_n(0.0, self.pieces.extent(port, segment))),
             }
         }
         seeds
@@ -310,37 +294,11 @@ impl<'a> Work<'a> {
             return carried.get(state.initial).cloned();
         }
         let (rows, whole) = (rows?, self.cotangents.get(port.name)?);
-        Some(match self.token_axis(port) {
+        Some(match self.pieces.token_axis(port) {
             Some(axis) => rows::only(whole.slice_axis(Axis(axis), span(segment)).to_owned(), Axis(axis), rows),
             None => whole.clone(),
         })
     }
-
-    /// Elements of an output of one segment.
-    fn extent(&self, port: &Port, segment: &Range<usize>) -> usize {
-        let size = |&dim: &Dim| match dim {
-            Dim::T => segment.len(),
-            _ => slice::extent(self.problem, dim),
-        };
-        self.kept(port).iter().map(size).product()
-    }
-
-    fn input(&self, name: &str) -> &'static Port {
-        self.problem.spec.input(name).expect("parts are named by the spec's inputs")
-    }
-
-    /// The dimensions of a port that a slice keeps.
-    fn kept(&self, port: &Port) -> Vec<Dim> {
-        port.dims.iter().copied().filter(|&d| !self.problem.spec.maps(d)).collect()
-    }
-
-    fn token_axis(&self, port: &Port) -> Option<usize> {
-        self.kept(port).iter().position(|&d| d == Dim::T)
-    }
-}
-
-fn span(segment: &Range<usize>) -> Span {
-    Span::from(segment.start as isize..segment.end as isize)
 }
 
 #[cfg(test)]

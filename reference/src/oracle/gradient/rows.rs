@@ -16,7 +16,7 @@ impl Work<'_> {
     /// where a state cuts time already, or an output belongs to all tokens.
     pub(super) fn rows(&self, tokens: usize, inputs: &Parts, names: &[&'static str]) -> Vec<Range<usize>> {
         let spec = self.problem.spec;
-        let whole = !spec.states.is_empty() || spec.outputs.iter().any(|p| self.token_axis(p).is_none());
+        let whole = !spec.states.is_empty() || spec.outputs.iter().any(|p| self.pieces.token_axis(p).is_none());
         // each token with each other one, over all channels
         let guess = inputs.values().map(ArrayD::len).sum::<usize>().saturating_mul(tokens).saturating_mul(EDGE);
         if whole || tokens < 2 || guess <= self.budget {

@@ -1,6 +1,8 @@
 use super::*;
-use crate::spec::{Domain, OpSpec, Value};
-use crate::specs;
+use crate::call::Call;
+use crate::spec::{Dim, Domain, Level, OpSpec, Value};
+use crate::unit::Outputs;
+use crate::{function, ops, oracle, specs};
 
 fn waves(shape: &[usize], phase: usize, domain: Domain) -> ArrayD<f64> {
     let mut i = 7 * phase;
@@ -19,10 +21,14 @@ fn waves(shape: &[usize], phase: usize, domain: Domain) -> ArrayD<f64> {
 }
 
 fn question(spec: &'static OpSpec, flags: bool) -> (Problem, Arrays, Arrays) {
+    question_of(spec, flags, 9)
+}
+
+fn question_of(spec: &'static OpSpec, flags: bool, tokens: usize) -> (Problem, Arrays, Arrays) {
     let mut problem = Problem::new(spec, &[]);
     let switches = spec.attrs.iter().filter(|a| flags && matches!(a.default, Value::Flag(_)));
     problem.attrs = switches.map(|a| (a.name, Value::Flag(true))).collect();
-    problem.sizes = spec.sizes.iter().map(|&d| (d, if d == Dim::T { 9 } else { 2 })).collect();
+    problem.sizes = spec.sizes.iter().map(|&d| (d, if d == Dim::T { tokens } else { 2 })).collect();
     problem.mend();
     let named = |ports: Vec<&Port>, prefix: &str| -> Arrays {
         let array =
@@ -82,5 +88,60 @@ fn outputs_of_a_few_tokens_at_a_time_give_the_same_gradients() {
         "attn based deltaformer dsa forgetting_attn moba nsa parallax path_attn rebased stickbreaking_attn wall_attn";
     for op in attention.split(' ') {
         assert!(cut.contains(&op), "{op} records what is not asked for; cut are {cut:?}");
+    }
+}
+
+/// Cut at the borders of chunks, with what passes by added again, an op inside a layer is what it is whole.
+#[test]
+fn layers_in_runs_where_nothing_rounds_are_exact() {
+    let exactly = Rounding { operand: 0.0, accumulate: 0.0, seed: 1 };
+    for spec in specs().filter(|s| s.level == Level::Layer) {
+        let (problem, inputs, cotangents) = question_of(spec, false, CHUNK + 6);
+        let want: Vec<_> = problem.differentiable().map(|p| p.name).collect();
+        let truth = oracle::gradients(&problem, &inputs, &cotangents, &want).unwrap();
+        let cut = oracle::rounded(&problem, &inputs, &cotangents, &want, &exactly).unwrap();
+        let all = truth.outputs.iter().map(|(n, a)| (n, a, &cut.outputs[n]));
+        for (name, whole, pieces) in all.chain(truth.gradients.iter().map(|(n, a)| (n, a, &cut.gradients[n]))) {
+            let error = (whole - pieces).mapv(f64::abs).sum();
+            assert!(error <= 1e-10 * whole.mapv(f64::abs).sum(), "{problem}: {name} differs by {error}");
+        }
+    }
+}
+
+/// An op asked for by something else.
+fn asks<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
+    let alone = |name| x.matrix(name).insert_axis(Axis(1));
+    let mut answers = Call::of(&ops::delta_rule::SPEC)
+        .with("q", alone("q"))
+        .with("k", alone("k"))
+        .with("v", alone("v"))
+        .with("beta", x.vector("beta").insert_axis(Axis(1)))
+        .with("h0", x.matrix("h0").insert_axis(Axis(0)))
+        .run();
+    let (o, h) = (answers.take("o"), answers.take("ht"));
+    vec![o.index_axis_move(Axis(1), 0), h.index_axis_move(Axis(0), 0)]
+}
+
+static ASKS: OpSpec = OpSpec { level: Level::Layer, function: function!(asks), ..ops::delta_rule::SPEC };
+
+#[test]
+fn an_op_inside_a_layer_costs_what_it_costs_alone() {
+    let errors = |spec: &'static OpSpec| -> Vec<f64> {
+        let (problem, inputs, cotangents) = question_of(spec, false, 3 * CHUNK);
+        let want: Vec<_> = problem.differentiable().map(|p| p.name).collect();
+        let truth = oracle::gradients(&problem, &inputs, &cotangents, &want).unwrap();
+        let rounding = |seed| Rounding { operand: 1.0 / 512.0, accumulate: 0.0, seed };
+        let mut squares = vec![0.0; 2 + want.len()];
+        for seed in 1..=24 {
+            let run = oracle::rounded(&problem, &inputs, &cotangents, &want, &rounding(seed)).unwrap();
+            let differences = [(&run.outputs, &truth.outputs), (&run.gradients, &truth.gradients)];
+            let each = differences.iter().flat_map(|(a, b)| a.iter().map(|(n, a)| (a - &b[n]).mapv(|x| x * x).sum()));
+            squares.iter_mut().zip(each).for_each(|(sum, square)| *sum += square);
+        }
+        squares.into_iter().map(f64::sqrt).collect()
+    };
+    for (inside, alone) in errors(&ASKS).into_iter().zip(errors(&ops::delta_rule::SPEC)) {
+        eprintln!("{inside} {alone} {}", inside / alone);
+        assert!((0.8..1.25).contains(&(inside / alone)), "{inside} inside a layer, {alone} alone");
     }
 }
