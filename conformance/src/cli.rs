@@ -54,7 +54,7 @@ pub struct ListArgs {
     /// The cases of a suite instead, one a line
     #[arg(long, value_name = "SUITE", value_enum, conflicts_with = "support")]
     pub cases: Option<Size>,
-    /// The support table instead, from committed records
+    /// The support tables instead, from committed records
     #[arg(long)]
     pub support: bool,
     /// Fail when the support table in this file is not the current one

@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use reference::spec::OpSpec;
 use reports::record::Run;
-use reports::support::{NoMarks, SupportRow, splice, support_table};
+use reports::support::{self, NoMarks, SupportRow};
 
+use crate::case::Case;
 use crate::check::applicable;
 use crate::cli::{LevelName, ListArgs};
 use crate::report;
@@ -67,7 +69,9 @@ pub fn command(args: &ListArgs) -> Result<ExitCode, Error> {
         return support(args);
     }
     if let Some(size) = args.cases {
-        let cases: Vec<String> = suite::cases(size).iter().map(ToString::to_string).collect();
+        let level = args.level.map(LevelName::name);
+        let asked = |case: &&Case| level.is_none_or(|level| case.problem.spec.level.name() == level);
+        let cases: Vec<String> = suite::cases(size).iter().filter(asked).map(ToString::to_string).collect();
         match args.json {
             true => println!("{}", serde_json::to_string_pretty(&cases)?),
             false => cases.iter().for_each(|c| println!("{c}")),
@@ -125,25 +129,24 @@ fn trials() -> BTreeMap<&'static str, BTreeMap<&'static str, usize>> {
     trials
 }
 
-/// The support table: printed, compared with a document, or put into it.
+/// The support tables: printed, compared with a document, or put into it.
 fn support(args: &ListArgs) -> Result<ExitCode, Error> {
     let mut trials = trials();
-    let rows: Vec<SupportRow> = reference::ops::OPS
-        .iter()
-        .map(|s| SupportRow {
-            op: s.name.to_owned(),
-            summary: s.summary.to_owned(),
-            trials: trials.remove(s.name).unwrap_or_default(),
-        })
-        .collect();
-    let table = support_table(&rows, &committed(args)?, optimized::kernel_hash());
+    let row = |s: &'static OpSpec| SupportRow {
+        level: s.level.name(),
+        op: s.name.to_owned(),
+        summary: s.summary.to_owned(),
+        trials: trials.remove(s.name).unwrap_or_default(),
+    };
+    let rows: Vec<SupportRow> = reference::specs().map(row).collect();
+    let support = support::support(&rows, &committed(args)?, optimized::kernel_hash());
     let Some(path) = args.check.as_ref().or(args.write.as_ref()) else {
-        print!("{table}");
+        print!("{}\n{}", support.summary, support.whole);
         return Ok(ExitCode::SUCCESS);
     };
     let failed = |source| Error::File { path: path.clone(), source };
     let document = std::fs::read_to_string(path).map_err(failed)?;
-    let current = splice(&document, &table).map_err(|source| Error::Marks { path: path.clone(), source })?;
+    let current = support.splice(&document).map_err(|source| Error::Marks { path: path.clone(), source })?;
     if args.write.is_some() {
         std::fs::write(path, current).map_err(failed)?;
     } else if current != document {

@@ -6,7 +6,7 @@
 
 use clap::ValueEnum;
 use reference::problem::Problem;
-use reference::spec::{Dim, OpSpec, Value};
+use reference::spec::{Dim, Level, OpSpec, Value};
 use reference::tensor::DType;
 
 use crate::case::Case;
@@ -83,17 +83,32 @@ const SOAK: Recipe = Recipe {
     ..FULL
 };
 
+/// For what is built from ops, which asks all its ops at once.
+const SMOKE_BUILT: Recipe = Recipe { widths: &[(16, 8), (8, 16), (15, 20), (32, 32)], walk: 4, ..SMOKE };
+
+const FULL_BUILT: Recipe = Recipe { widths: &[(32, 32), (16, 64), (64, 64), (12, 20)], walk: 10, seeds: 1, ..FULL };
+
+const SOAK_BUILT: Recipe = Recipe { widths: FULL_BUILT.widths, walk: 40, seeds: 2, ..SOAK };
+
+/// How a suite extends the next smaller one.
+const fn recipe(size: Size, level: Level) -> &'static Recipe {
+    match (size, level) {
+        (Size::Smoke, Level::Op | Level::Module) => &SMOKE,
+        (Size::Full, Level::Op | Level::Module) => &FULL,
+        (Size::Soak, Level::Op | Level::Module) => &SOAK,
+        (Size::Smoke, Level::Layer | Level::Model) => &SMOKE_BUILT,
+        (Size::Full, Level::Layer | Level::Model) => &FULL_BUILT,
+        (Size::Soak, Level::Layer | Level::Model) => &SOAK_BUILT,
+    }
+}
+
 /// The cases of a suite, in a fixed order, without repetition.
 #[must_use]
 pub fn cases(size: Size) -> Vec<Case> {
-    let recipes: &[&Recipe] = match size {
-        Size::Smoke => &[&SMOKE],
-        Size::Full => &[&SMOKE, &FULL],
-        Size::Soak => &[&SMOKE, &FULL, &SOAK],
-    };
     let mut cases: Vec<Case> = Vec::new();
-    for recipe in recipes {
+    for part in [Size::Smoke, Size::Full, Size::Soak].into_iter().filter(|&part| part <= size) {
         for spec in reference::specs() {
+            let recipe = recipe(part, spec.level);
             for case in walk(spec, recipe).chain(single(spec, recipe)) {
                 if case.problem.validate().is_ok() && !cases.contains(&case) {
                     cases.push(case);
@@ -173,7 +188,9 @@ fn single<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item =
     for attrs in attributes(spec) {
         let packed = attrs.clone();
         changes.push(Box::new(move |case| set(case, &attrs)));
-        if let Some(&packing) = recipe.packings.first() {
+        // a model hands its options on to its layers, which are asked so themselves
+        let packing = recipe.packings.first().filter(|_| spec.level != Level::Model);
+        if let Some(&packing) = packing {
             changes.push(Box::new(move |case| {
                 set(case, &packed);
                 pack(case, packing);
@@ -228,8 +245,9 @@ fn presences(spec: &'static OpSpec) -> Vec<Problem> {
         problem
     };
     let all = (1 << optional.len()) - 1;
-    // every combination, or with many: none, each alone, all
+    // every combination, or with many: none, each alone, all; of a model, whose layers are asked so themselves, none and all
     let masks: Vec<usize> = match optional.len() {
+        _ if spec.level == Level::Model => vec![0, all],
         0..=MANY => (0..=all).collect(),
         n => std::iter::once(0).chain((0..n).map(|i| 1 << i)).chain([all]).collect(),
     };

@@ -5,17 +5,16 @@ pub mod shelf;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ndarray::{ArrayD, Axis};
+use ndarray::ArrayD;
 use reference::error::Error;
 use reference::oracle;
 use reference::problem::Problem;
-use reference::rounded::CHUNK;
-use reference::spec::{Dim, Domain, OpSpec, Port, Precision};
+use reference::spec::Port;
 use reference::tensor::{Arrays, DType, Tensor, Tensors};
 
 use crate::case::Case;
 use crate::measure::{PLAIN, SAMPLES, Standard, Subject, rounding};
-use crate::sample::{self, Key};
+use crate::sample;
 use shelf::Shelf;
 
 /// Standards by port.
@@ -62,10 +61,8 @@ impl Truth {
             let inputs = widen(&self.inputs);
             let mut truth = oracle::forward(&self.problem, &inputs)?;
             truth.retain(|name, _| self.problem.outputs().any(|p| p.name == name));
-            let sample = |k| {
-                let inputs = self.shifted(&inputs, k);
-                Ok(oracle::rounded(&self.problem, &inputs, &Arrays::new(), &[], &rounding(self.dtype, k))?.outputs)
-            };
+            let sample =
+                |k| Ok(oracle::rounded(&self.problem, &inputs, &Arrays::new(), &[], &rounding(self.dtype, k))?.outputs);
             let samples = (0..SAMPLES).map(sample).collect::<Result<Vec<_>, Error>>()?;
             let plain = oracle::forward_f32(&self.problem, &inputs)?;
             let standards = self.standards(truth, &samples)?.into_iter();
@@ -82,15 +79,8 @@ impl Truth {
             let (inputs, seeds) = (widen(&self.inputs), widen(cotangents));
             let want: Vec<&str> = self.problem.differentiable().map(|p| p.name).collect();
             let truth = oracle::gradients(&self.problem, &inputs, &seeds, &want)?.gradients;
-            let sample = |k| {
-                let inputs = self.shifted(&inputs, k);
-                let (rounding, mut seeds) = (rounding(self.dtype, k), seeds.clone());
-                for port in self.problem.produced() {
-                    let name = format!("d_{}", port.name);
-                    seeds.entry(name.clone()).and_modify(|d| self.scaled(port, &name, k, d));
-                }
-                Ok(oracle::rounded(&self.problem, &inputs, &seeds, &want, &rounding)?.gradients)
-            };
+            let sample =
+                |k| Ok(oracle::rounded(&self.problem, &inputs, &seeds, &want, &rounding(self.dtype, k))?.gradients);
             let samples = (0..SAMPLES).map(sample).collect::<Result<Vec<_>, Error>>()?;
             let plain = oracle::rounded(&self.problem, &inputs, &seeds, &want, &PLAIN)?.gradients;
             let standards = self.standards(truth, &samples)?.into_iter();
@@ -132,67 +122,6 @@ impl Truth {
             Some((name, standard))
         };
         Ok(truth.into_iter().filter_map(make).collect())
-    }
-
-    /// The inputs as kernels may use them in one sample.
-    fn shifted(&self, inputs: &Arrays, sample: u64) -> Arrays {
-        let mut shifted = inputs.clone();
-        for port in self.problem.inputs() {
-            let Some(array) = shifted.get_mut(port.name) else { continue };
-            if self.problem.domain(port) == Domain::LogDecay {
-                self.summed(port, sample, array);
-            } else {
-                self.scaled(port, port.name, sample, array);
-            }
-        }
-        shifted
-    }
-
-    /// Operands of matrix products as they are after a decay, a norm or a write strength was folded into them: rounded
-    /// to the storage type once more, although the type holds what came in.
-    fn scaled(&self, port: &Port, name: &str, sample: u64, array: &mut ArrayD<f64>) {
-        let operand = OpSpec::per_token(port) && matches!(port.dims.last(), Some(Dim::K | Dim::V));
-        if operand && port.precision == Precision::Storage {
-            let (key, u) = (Key::new(&format!("operand {sample} {name}")), rounding(self.dtype, sample).operand);
-            array.iter_mut().enumerate().for_each(|(i, x)| *x *= 1.0 + u * key.signed(i as u64));
-        }
-    }
-
-    /// Log decays as a cumulative sum in `f32` would leave them: the sum's error at one token minus that at the token
-    /// before. A decay that all tokens share is rounded once, in the same direction for all of them.
-    fn summed(&self, port: &Port, sample: u64, g: &mut ArrayD<f64>) {
-        let key = Key::new(&format!("cumulative sum {sample} {}", port.name));
-        match port.dims.iter().position(|&d| d == Dim::T) {
-            Some(axis) => {
-                for (i, mut lane) in g.lanes_mut(Axis(axis)).into_iter().enumerate() {
-                    self.shift(&mut lane, &key, i as u64);
-                }
-            }
-            None => {
-                let u = DType::F32.unit_roundoff();
-                g.iter_mut().enumerate().for_each(|(i, g)| *g += u * (1.0 + g.abs()) * key.signed(i as u64));
-            }
-        }
-    }
-
-    fn shift(&self, lane: &mut ndarray::ArrayViewMut1<'_, f64>, key: &Key, stream: u64) {
-        let tokens = lane.len();
-        let lengths = self.problem.sequences.clone().unwrap_or_else(|| vec![tokens]);
-        let mut start = 0;
-        for length in lengths {
-            let (mut sum, mut before) = (0.0f64, 0.0);
-            for step in 0..length {
-                let t = if self.problem.reversed() { start + length - 1 - step } else { start + step };
-                if step.is_multiple_of(CHUNK) {
-                    (sum, before) = (0.0, 0.0);
-                }
-                sum += lane[t];
-                let error = DType::F32.unit_roundoff() * sum * key.signed(stream * tokens as u64 + t as u64);
-                lane[t] += error - before;
-                before = error;
-            }
-            start += length;
-        }
     }
 }
 

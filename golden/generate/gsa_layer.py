@@ -22,10 +22,6 @@ CASES = (
 INTERPRETED = (("plain", "chunk"), ("packed", "chunk"), ("convolved", "fused_recurrent"), ("t2r", "chunk"))
 # case, form, storage type
 TRITON = ()
-# what is known to be wrong, by file: the heading in FINDINGS.md
-ROUNDED = "layers lose digits of f32 in the gradients of their gates"
 # results that a form does not give
 WITHOUT = {}
-FINDINGS = {
-    "convolved-fused_recurrent-f32": ROUNDED,
-}
+FINDINGS = {}

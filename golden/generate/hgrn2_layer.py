@@ -25,7 +25,6 @@ ROUNDED = "layers lose digits of f32 in the gradients of their gates"
 # results that a form does not give
 WITHOUT = {}
 FINDINGS = {
-    "plain-chunk-f32": ROUNDED,
     "packed-chunk-f32": ROUNDED,
     "convolved-fused_recurrent-f32": ROUNDED,
 }

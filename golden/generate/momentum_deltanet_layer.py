@@ -25,4 +25,6 @@ INTERPRETED = (("unconvolved", "chunk"),)
 TRITON = ()
 # results that a form does not give
 WITHOUT = {}
-FINDINGS = {}
+FINDINGS = {
+    "unconvolved-chunk-f32": "chunk_momentum_delta_rule loses everything when momentum decays faster than the state",
+}

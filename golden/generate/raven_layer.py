@@ -27,6 +27,5 @@ ROUNDED = "layers lose digits of f32 in the gradients of their gates"
 # results that a form does not give
 WITHOUT = {"chunk": ("d_r_bias",)}
 FINDINGS = {
-    "plain-chunk-f32": ROUNDED,
     "mlp-fused_recurrent-f32": ROUNDED,
 }

@@ -70,6 +70,13 @@ pub trait Real:
         self
     }
 
+    /// An element of what one kernel leaves to another: in a rounded run a number of the storage type, and so is its
+    /// cotangent.
+    #[must_use]
+    fn stored(self) -> Self {
+        self
+    }
+
     /// An element of the state after a chunk, of whose cotangent the chunk reads what it can; the rest goes to `past`,
     /// what the state before would be if nothing but time passed.
     #[must_use]

@@ -2,7 +2,9 @@
 //!
 //! Operands of matrix products are rounded to the operand type, everything else to the accumulator's, at random and
 //! without bias: up to half a unit in the last place is added before rounding to nearest, so that a number which the
-//! type holds stays as it is. States are rounded as kernels round them that treat [`CHUNK`] tokens at once: what a chunk
+//! type holds stays as it is. Per-token operands of an op are rounded even so, as kernels fold decays, norms and write
+//! strengths into them; log decays are off as a cumulative sum over a chunk would leave them. What one kernel of a layer leaves to another
+//! is rounded to the storage type. States are rounded as kernels round them that treat [`CHUNK`] tokens at once: what a chunk
 //! reads of the state before it, forwards or backwards, is an operand, and what it makes of that another; what only decays
 //! across the chunk stays in the accumulator. Several runs sample the error of *some* correct implementation at that precision; see
 //! the judge's measure. Values are carried in `f64`.
@@ -10,6 +12,8 @@
 use std::cell::Cell;
 use std::iter::Sum;
 use std::ops::{Add, Div, Mul, Neg, Sub};
+
+use ndarray::{ArrayBase, Axis, DataMut, Dimension};
 
 use crate::real::Real;
 use crate::unit::{Function, Outputs, Unit};
@@ -92,7 +96,7 @@ fn round(x: f64, u: f64, dither: f64) -> f64 {
 /// Types finer than this are not modelled: the carrier itself is `f64`.
 const FINEST: f64 = 1e-12;
 
-/// `x` as an operand of a matrix product.
+/// `x` as an operand of a matrix product, or as memory holds it.
 pub(crate) fn operand(x: f64) -> f64 {
     next().map_or(x, |(r, dither)| round(x, r.operand, dither))
 }
@@ -100,6 +104,30 @@ pub(crate) fn operand(x: f64) -> f64 {
 /// An element of a state as a chunk of tokens reads it and makes operands of what it reads.
 pub(crate) fn read(x: f64) -> f64 {
     operand(next().map_or(x, |(r, dither)| x * (1.0 + r.operand * dither)))
+}
+
+/// What a sum that reached `x` in the accumulator is off by.
+pub(crate) fn slip(x: f64) -> f64 {
+    next().map_or(0.0, |(r, dither)| x * r.accumulate * dither)
+}
+
+/// Log decays, time along the first axis, as a cumulative sum over each chunk leaves them in a rounded run: off by the error of
+/// the sum at one token minus that at the token before.
+pub(crate) fn summed<F: Real, S: DataMut<Elem = F>, D: Dimension>(g: &mut ArrayBase<S, D>) {
+    if !active() {
+        return;
+    }
+    for mut lane in g.lanes_mut(Axis(0)) {
+        for mut chunk in lane.axis_chunks_iter_mut(Axis(0), CHUNK) {
+            let (mut sum, mut before) = (0.0, 0.0);
+            for g in &mut chunk {
+                sum += g.value();
+                let error = slip(sum);
+                *g = *g + F::from_f64(error - before);
+                before = error;
+            }
+        }
+    }
 }
 
 /// `x` as the result of elementwise arithmetic.
@@ -177,6 +205,9 @@ impl Real for Rounded {
     }
     fn read(self) -> Self {
         Self(read(self.0))
+    }
+    fn stored(self) -> Self {
+        Self(operand(self.0))
     }
     fn mac(self, a: Self, b: Self) -> Self {
         Self(accumulated(self.0 + operand(a.0) * operand(b.0)))

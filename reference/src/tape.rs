@@ -84,9 +84,16 @@ impl Tape {
                 }
                 continue;
             }
-            if self.elementwise[node - 1] == BORDER {
-                self.split(edges, adjoint);
-                continue;
+            match self.elementwise[node - 1] {
+                BORDER => {
+                    self.split(edges, adjoint);
+                    continue;
+                }
+                STORED => {
+                    self.adjoints[self.parents[edges.start] as usize] += rounded::operand(adjoint);
+                    continue;
+                }
+                _ => {}
             }
             let factors = edges.start + usize::from(self.elementwise[node - 1]);
             for e in edges {
@@ -111,6 +118,9 @@ impl Tape {
 
 /// In the place of a node's number of elementwise edges: the state after a chunk.
 const BORDER: u8 = u8::MAX;
+
+/// In the same place: a number that memory holds.
+const STORED: u8 = BORDER - 1;
 
 /// The derivative of the state after a chunk by what only passes the chunk by; marks that edge.
 const PAST: f64 = 0.0;
@@ -235,6 +245,15 @@ impl Real for Var {
 
     fn read(self) -> Self {
         unary(self, rounded::read(self.value), 1.0)
+    }
+    fn stored(self) -> Self {
+        if !rounded::active() {
+            return self;
+        }
+        TAPE.with_borrow_mut(|tape| {
+            tape.edge(self, 1.0);
+            tape.close(rounded::operand(self.value), STORED)
+        })
     }
     fn split(self, past: Self) -> Self {
         TAPE.with_borrow_mut(|tape| {

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use reference::spec::{Domain, OpSpec, Port, Precision, Value};
+use reference::spec::{Domain, OpSpec, Port, Precision, Presence, Value};
 use reference::specs;
 use serde_json::{Map, Value as Json, json};
 
@@ -47,6 +47,9 @@ fn port(port: &Port) -> Json {
     }
     if port.presence.optional() {
         fields.insert("optional".into(), json!(true));
+        if port.presence == Presence::OrOne {
+            fields.insert("neutral".into(), json!(1));
+        }
     }
     if port.when[0].is_some() {
         fields.insert("when".into(), json!(port.when.iter().flatten().collect::<Vec<_>>()));

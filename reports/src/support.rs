@@ -6,19 +6,24 @@ use std::fmt::Write as _;
 use crate::record::Run;
 use crate::summary::Summary;
 
-/// One op of the table.
+/// One row of the table: an op, module, layer or model.
 #[derive(Debug, Clone)]
 pub struct SupportRow {
-    /// Op.
+    /// `op`, `module`, `layer` or `model`.
+    pub level: &'static str,
+    /// Name of the spec.
     pub op: String,
-    /// The recurrence in a line.
+    /// What it computes, in a line.
     pub summary: String,
     /// How many cases and checks each suite has for the op: less is not the suite.
     pub trials: BTreeMap<&'static str, usize>,
 }
 
-/// Where the table stands in a document.
-const MARKS: [&str; 2] = ["<!-- support:begin -->", "<!-- support:end -->"];
+/// Where the whole table stands in a document, and where the counts of it.
+const MARKS: [[&str; 2]; 2] = [
+    ["<!-- support:begin -->", "<!-- support:end -->"],
+    ["<!-- support-summary:begin -->", "<!-- support-summary:end -->"],
+];
 
 /// What stands where no record is.
 const NO_RECORD: &str = "–";
@@ -26,21 +31,48 @@ const NO_RECORD: &str = "–";
 /// Suites, the largest first: a record of a larger suite says more.
 const SUITES: [&str; 3] = ["soak", "full", "smoke"];
 
-/// A document without the marks between which the table stands.
+/// A document without the marks between which a table stands.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the document has no lines {begin:?} and {end:?}, in this order")]
-pub struct NoMarks {
-    begin: &'static str,
-    end: &'static str,
+#[error("the document has no lines {:?} and {:?}, in this order, nor such lines for the summary", MARKS[0][0], MARKS[0][1])]
+pub struct NoMarks;
+
+/// Both tables, in Markdown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Support {
+    /// For each level, a row for each spec that some record judges, a column for each candidate that the records name; the
+    /// other specs in a sentence.
+    pub whole: String,
+    /// For each level and candidate how many specs were judged, and the counts.
+    pub summary: String,
 }
 
-/// The table in Markdown: a row for each op that some record judges, a column for each candidate that the records name; the
-/// other ops in a sentence.
+/// What the records hold of these specs.
 ///
 /// `kernels` is the hash of the kernel sources in the tree. A candidate with kernels of ours is *verified* only for
 /// that very hash, else *stale*; a foreign candidate is reported as it was judged.
 #[must_use]
-pub fn support_table(ops: &[SupportRow], runs: &[Run], kernels: &str) -> String {
+pub fn support(rows: &[SupportRow], runs: &[Run], kernels: &str) -> Support {
+    let candidates = candidates(runs);
+    let mut levels: Vec<&str> = rows.iter().map(|r| r.level).collect();
+    levels.dedup();
+    let mut support = Support { whole: String::new(), summary: header("specs", &candidates) };
+    for level in levels {
+        let rows: Vec<&SupportRow> = rows.iter().filter(|r| r.level == level).collect();
+        let cells: Vec<Vec<Option<Cell<'_>>>> =
+            rows.iter().map(|row| candidates.iter().map(|name| Cell::of(row, name, runs)).collect()).collect();
+        let _ = write!(support.whole, "{}", table(level, &rows, &cells, &candidates, kernels));
+        let _ = write!(support.summary, "| {} {level}s |", rows.len());
+        for i in 0..candidates.len() {
+            let column: Vec<&Cell<'_>> = cells.iter().filter_map(|row| row[i].as_ref()).collect();
+            let _ = write!(support.summary, " {} |", counts(&column, kernels));
+        }
+        support.summary.push('\n');
+    }
+    support
+}
+
+/// Candidates that judged something, ours first.
+fn candidates(runs: &[Run]) -> Vec<&str> {
     let mut candidates: Vec<&str> = Vec::new();
     for run in runs.iter().filter(|r| !r.judged.is_empty()) {
         if !candidates.contains(&run.candidate.name.as_str()) {
@@ -48,58 +80,101 @@ pub fn support_table(ops: &[SupportRow], runs: &[Run], kernels: &str) -> String 
         }
     }
     candidates.sort_by_key(|name| (["cpu", "cuda", "hip"].iter().position(|n| n == name).unwrap_or(9), *name));
-    let mut table = String::from("| op |");
-    for name in &candidates {
-        let _ = write!(table, " {name} |");
+    candidates
+}
+
+fn header(first: &str, candidates: &[&str]) -> String {
+    format!("| {first} | {} |\n|---|{}\n", candidates.join(" | "), "---|".repeat(candidates.len()))
+}
+
+/// One level of the whole table.
+fn table(
+    level: &str,
+    rows: &[&SupportRow],
+    cells: &[Vec<Option<Cell<'_>>>],
+    candidates: &[&str],
+    kernels: &str,
+) -> String {
+    let mut table = format!("\n### {level}s\n\n");
+    let judged = |row: &[Option<Cell<'_>>]| row.iter().any(Option::is_some);
+    if cells.iter().any(|row| judged(row)) {
+        table += &header(level, candidates);
     }
-    table.push_str("\n|---|");
-    table.push_str(&"---|".repeat(candidates.len()));
-    table.push('\n');
     let mut unjudged = Vec::new();
-    for row in ops {
-        let cells: Vec<String> = candidates.iter().map(|name| cell(row, name, runs, kernels)).collect();
-        if cells.iter().all(|c| c == NO_RECORD) {
+    for (row, cells) in rows.iter().zip(cells) {
+        if !judged(cells) {
             unjudged.push(format!("`{}`", row.op));
             continue;
         }
+        let text = |cell: &Option<Cell<'_>>| cell.as_ref().map_or_else(|| NO_RECORD.to_owned(), |c| c.text(kernels));
+        let cells: Vec<String> = cells.iter().map(text).collect();
         let _ = writeln!(table, "| `{}`<br>{} | {} |", row.op, row.summary.replace('|', "\\|"), cells.join(" | "));
     }
     if !unjudged.is_empty() {
-        let _ = writeln!(
-            table,
-            "\nThe oracle knows {} more, of which no record is here yet: {}.",
-            unjudged.len(),
-            unjudged.join(", ")
-        );
+        let (n, names) = (unjudged.len(), unjudged.join(", "));
+        let _ = writeln!(table, "\nThe oracle knows {n} more, of which no record is here yet: {names}.");
     }
     table
 }
 
-fn cell(row: &SupportRow, candidate: &str, runs: &[Run], kernels: &str) -> String {
-    let mine = |run: &&Run| run.candidate.name == candidate;
-    for suite in SUITES {
-        // the newest record of the largest suite speaks
-        let latest = runs
-            .iter()
-            .filter(mine)
-            .filter_map(|run| Some((run, tally(run, &row.op, suite)?)))
-            .max_by(|(a, _), (b, _)| a.environment.date.cmp(&b.environment.date));
-        let Some((run, tally)) = latest else { continue };
-        let whole = row.trials.get(suite).is_some_and(|&n| tally.total() == n);
-        let fine = whole && tally.as_expected() && tally.waived == 0;
-        let place = format!("{}, {suite}, {}", run.candidate.device, run.environment.date);
-        return match &run.candidate.kernels {
-            Some(hash) if hash != kernels => format!("stale ({place})"),
-            Some(_) if fine => format!("verified ({place})"),
-            _ if fine => format!("passed ({place})"),
+/// One column of the summary.
+fn counts(column: &[&Cell<'_>], kernels: &str) -> String {
+    if column.is_empty() {
+        return NO_RECORD.to_owned();
+    }
+    let sum = |f: fn(&Summary) -> usize| column.iter().map(|c| f(&c.tally)).sum::<usize>();
+    let stale = column.iter().filter(|c| c.stale(kernels)).count();
+    let (passed, failed, skipped) = (sum(|t| t.passed), sum(|t| t.failed), sum(Summary::skipped));
+    let fine = column.iter().filter(|c| c.fine() && !c.stale(kernels)).count();
+    let stale = if stale > 0 { format!(", {stale} stale") } else { String::new() };
+    let judged = column.len();
+    format!("{judged} judged, {fine} without fault{stale}: {passed} passed, {failed} failed, {skipped} skipped")
+}
+
+/// What the newest record of the largest suite says about one spec and one candidate.
+struct Cell<'a> {
+    run: &'a Run,
+    suite: &'static str,
+    tally: Summary,
+    whole: bool,
+}
+
+impl<'a> Cell<'a> {
+    /// `None` without a record.
+    fn of(row: &SupportRow, candidate: &str, runs: &'a [Run]) -> Option<Self> {
+        SUITES.into_iter().find_map(|suite| {
+            let mine = runs.iter().filter(|run| run.candidate.name == candidate);
+            let (run, tally) = mine
+                .filter_map(|run| Some((run, tally(run, &row.op, suite)?)))
+                .max_by(|(a, _), (b, _)| a.environment.date.cmp(&b.environment.date))?;
+            let whole = row.trials.get(suite).is_some_and(|&n| tally.total() == n);
+            Some(Self { run, suite, tally, whole })
+        })
+    }
+
+    /// Whether the whole suite passed.
+    fn fine(&self) -> bool {
+        self.whole && self.tally.as_expected() && self.tally.waived == 0
+    }
+
+    /// Whether the kernels are ours and not those in the tree.
+    fn stale(&self, kernels: &str) -> bool {
+        self.run.candidate.kernels.as_ref().is_some_and(|hash| hash != kernels)
+    }
+
+    fn text(&self, kernels: &str) -> String {
+        let place = format!("{}, {}, {}", self.run.candidate.device, self.suite, self.run.environment.date);
+        match &self.run.candidate.kernels {
+            _ if self.stale(kernels) => format!("stale ({place})"),
+            Some(_) if self.fine() => format!("verified ({place})"),
+            None if self.fine() => format!("passed ({place})"),
             _ => {
-                let part = if whole { "" } else { "part of " };
-                let (passed, failed, skipped) = (tally.passed, tally.failed, tally.skipped());
+                let part = if self.whole { "" } else { "part of " };
+                let (passed, failed, skipped) = (self.tally.passed, self.tally.failed, self.tally.skipped());
                 format!("{passed} passed, {failed} failed, {skipped} skipped ({part}{place})")
             }
-        };
+        }
     }
-    NO_RECORD.to_owned()
 }
 
 /// The counts of one op in one suite; `None` when the run judged none of it, or passed nothing.
@@ -110,16 +185,22 @@ fn tally(run: &Run, op: &str, suite: &str) -> Option<Summary> {
     (counts.passed + counts.failed > 0).then_some(counts)
 }
 
-/// The document with the table between its marks.
-///
-/// # Errors
-/// [`NoMarks`].
-pub fn splice(document: &str, table: &str) -> Result<String, NoMarks> {
-    let [begin, end] = MARKS;
-    let none = || NoMarks { begin, end };
-    let start = document.find(begin).ok_or_else(none)? + begin.len();
-    let stop = document.get(start..).and_then(|rest| rest.find(end)).ok_or_else(none)? + start;
-    Ok(format!("{}\n{table}{}", &document[..start], &document[stop..]))
+impl Support {
+    /// The document with each table between its marks.
+    ///
+    /// # Errors
+    /// A document that has marks for neither.
+    pub fn splice(&self, document: &str) -> Result<String, NoMarks> {
+        let mut spliced = document.to_owned();
+        let mut places = 0;
+        for ([begin, end], table) in MARKS.into_iter().zip([&self.whole, &self.summary]) {
+            let Some(start) = spliced.find(begin).map(|i| i + begin.len()) else { continue };
+            let stop = start + spliced[start..].find(end).ok_or(NoMarks)?;
+            spliced.replace_range(start..stop, &format!("\n{table}"));
+            places += 1;
+        }
+        if places > 0 { Ok(spliced) } else { Err(NoMarks) }
+    }
 }
 
 #[cfg(test)]
@@ -138,8 +219,9 @@ mod tests {
     }
 
     fn table(run: Run) -> String {
-        let row = SupportRow { op: "hgrn".into(), summary: "h".into(), trials: BTreeMap::from([("full", 1)]) };
-        support_table(&[row], &[run], "abc")
+        let trials = BTreeMap::from([("full", 1)]);
+        let row = SupportRow { level: "op", op: "hgrn".into(), summary: "h".into(), trials };
+        support(&[row], &[run], "abc").whole
     }
 
     #[test]
@@ -177,11 +259,34 @@ mod tests {
     }
 
     #[test]
-    fn the_table_replaces_what_stood_between_the_marks() {
+    fn the_summary_counts_what_the_table_says() {
+        let row = |level, op: &str| SupportRow {
+            level,
+            op: op.into(),
+            summary: String::new(),
+            trials: BTreeMap::from([("full", 1)]),
+        };
+        let rows = [row("op", "hgrn"), row("op", "gla"), row("layer", "gla_layer")];
+        let summary = |kernels| {
+            let run = run("cuda", Some("abc"), Verdict::Pass { measures: vec![] });
+            support(&rows, &[run], kernels).summary
+        };
+        let lines = |text: String| text.lines().skip(2).map(str::to_owned).collect::<Vec<_>>();
+        let fresh = "| 2 ops | 1 judged, 1 without fault: 1 passed, 0 failed, 0 skipped |";
+        assert_eq!(lines(summary("abc")), [fresh, "| 1 layers | – |"]);
+        assert!(summary("def").contains("1 judged, 0 without fault, 1 stale"));
+    }
+
+    #[test]
+    fn the_tables_replace_what_stood_between_the_marks() {
+        let support = Support { whole: "| new |\n".into(), summary: "| few |\n".into() };
         let document = "a\n<!-- support:begin -->\nold\n<!-- support:end -->\nz\n";
-        let new = splice(document, "| new |\n").expect("the marks are there");
+        let new = support.splice(document).expect("the marks are there");
         assert_eq!(new, "a\n<!-- support:begin -->\n| new |\n<!-- support:end -->\nz\n");
-        assert_eq!(splice(&new, "| new |\n"), Ok(new.clone()));
-        assert!(splice("nothing", "x").is_err());
+        assert_eq!(support.splice(&new), Ok(new.clone()));
+        let both = format!("<!-- support-summary:begin -->x<!-- support-summary:end -->{document}");
+        let both = support.splice(&both).expect("the marks are there");
+        assert!(both.contains("begin -->\n| few |\n<!-- support-summary") && both.contains("| new |"), "{both}");
+        assert!(support.splice("nothing").is_err());
     }
 }

@@ -24,6 +24,8 @@ class Port:
     # flag attributes and the domain of the raw value under each; the first true one wins
     raw: tuple = ()
     optional: bool = False
+    # what it stands for when it is absent, unless that is minus infinity
+    neutral: float = 0
     # flag attributes and the values that they must have for the port to exist
     when: tuple = ()
     # how many dims each axis of upstream's parameter merges; 0: an axis of extent 1; empty: one each

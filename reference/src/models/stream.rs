@@ -7,6 +7,7 @@
 use ndarray::{Array2, Axis, stack};
 
 use super::blueprint::Model;
+use crate::algebra::stored;
 use crate::call::Call;
 use crate::modules::rms_norm::normalise;
 use crate::ops;
@@ -57,7 +58,7 @@ impl<'a, F: Real> Stream<'a, F> {
     /// Adds what a half-block gives.
     pub(super) fn add(&mut self, y: Array2<F>) {
         self.sum = Some(match self.sum.take() {
-            Some(sum) => sum + y,
+            Some(sum) => stored(sum + y),
             None => y,
         });
     }

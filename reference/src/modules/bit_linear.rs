@@ -22,7 +22,7 @@
 use ndarray::{Array2, ArrayD, ArrayViewD, Ix2};
 
 use super::group_norm::normalise;
-use crate::algebra::{linear, plus, rank, straight_through};
+use crate::algebra::{linear, plus, rank, stored, straight_through};
 use crate::real::Real;
 use crate::spec::{Attr, Domain, Level, OpSpec, Port, Presence};
 use crate::unit::{Outputs, Unit};
@@ -48,7 +48,7 @@ pub fn quantised_weight<F: Real>(weight: ArrayViewD<'_, F>) -> ArrayD<F> {
 }
 
 fn bit_linear<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
-    let sum = &x.matrix("x") + &x.matrix("residual");
+    let sum = stored(&x.matrix("x") + &x.matrix("residual"));
     let (weight, bias) = (x.tensor("norm.weight"), x.tensor("norm.bias"));
     let eps = x.problem.number("norm_eps").unwrap_or(EPS);
     let y = normalise(sum.view(), 1, weight, bias, eps, x.problem.flag("rms"));

@@ -15,7 +15,7 @@
 use ndarray::{Array2, ArrayView2, ArrayViewD};
 
 use super::{layer_norm, rms_norm};
-use crate::algebra::{matrix, plus, times};
+use crate::algebra::{matrix, plus, stored, times};
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::spec::{Attr, Constraint, Dim, Domain, Level, OpSpec, Port, Presence, Value};
@@ -38,7 +38,7 @@ pub fn normalise<F: Real>(
 }
 
 fn group_norm<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
-    let sum = &x.matrix("x") + &x.matrix("residual");
+    let sum = stored(&x.matrix("x") + &x.matrix("residual"));
     let (groups, rms) = (groups(x.problem), x.problem.flag("rms"));
     let eps = x.problem.number("eps").unwrap_or(EPS);
     let y = normalise(sum.view(), groups, x.tensor("weight"), x.tensor("bias"), eps, rms);

@@ -10,7 +10,7 @@
 
 use ndarray::{Array2, ArrayBase, Data, Ix2};
 
-use crate::algebra::{plus, times};
+use crate::algebra::{plus, stored, times};
 use crate::real::Real;
 use crate::spec::{Attr, Domain, Level, OpSpec, Port, Presence};
 use crate::unit::{Outputs, Unit};
@@ -31,7 +31,7 @@ pub fn normalise<F: Real, S: Data<Elem = F>>(x: &ArrayBase<S, Ix2>, eps: f64) ->
 }
 
 fn layer_norm<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
-    let sum = &x.matrix("x") + &x.matrix("residual");
+    let sum = stored(&x.matrix("x") + &x.matrix("residual"));
     let y = normalise(&sum, x.problem.number("eps").unwrap_or(EPS));
     vec![plus(times(y, x.tensor("weight")), x.tensor("bias")).into_dyn(), sum.into_dyn()]
 }

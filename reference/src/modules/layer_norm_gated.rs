@@ -10,7 +10,7 @@
 //! the same with swish. The function's ε is 1e-6.
 
 use super::layer_norm::normalise;
-use crate::algebra::{plus, times};
+use crate::algebra::{plus, stored, times};
 use crate::mixer::activation;
 use crate::real::Real;
 use crate::spec::{Attr, Domain, Level, OpSpec, Port, Presence};
@@ -18,7 +18,7 @@ use crate::unit::{Outputs, Unit};
 use crate::{dims, function};
 
 fn layer_norm_gated<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
-    let sum = &x.matrix("x") + &x.matrix("residual");
+    let sum = stored(&x.matrix("x") + &x.matrix("residual"));
     let y = normalise(&sum, x.problem.number("eps").unwrap_or(EPS));
     let y = plus(times(y, x.tensor("weight")), x.tensor("bias"));
     let gate = x.matrix("g").mapv(activation(x.problem.word("activation")));

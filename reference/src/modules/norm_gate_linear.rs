@@ -13,14 +13,14 @@
 use ndarray::Ix2;
 
 use super::group_norm::normalise;
-use crate::algebra::{linear, plus, rank, swish};
+use crate::algebra::{linear, plus, rank, stored, swish};
 use crate::real::Real;
 use crate::spec::{Attr, Domain, Level, OpSpec, Port, Presence};
 use crate::unit::{Outputs, Unit};
 use crate::{dims, function};
 
 fn norm_gate_linear<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
-    let sum = &x.matrix("x") + &x.matrix("residual");
+    let sum = stored(&x.matrix("x") + &x.matrix("residual"));
     let (weight, bias) = (x.tensor("norm_weight"), x.tensor("norm_bias"));
     let eps = x.problem.number("eps").unwrap_or(EPS);
     let y = normalise(sum.view(), 1, weight, bias, eps, x.problem.flag("rms")) * x.matrix("g").mapv(swish);

@@ -8,9 +8,9 @@
 //! Paper: Zhang & Sennrich, *Root Mean Square Layer Normalization*, 2019, eq. 4 (without ε, bias and residual).
 //! Upstream: `RMSNorm` and `rms_norm` of `fla/modules/norm/layernorm.py` in 0.6.0.
 
-use ndarray::{Array, Array2, ArrayBase, ArrayViewD, Axis, Data, Dimension};
+use ndarray::{Array, ArrayBase, ArrayViewD, Axis, Data, Dimension};
 
-use crate::algebra::{plus, times};
+use crate::algebra::{plus, stored, times};
 use crate::real::Real;
 use crate::spec::{Attr, Domain, Level, OpSpec, Port, Presence};
 use crate::unit::{Outputs, Unit};
@@ -36,7 +36,7 @@ pub fn normalise<F: Real, S: Data<Elem = F>, D: Dimension>(
 }
 
 fn rms_norm<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
-    let sum: Array2<F> = &x.matrix("x") + &x.matrix("residual");
+    let sum = stored(&x.matrix("x") + &x.matrix("residual"));
     let y = normalise(&sum, Some(x.tensor("weight")), x.problem.number("eps").unwrap_or(EPS));
     vec![plus(y, x.tensor("bias")).into_dyn(), sum.into_dyn()]
 }

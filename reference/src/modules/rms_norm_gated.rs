@@ -12,7 +12,7 @@
 use ndarray::{Array, ArrayBase, ArrayViewD, Data, Dimension};
 
 use super::rms_norm::normalise;
-use crate::algebra::plus;
+use crate::algebra::{plus, stored};
 use crate::mixer::activation;
 use crate::real::Real;
 use crate::spec::{Attr, Domain, Level, OpSpec, Port, Presence};
@@ -31,7 +31,7 @@ pub fn gated<F: Real, S: Data<Elem = F>, D: Dimension>(
 }
 
 fn rms_norm_gated<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
-    let sum = &x.matrix("x") + &x.matrix("residual");
+    let sum = stored(&x.matrix("x") + &x.matrix("residual"));
     let y = normalise(&sum, Some(x.tensor("weight")), x.problem.number("eps").unwrap_or(EPS));
     let gate = x.matrix("g").mapv(activation(x.problem.word("activation")));
     vec![(plus(y, x.tensor("bias")) * gate).into_dyn(), sum.into_dyn()]

@@ -15,9 +15,10 @@
 //! Paper: Yang, Kautz & Hatamizadeh, *Gated Delta Networks*, 2024, eq. 10.
 //! Upstream: `fla/ops/gated_delta_rule` of 0.6.0.
 
-use ndarray::{Array2, ArrayView1};
+use ndarray::{Array1, Array2, ArrayView1};
 
 use crate::real::Real;
+use crate::rounded::summed;
 use crate::spec::{Attr, Constraint, Domain, Level, OpSpec, Port, Presence, State, Value};
 use crate::unit::{Outputs, Unit};
 use crate::{dims, function};
@@ -29,10 +30,10 @@ fn gated_delta_rule<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let v = x.matrix("v");
     let (q, k) = (prologue(x, "q"), prologue(x, "k"));
     let scale = F::from_f64(x.problem.number("scale").unwrap_or_else(|| (q.ncols() as f64).powf(-0.5)));
-    let mut h = x.matrix("h0").to_owned();
+    let (g, mut h) = (log_decays(x), x.matrix("h0").to_owned());
     let mut o = Array2::from_elem(v.dim(), F::zero());
     for t in 0..x.tokens {
-        let (decay, beta) = (log_decay(x, t).exp(), write_strength(x, t));
+        let (decay, beta) = (g[t].exp(), write_strength(x, t));
         h.mapv_inplace(|h_ij| decay * h_ij);
         let u: Vec<F> =
             h.columns().into_iter().zip(v.row(t)).map(|(h_col, &v_j)| beta * (v_j - F::dot(k.row(t), h_col))).collect();
@@ -64,9 +65,15 @@ fn norm<F: Real>(x: &ArrayView1<'_, F>) -> F {
     (x.iter().map(|&x| x * x).sum::<F>() + F::from_f64(L2_EPSILON)).sqrt()
 }
 
-fn log_decay<F: Real>(x: &Unit<'_, F>, t: usize) -> F {
-    let g = x.vector("g")[t];
-    if x.problem.flag("softplus_gate") { -x.scalar("A_log").exp() * (g + x.scalar("dt_bias")).softplus() } else { g }
+/// `[T]`.
+fn log_decays<F: Real>(x: &Unit<'_, F>) -> Array1<F> {
+    let mut g = x.vector("g").to_owned();
+    if x.problem.flag("softplus_gate") {
+        let (rate, bias) = (-x.scalar("A_log").exp(), x.scalar("dt_bias"));
+        g.mapv_inplace(|g| rate * (g + bias).softplus());
+        summed(&mut g);
+    }
+    g
 }
 
 fn write_strength<F: Real>(x: &Unit<'_, F>, t: usize) -> F {

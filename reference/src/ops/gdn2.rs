@@ -21,6 +21,7 @@
 use ndarray::{Array1, Array2};
 
 use crate::real::Real;
+use crate::rounded::summed;
 use crate::spec::{Attr, Constraint, Domain, Level, OpSpec, Port, Presence, State};
 use crate::unit::{Outputs, Unit};
 use crate::{dims, function};
@@ -32,10 +33,10 @@ fn gdn2<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let (v, b, w) = (x.matrix("v"), x.matrix("b"), x.matrix("w"));
     let (q, k) = (prologue(x, "q"), prologue(x, "k"));
     let scale = F::from_f64(x.problem.number("scale").unwrap_or_else(|| (q.ncols() as f64).powf(-0.5)));
-    let mut h = x.matrix("h0").to_owned();
+    let (g, mut h) = (log_decays(x), x.matrix("h0").to_owned());
     let mut o = Array2::from_elem(v.dim(), F::zero());
     for t in 0..x.tokens {
-        for (mut h_row, g_i) in h.rows_mut().into_iter().zip(log_decay(x, t)) {
+        for (mut h_row, g_i) in h.rows_mut().into_iter().zip(g.row(t)) {
             let decay = g_i.exp();
             h_row.mapv_inplace(|h_ij| decay * h_ij);
         }
@@ -67,14 +68,17 @@ fn prologue<F: Real>(x: &Unit<'_, F>, name: &str) -> Array2<F> {
     rows
 }
 
-/// `[K]`.
-fn log_decay<F: Real>(x: &Unit<'_, F>, t: usize) -> Array1<F> {
-    let g = x.matrix("g").row(t).to_owned();
-    if !x.problem.flag("softplus_gate") {
-        return g;
+/// `[T, K]`.
+fn log_decays<F: Real>(x: &Unit<'_, F>) -> Array2<F> {
+    let mut g = x.matrix("g").to_owned();
+    if x.problem.flag("softplus_gate") {
+        let rate = -x.scalar("A_log").exp();
+        for mut row in g.rows_mut() {
+            row.zip_mut_with(&x.vector("dt_bias"), |g_i, &c_i| *g_i = rate * (*g_i + c_i).softplus());
+        }
+        summed(&mut g);
     }
-    let rate = -x.scalar("A_log").exp();
-    g.iter().zip(x.vector("dt_bias")).map(|(&g_i, &c_i)| rate * (g_i + c_i).softplus()).collect()
+    g
 }
 
 /// See the module documentation.

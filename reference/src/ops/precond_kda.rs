@@ -26,6 +26,7 @@
 use ndarray::{Array1, Array2, Array3, Axis};
 
 use crate::real::Real;
+use crate::rounded::summed;
 use crate::spec::{Attr, Constraint, Domain, Level, OpSpec, Port, Presence, State, Value};
 use crate::unit::{Outputs, Unit};
 use crate::{dims, function};
@@ -42,7 +43,7 @@ fn precond_kda<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let (g_atk, beta_atk) = (x.vector("g_atk"), x.vector("beta_atk"));
     let (q, k) = (normalised(x, "q"), normalised(x, "k"));
     let scale = F::from_f64(x.problem.number("scale").unwrap_or_else(|| (q.ncols() as f64).powf(-0.5)));
-    let (mut h, mut a) = (x.cube("h0").to_owned(), x.vector("a0").to_owned());
+    let (g, mut h, mut a) = (log_decays(x), x.cube("h0").to_owned(), x.vector("a0").to_owned());
     let mut o = Array3::from_elem(v.dim(), F::zero());
     for t in 0..x.tokens {
         let keep = g_atk[t].exp();
@@ -52,7 +53,7 @@ fn precond_kda<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
         let w: Array1<F> = k.row(t).iter().zip(&a).map(|(&k_i, &a_i)| k_i * preconditioner(x, a_i)).collect();
         let (v, mut o) = (v.index_axis(Axis(0), t), o.index_axis_mut(Axis(0), t));
         for (head, mut h) in h.outer_iter_mut().enumerate() {
-            for (mut h_row, &g_i) in h.rows_mut().into_iter().zip(&log_decay(x, t, head)) {
+            for (mut h_row, &g_i) in h.rows_mut().into_iter().zip(g.index_axis(Axis(0), t).row(head)) {
                 let decay = g_i.exp();
                 h_row.mapv_inplace(|h_ij| decay * h_ij);
             }
@@ -89,14 +90,20 @@ fn normalised<F: Real>(x: &Unit<'_, F>, name: &str) -> Array2<F> {
     rows
 }
 
-/// Of a value head: `[K]`.
-fn log_decay<F: Real>(x: &Unit<'_, F>, t: usize, head: usize) -> Array1<F> {
-    let g = x.cube("g").index_axis(Axis(0), t).row(head).to_owned();
-    if !x.problem.flag("softplus_gate") {
-        return g;
+/// `[T, HV/H, K]`.
+fn log_decays<F: Real>(x: &Unit<'_, F>) -> Array3<F> {
+    let mut g = x.cube("g").to_owned();
+    if x.problem.flag("softplus_gate") {
+        let rate = x.vector("A_log").mapv(|a| -a.exp());
+        for mut token in g.outer_iter_mut() {
+            token.zip_mut_with(&x.matrix("dt_bias"), |g_i, &b_i| *g_i = *g_i + b_i);
+            for (mut row, &rate) in token.rows_mut().into_iter().zip(&rate) {
+                row.mapv_inplace(|g_i| rate * g_i.softplus());
+            }
+        }
+        summed(&mut g);
     }
-    let rate = -x.vector("A_log")[head].exp();
-    g.iter().zip(x.matrix("dt_bias").row(head)).map(|(&g_i, &b_i)| rate * (g_i + b_i).softplus()).collect()
+    g
 }
 
 /// See the module documentation.

@@ -1,22 +1,28 @@
 //! An op inside a layer in a rounded run: a chunk of tokens at a time, as kernels treat it.
 //!
-//! What a chunk reads of a state is an operand, what passes it by is not; backwards the cotangent of the state likewise.
+//! What a chunk reads of a state is an operand, what passes it by is not; backwards the cotangent of the state likewise. As
+//! in the run of an op alone, of which [`super::gradient`] keeps the tapes of segments apart instead.
 
 use ndarray::{ArrayD, Zip};
 
-use super::pieces::Pieces;
+use super::pieces::{Pieces, folds};
 use super::slice::Slice;
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::rounded::CHUNK;
+use crate::spec::{OpSpec, Precision};
 use crate::unit::{Outputs, Parts};
 
 /// The op's outputs on one slice.
 pub(super) fn outputs<F: Real>(problem: &Problem, slice: &Slice, inputs: Parts<F>) -> Outputs<F> {
     let pieces = Pieces::of(problem, slice);
     let function = F::of(&problem.spec.function);
-    if !pieces.borders() {
+    if !pieces.kernel() {
         return function(&pieces.unit(slice.tokens(), inputs));
+    }
+    let inputs = pieces.folded(inputs);
+    if !pieces.borders() {
+        return turned(problem, function(&pieces.unit(slice.tokens(), inputs)));
     }
     let still = values(&inputs);
     let mut state = pieces.states(&inputs);
@@ -44,7 +50,21 @@ pub(super) fn outputs<F: Real>(problem: &Problem, slice: &Slice, inputs: Parts<F
         done.push(made);
     }
     let mut whole = pieces.join(&done);
-    problem.spec.outputs.iter().map(|p| whole.remove(p.name).expect("every output was joined")).collect()
+    let outputs = problem.spec.outputs.iter().map(|p| whole.remove(p.name).expect("every output was joined"));
+    turned(problem, outputs.collect())
+}
+
+/// The outputs as memory holds them, their cotangents being operands into which something was folded.
+fn turned<F: Real>(problem: &Problem, mut outputs: Outputs<F>) -> Outputs<F> {
+    for (port, output) in problem.spec.outputs.iter().zip(&mut outputs) {
+        if folds(port) {
+            output.mapv_inplace(|o| o.split(F::zero()));
+        }
+        if port.precision == Precision::Storage && OpSpec::per_token(port) {
+            output.mapv_inplace(F::stored);
+        }
+    }
+    outputs
 }
 
 fn read<F: Real>(pieces: &Pieces<'_>, name: &str, state: &ArrayD<F>) -> ArrayD<F> {

@@ -7,7 +7,7 @@ use std::ops::Range;
 use ndarray::{ArrayD, Axis, Dimension};
 use rayon::prelude::*;
 
-use super::pieces::{Pieces, span};
+use super::pieces::{Pieces, folds, span};
 use super::slice::{self, Slice};
 use super::{Answer, check};
 use crate::error::Error;
@@ -39,10 +39,10 @@ pub(super) fn answer(
         .par_iter()
         .enumerate()
         .map(|(i, unit)| {
-            let work = Work::new(problem, unit, inputs, cotangents, &want, rounding.is_some());
+            let work = || Work::new(problem, unit, inputs, cotangents, &want, rounding.is_some());
             match rounding {
-                Some(rounding) => rounded::with(rounding, i as u64, || work.run()),
-                None => work.run(),
+                Some(rounding) => rounded::with(rounding, i as u64, || work().folded().run()),
+                None => work().run(),
             }
         })
         .collect();
@@ -114,6 +114,18 @@ impl<'a> Work<'a> {
         let (tokens, inputs) = (unit.tokens(), unit.inputs(problem, inputs));
         let pieces = Pieces::of(problem, unit);
         Self { problem, pieces, tokens, inputs, cotangents, want, rounds, budget: BUDGET }
+    }
+
+    /// The same with inputs and cotangents as kernels use them.
+    fn folded(mut self) -> Self {
+        if self.pieces.kernel() {
+            let inputs = self.pieces.folded(super::widen(self.inputs, Rounded::from_f64));
+            self.inputs = inputs.into_iter().map(|(name, a)| (name, a.mapv(Real::value))).collect();
+            for port in self.problem.spec.outputs.iter().filter(|p| folds(p)) {
+                self.cotangents.entry(port.name).and_modify(|d| d.mapv_inplace(rounded::read));
+            }
+        }
+        self
     }
 
     fn run(&self) -> (Parts, Parts) {

@@ -6,6 +6,8 @@ use ndarray::{ArrayD, Axis, Slice as Span, concatenate};
 
 use super::slice::{self, Slice};
 use crate::problem::Problem;
+use crate::real::Real;
+use crate::rounded;
 use crate::spec::{Dim, Domain, Level, OpSpec, Port, Precision};
 use crate::unit::{Parts, Unit};
 
@@ -29,6 +31,32 @@ impl<'a> Pieces<'a> {
     /// Outputs by name.
     pub(super) fn named<F>(&self, outputs: Vec<ArrayD<F>>) -> Parts<F> {
         self.problem.spec.outputs.iter().map(|p| p.name).zip(outputs).collect()
+    }
+
+    /// Whether this is what kernels compute: an op or a module. What is built from them is made of their runs.
+    pub(super) fn kernel(&self) -> bool {
+        matches!(self.problem.spec.level, Level::Op | Level::Module)
+    }
+
+    /// Inputs as kernels use them in a rounded run: operands after something was folded into them, and log decays as
+    /// differences of sums.
+    pub(super) fn folded<F: Real>(&self, mut inputs: Parts<F>) -> Parts<F> {
+        for port in self.problem.spec.inputs {
+            let array = inputs.get_mut(port.name).expect("every input has a part");
+            if self.problem.domain(port) == Domain::LogDecay {
+                match self.token_axis(port) {
+                    Some(axis) => {
+                        let mut time_first = array.view_mut();
+                        time_first.swap_axes(0, axis);
+                        rounded::summed(&mut time_first);
+                    }
+                    None => array.mapv_inplace(|g| g + F::from_f64(rounded::slip(1.0 + g.value().abs()))),
+                }
+            } else if folds(port) {
+                array.mapv_inplace(F::read);
+            }
+        }
+        inputs
     }
 
     /// What the sequence starts from.
@@ -129,6 +157,11 @@ impl<'a> Pieces<'a> {
     pub(super) fn token_axis(&self, port: &Port) -> Option<usize> {
         self.kept(port).iter().position(|&d| d == Dim::T)
     }
+}
+
+/// Whether kernels fold something into a tensor before it is an operand of a matrix product.
+pub(super) fn folds(port: &Port) -> bool {
+    OpSpec::per_token(port) && port.precision == Precision::Storage && matches!(port.dims.last(), Some(Dim::K | Dim::V))
 }
 
 /// Tokens as a slice of an axis.

@@ -4,6 +4,7 @@ into its cache and come out of it."""
 import importlib
 from collections import defaultdict
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 
 from fla_conformance.ports import SPECS
 from fla_conformance.shim import Declined
@@ -31,9 +32,17 @@ class Question:
         """The tensor of that name, or None."""
         return self.inputs.get(name)
 
-    def has(self, name):
-        """Whether the tensor of that name is given."""
-        return self.get(name) is not None
+    def has(self, pattern):
+        """Whether a tensor is given whose name fits."""
+        return any(x is not None and fnmatch(name, pattern.replace("[", "[[]")) for name, x in self.inputs.items())
+
+    def neutral(self, port):
+        """What an absent tensor stands for."""
+        import torch
+
+        like = self.get("x") if self.has("x") else next(x for x in self.inputs.values() if hasattr(x, "device"))
+        dtype = torch.float32 if port.single and like.dtype != torch.float64 else like.dtype
+        return torch.full([getattr(self, d) for d in port.dims], port.neutral, dtype=dtype, device=like.device)
 
 
 def _recurrent(x):
@@ -102,8 +111,8 @@ class Layer:
 def parameters(layer, module, x, spec):
     """The class's parameters from the question's tensors: parts of one name joined, extents merged, names mapped."""
     names = layer.names(x) if callable(layer.names) else layer.names
-    found = {}
-    for name, joined in weights(x, spec).items():
+    found, own = {}, dict(module.named_parameters())
+    for name, joined in weights(x, spec, lambda name: names.get(name, name) in own).items():
         # what `forward` takes
         if names.get(name, name) is None:
             continue
@@ -113,7 +122,6 @@ def parameters(layer, module, x, spec):
             found |= {name.replace("*", str(i)): part for i, part in enumerate(joined.chunk(count))}
         else:
             found[names.get(name, name)] = joined
-    own = dict(module.named_parameters())
     for name in own:
         if name not in found and any(p.name == name for p in spec.inputs):
             raise Declined(f"{layer.name} is never without {name}")
@@ -126,14 +134,22 @@ def parameters(layer, module, x, spec):
     return found
 
 
-def weights(x, spec):
-    """The question's tensors that are weights, by upstream's names: parts of one name joined, extents merged."""
+def weights(x, spec, needed=lambda name: False):
+    """The question's tensors that are weights, by upstream's names: parts of one name joined, extents merged.
+
+    An absent one is what it stands for where another part of its name is given, or where it is needed.
+    """
     import torch
 
-    parts = defaultdict(list)
-    for port in spec.inputs:
-        if not {"N", "T"} & set(port.dims) and x.has(port.name):
-            parts[port.name.split("[")[0]].append(merged(x.get(port.name), port))
+    parts, base = defaultdict(list), lambda port: port.name.split("[")[0]
+    ports = [p for p in spec.given(x.attrs) if not {"N", "T"} & set(p.dims)]
+    given = {base(p) for p in ports if x.get(p.name) is not None}
+    for port in ports:
+        tensor = x.get(port.name)
+        if tensor is None and (base(port) in given or port.optional and needed(base(port))):
+            tensor = x.neutral(port)
+        if tensor is not None:
+            parts[base(port)].append(merged(tensor, port))
     return {name: torch.cat(tensors) if len(tensors) > 1 else tensors[0] for name, tensors in parts.items()}
 
 
@@ -185,7 +201,7 @@ def call(op, layer, form, inputs, want):
     spec = SPECS[op]
     offsets = inputs.pop("cu_seqlens", None)
     x = Question(spec, inputs, offsets)
-    module = layer.build(x, form)
+    module = layer.build(x, form).to(x.get("x").device)
     cache = None
     states = {p.name for p in spec.outputs if "N" in p.dims}
     before = layer.load(x)
@@ -211,7 +227,7 @@ def _gla(x):
         "feature_map": None if x["feature_map"] == "none" else x["feature_map"],
         "use_short_conv": x["use_short_conv"],
         "conv_size": x.W,
-        "conv_bias": x.has("q_conv1d.bias"),
+        "conv_bias": x.has("*_conv1d.bias"),
         "use_output_gate": x["use_output_gate"],
         "gate_fn": x["gate_fn"],
         "elementwise_affine": x.has("g_norm_swish_gate.weight") or x.has("g_norm.weight"),

@@ -21,8 +21,8 @@ def _streams(x, *options):
     } | {name: x[name] for name in options}
 
 
-def _convolution(x, first):
-    return {"use_short_conv": x["use_short_conv"], "conv_size": x.W, "conv_bias": x.has(f"{first}_conv1d.bias")}
+def _convolution(x):
+    return {"use_short_conv": x["use_short_conv"], "conv_size": x.W, "conv_bias": x.has("*_conv1d.bias")}
 
 
 def _map(x):
@@ -35,7 +35,7 @@ def _affine(x, *names):
 
 def _gated(x, *options):
     norm = _affine(x, "g_norm_swish_gate.weight", "g_norm.weight")
-    return _streams(x, "gate_fn", "norm_eps", *options) | _convolution(x, "q") | _map(x) | norm
+    return _streams(x, "gate_fn", "norm_eps", *options) | _convolution(x) | _map(x) | norm
 
 
 def _norm_name(x):
@@ -71,7 +71,7 @@ def _hgrn(x):
         "expand_ratio": (x.I + 0.5) / x.D if x.I % x.D else x.I // x.D,
         "norm_eps": x["norm_eps"],
         "layer_idx": int(x.has("lower_bound")),
-    } | _convolution(x, "i") | _affine(x, "g_norm.weight")
+    } | _convolution(x) | _affine(x, "g_norm.weight")
 
 
 def _hgrn_states(x):
@@ -96,9 +96,7 @@ def _hgrn2(x):
         heads = {"expand_ratio": None, "num_heads": x.H}
     else:
         raise Declined("expand_ratio says how many heads there are")
-    if not x.has("g_norm.weight"):
-        raise Declined("the fused norm needs a weight")
-    return heads | {"hidden_size": x.D, "layer_idx": int(x.has("lower_bound"))} | _convolution(x, "q")
+    return heads | {"hidden_size": x.D, "layer_idx": int(x.has("lower_bound"))} | _convolution(x)
 
 
 def _states(*names):
@@ -114,15 +112,13 @@ def _states(*names):
 
 
 def _lightnet(x):
-    if not x.has("g_norm.weight"):
-        raise Declined("the fused norm needs a weight")
     return {
         "hidden_size": x.D,
         "num_heads": x.H,
         "expand_ratio": x.K,
         "gate_low_rank_dim": x.E,
         "layer_idx": 0,
-    } | _convolution(x, "q")
+    } | _convolution(x)
 
 
 def _lightnet_states(x):
@@ -141,13 +137,11 @@ def _lightnet_kept(state, x):
 
 def _linear(x):
     words = {(False, "identity"), (False, "elu"), (False, "relu"), (False, "dpfp")}
-    biased = x.has("feature_map_q.layer.bias") and x.has("feature_map_k.layer.bias")
-    unbiased = not x.has("feature_map_q.layer.bias") and not x.has("feature_map_k.layer.bias")
     if x["elementwise_product"]:
         word = "elementwise_product"
-    elif x["layer"] and x["feature_map"] == "hedgehog" and biased:
+    elif x["layer"] and x["feature_map"] == "hedgehog":
         word = "hedgehog"
-    elif x["layer"] and x["feature_map"] == "relu" and unbiased:
+    elif x["layer"] and x["feature_map"] == "relu" and not x.has("feature_map_?.layer.bias"):
         word = "t2r"
     elif (x["layer"], x["feature_map"]) in words:
         word = x["feature_map"]
@@ -227,9 +221,7 @@ def _slots_kept(state, x):
 
 
 def _gsa(x):
-    if not x.has("g_norm.weight"):
-        raise Declined("the fused norm needs a weight")
-    arguments = _streams(x, "gate_logit_normalizer", "scale") | _convolution(x, "q")
+    arguments = _streams(x, "gate_logit_normalizer", "scale") | _convolution(x)
     return arguments | {"num_slots": x.M, "feature_map": "t2r" if x["t2r"] else x["feature_map"]}
 
 
@@ -244,7 +236,7 @@ def _abc(x):
         "expand_v": x.H * x.V / x.D,
         "num_slots": x.M,
         "layer_idx": 0,
-    } | {name: x[name] for name in options} | _convolution(x, "q") | _affine(x, "g_norm.weight")
+    } | {name: x[name] for name in options} | _convolution(x) | _affine(x, "g_norm.weight")
 
 
 def _abc_kept(state, x):
@@ -264,11 +256,8 @@ def _yoco_kept(state, x):
 
 
 def _raven(x):
-    norms = ("q_norm.weight", "k_norm.weight", "o_norm.weight" if x["use_output_gate"] else "g_norm.weight")
-    if len({x.has(name) for name in norms}) > 1:
-        raise Declined("all norms have weights, or none")
     options = ("gate_logit_normalizer", "router_score", "bias_rmm", "use_rope", "rope_theta", "gate_fn")
-    return _streams(x, *options, "use_output_gate", "scale", "norm_eps") | _affine(x, norms[0]) | {
+    return _streams(x, *options, "use_output_gate", "scale", "norm_eps") | _affine(x, "?_norm.weight") | {
         "num_slots": x.M,
         "topk": min(x.M, 32) if x["topk"] is None else int(x["topk"]),
         "feature_map": "t2r" if x["t2r"] else x["feature_map"],

@@ -1,18 +1,10 @@
 """fla's layers of the delta rule and its relatives."""
 
-from fla_conformance.shim import Declined
 from fla_conformance.shims.layers import Layer, convolutions, convolved
 
 
-def _biased(x, names):
-    given = {x.has(f"{name}_conv1d.bias") for name in names}
-    if len(given) > 1:
-        raise Declined("all convolutions have a bias, or none")
-    return given == {True}
-
-
 def _convolution(x):
-    return {"use_short_conv": x["use_short_conv"], "conv_size": x.W, "conv_bias": _biased(x, "qkv")}
+    return {"use_short_conv": x["use_short_conv"], "conv_size": x.W, "conv_bias": x.has("*_conv1d.bias")}
 
 
 def _heads(x, *options):
@@ -39,7 +31,7 @@ def _momentum(x):
 def _mesa(x):
     sizes = {"hidden_size": x.D, "num_heads": x.H, "head_dim": x.K, "layer_idx": 0}
     options = {name: x[name] for name in ("use_output_gate", "norm_eps", "lambda_lower_bound")}
-    return sizes | options | {"conv_size": x.W, "conv_bias": _biased(x, "qk")}
+    return sizes | options | {"conv_size": x.W, "conv_bias": x.has("*_conv1d.bias")}
 
 
 def _key_first(x):

@@ -14,7 +14,7 @@ def _mamba(x):
         "use_conv_bias": x.has("conv1d.bias"),
         "intermediate_size": x.I,
         "dt_rank": x.E,
-        "use_bias": x.has("out_proj.bias"),
+        "use_bias": x.has("*_proj.bias*"),
         "hidden_act": x["hidden_act"],
         "layer_idx": 0,
     }
@@ -47,14 +47,22 @@ def _grouped(x):
         "expand": x.HV * x.V / x.D,
         "n_groups": x.H,
         "conv_kernel": x.W,
-        "use_conv_bias": x.has("conv1d.bias[x]"),
+        "use_conv_bias": x.has("conv1d.bias*"),
         "rmsnorm": x["rmsnorm"],
         "D_has_hdim": x["D_has_hdim"],
         "norm_before_gate": x["norm_before_gate"],
-        "use_bias": x.has("out_proj.bias"),
+        "use_bias": x.has("*_proj.bias*"),
         "norm_eps": x["norm_eps"],
         "layer_idx": 0,
     }
+
+
+def _levelled(x):
+    from fla.layers import log_linear_mamba2
+
+    # as many levels as the longest sequence of the question has, not of the longest sequence that fla foresees
+    log_linear_mamba2.MAX_NUM_LEVELS = x.L
+    return _grouped(x)
 
 
 _PARTS = ("x", "B", "C")
@@ -85,13 +93,17 @@ def _rwkv6(x):
         "gate_fn": x["gate_fn"],
         "proj_low_rank_dim": x.E,
         "gate_low_rank_dim": x.I,
-        "elementwise_affine": x.has("g_norm.weight"),
+        "elementwise_affine": x.has("g_norm.*"),
         "norm_eps": x["norm_eps"],
         "layer_idx": 0,
     }
 
 
 def _rwkv7(x):
+    from fla.layers.rwkv7 import RWKV7Attention
+
+    # no fresh initialisation, which knows only as many channels of keys and values as there are hidden ones
+    RWKV7Attention._is_hf_initialized = True
     return {
         "hidden_size": x.D,
         "head_dim": x.K,
@@ -99,7 +111,7 @@ def _rwkv7(x):
         "gate_low_rank_dim": x.I,
         "a_low_rank_dim": x.R,
         "v_low_rank_dim": x.M,
-        "elementwise_affine": x.has("g_norm.weight"),
+        "elementwise_affine": True,
         "norm_eps": x["norm_eps"],
         "layer_idx": 0 if x["first_layer"] else 1,
         "num_hidden_layers": 4,
@@ -156,7 +168,7 @@ def _cyfa(x):
         "num_heads": x.H,
         "use_short_conv": x["use_short_conv"],
         "conv_size": x.W,
-        "conv_bias": x.has("q_conv1d.bias"),
+        "conv_bias": x.has("*_conv1d.bias"),
         "num_slots": x.C + 1,
         "norm_eps": x["norm_eps"],
         "layer_idx": 0,
@@ -192,7 +204,7 @@ def _mom(x):
         "expand_v": x.V / x.K,
         "use_output_gate": x["use_output_gate"],
         "conv_size": x.W,
-        "conv_bias": x.has("q_conv1d.bias"),
+        "conv_bias": x.has("*_conv1d.bias"),
         "norm_eps": x["norm_eps"],
         "num_memories": x.M,
         "topk": int(x["topk"]),
@@ -257,7 +269,7 @@ def _mamba3(x):
         "is_outproj_norm": x["is_outproj_norm"],
         "is_mimo": x["is_mimo"],
         "mimo_rank": x.R,
-        "use_bias": x.has("out_proj.bias"),
+        "use_bias": x.has("*_proj.bias*"),
         "norm_eps": x["norm_eps"],
         "layer_idx": 0,
     }
@@ -324,7 +336,7 @@ LAYERS = {
     "log_linear_mamba2_layer": Layer(
         "fla.layers.log_linear_mamba2",
         "LogLinearMamba2",
-        _grouped,
+        _levelled,
         forms=("layer",),
         load=lambda x: {},
         keep=lambda state, x: {},

@@ -42,7 +42,7 @@ def call(op, module, inputs, want):
     thing = module.load(x)
     arguments = module.forward(x)
     if inspect.isclass(thing):
-        built = thing(**module.arguments(x))
+        built = thing(**module.arguments(x)).to(next(iter(inputs.values())).device)
         result = functional_call(built, _parameters(module, built, x, spec), (), arguments)
     elif inspect.ismethod(thing):
         # the `apply` of an autograd function, which knows no names
