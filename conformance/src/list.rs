@@ -2,13 +2,13 @@
 
 mod catalogue;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use reference::spec::OpSpec;
 use reports::record::Run;
-use reports::support::{self, NoMarks, SupportRow};
+use reports::support::{self, NoMarks, SupportRow, Trial};
 
 use crate::case::Case;
 use crate::check::applicable;
@@ -117,13 +117,14 @@ fn committed(args: &ListArgs) -> Result<Vec<Run>, Error> {
     Ok(runs)
 }
 
-/// How many cases and checks each suite has, by op.
-fn trials() -> BTreeMap<&'static str, BTreeMap<&'static str, usize>> {
-    let mut trials: BTreeMap<_, BTreeMap<_, usize>> = BTreeMap::new();
+/// The cases and checks of each suite, by spec.
+fn trials() -> BTreeMap<&'static str, BTreeMap<&'static str, BTreeSet<Trial>>> {
+    let mut trials: BTreeMap<_, BTreeMap<_, BTreeSet<Trial>>> = BTreeMap::new();
     for size in [Size::Smoke, Size::Full, Size::Soak] {
         for case in suite::cases(size) {
-            let of_op = trials.entry(case.problem.spec.name).or_default();
-            *of_op.entry(size.name()).or_default() += applicable(&case).count();
+            let text = case.to_string();
+            let of_spec = trials.entry(case.problem.spec.name).or_default().entry(size.name()).or_default();
+            of_spec.extend(applicable(&case).map(|check| (text.clone(), check.name)));
         }
     }
     trials

@@ -12,7 +12,7 @@ mod covariance;
 use ndarray::{ArrayD, IxDyn};
 use rayon::prelude::*;
 use reference::problem::Problem;
-use reference::spec::{Dim, Domain, OpSpec, Port};
+use reference::spec::{Dim, Domain, Level, OpSpec, Port};
 use reference::tensor::{DType, Tensor, Tensors};
 
 use crate::case::Case;
@@ -84,7 +84,9 @@ impl Profile {
         match self {
             Self::Typical => true,
             Self::SlowDecay | Self::HardGates => spec.inputs.iter().any(|p| p.domain == Domain::LogDecay),
-            Self::ModelScale | Self::Large => spec.inputs.iter().any(is_value),
+            Self::ModelScale => spec.inputs.iter().any(is_value),
+            // what a layer reads comes from a norm
+            Self::Large => spec.level <= Level::Module && spec.inputs.iter().any(is_value),
             Self::RepeatedKeys => spec.inputs.iter().any(is_key),
         }
     }

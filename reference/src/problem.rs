@@ -183,6 +183,13 @@ impl Problem {
         }
     }
 
+    /// Whether later tokens cannot matter, in the direction of time.
+    #[must_use]
+    pub fn causal(&self) -> bool {
+        let sees_all = self.spec.attr("causal").is_some() && !self.flag("causal");
+        !sees_all && !self.inputs().any(|port| port.looks_ahead)
+    }
+
     /// Whether time runs backwards: the op has a `reverse` attribute and it is true.
     #[must_use]
     pub fn reversed(&self) -> bool {

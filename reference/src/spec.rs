@@ -131,6 +131,8 @@ pub struct Port {
     /// How many extents each axis of upstream's parameter of that name merges, where it is not one each: a projection to
     /// `H` heads of width `K` is `[H, K, D]` here and `[H·K, D]` there. 0 stands for an axis of extent 1.
     pub merged: &'static [usize],
+    /// Whether it lets later tokens matter (inputs).
+    pub looks_ahead: bool,
 }
 
 impl Port {
@@ -147,7 +149,15 @@ impl Port {
             presence: Presence::Required,
             when: [None, None],
             merged: &[],
+            looks_ahead: false,
         }
+    }
+
+    /// The same port, which lets later tokens matter.
+    #[must_use]
+    pub const fn looks_ahead(mut self) -> Self {
+        self.looks_ahead = true;
+        self
     }
 
     /// A parameter with upstream's name, which merges these numbers of extents into each of its axes.

@@ -1,9 +1,9 @@
 //! The support table: what was verified where, and never more than the records hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use crate::record::Run;
+use crate::record::{Identity, Judged, Run};
 use crate::summary::Summary;
 
 /// One row of the table: an op, module, layer or model.
@@ -15,9 +15,12 @@ pub struct SupportRow {
     pub op: String,
     /// What it computes, in a line.
     pub summary: String,
-    /// How many cases and checks each suite has for the op: less is not the suite.
-    pub trials: BTreeMap<&'static str, usize>,
+    /// The cases and checks that each suite has for it: less is not the suite, and what is no more of it does not count.
+    pub trials: BTreeMap<&'static str, BTreeSet<Trial>>,
 }
+
+/// A case and a check.
+pub type Trial = (String, &'static str);
 
 /// Where the whole table stands in a document, and where the counts of it.
 const MARKS: [[&str; 2]; 2] = [
@@ -131,24 +134,47 @@ fn counts(column: &[&Cell<'_>], kernels: &str) -> String {
     format!("{judged} judged, {fine} without fault{stale}: {passed} passed, {failed} failed, {skipped} skipped")
 }
 
-/// What the newest record of the largest suite says about one spec and one candidate.
+/// What the records of the largest suite say about one spec and one candidate.
 struct Cell<'a> {
-    run: &'a Run,
+    /// The candidate of the newest.
+    candidate: &'a Identity,
+    date: &'a str,
+    devices: BTreeSet<&'a str>,
     suite: &'static str,
     tally: Summary,
     whole: bool,
 }
 
 impl<'a> Cell<'a> {
-    /// `None` without a record.
-    fn of(row: &SupportRow, candidate: &str, runs: &'a [Run]) -> Option<Self> {
+    /// `None` without a record. Of several about one case and check the newest speaks.
+    fn of(row: &SupportRow, name: &str, runs: &'a [Run]) -> Option<Self> {
         SUITES.into_iter().find_map(|suite| {
-            let mine = runs.iter().filter(|run| run.candidate.name == candidate);
-            let (run, tally) = mine
-                .filter_map(|run| Some((run, tally(run, &row.op, suite)?)))
-                .max_by(|(a, _), (b, _)| a.environment.date.cmp(&b.environment.date))?;
-            let whole = row.trials.get(suite).is_some_and(|&n| tally.total() == n);
-            Some(Self { run, suite, tally, whole })
+            let trials = row.trials.get(suite)?;
+            let of_suite = |j: &&'a Judged| j.op == row.op && j.suite == suite;
+            let mut mine: Vec<&Run> = runs
+                .iter()
+                .filter(|run| run.candidate.name == name && run.judged.iter().any(|j| of_suite(&j)))
+                .collect();
+            mine.sort_by_key(|run| &run.environment.date);
+            let newest = *mine.last()?;
+            let mut judged: BTreeMap<(&str, &str), &Judged> = BTreeMap::new();
+            let mut devices = BTreeSet::new();
+            for run in mine.iter().filter(|run| run.candidate.kernels == newest.candidate.kernels) {
+                for j in run.judged.iter().filter(of_suite) {
+                    judged.insert((&j.case, &j.check), j);
+                    devices.insert(run.candidate.device.as_str());
+                }
+            }
+            let current = trials.iter().filter_map(|(case, check)| judged.get(&(case.as_str(), *check)).copied());
+            let tally = current.fold(Summary::default(), Summary::with);
+            (tally.passed + tally.failed > 0).then(|| Self {
+                candidate: &newest.candidate,
+                date: &newest.environment.date,
+                devices,
+                suite,
+                tally,
+                whole: tally.total() == trials.len(),
+            })
         })
     }
 
@@ -159,12 +185,13 @@ impl<'a> Cell<'a> {
 
     /// Whether the kernels are ours and not those in the tree.
     fn stale(&self, kernels: &str) -> bool {
-        self.run.candidate.kernels.as_ref().is_some_and(|hash| hash != kernels)
+        self.candidate.kernels.as_ref().is_some_and(|hash| hash != kernels)
     }
 
     fn text(&self, kernels: &str) -> String {
-        let place = format!("{}, {}, {}", self.run.candidate.device, self.suite, self.run.environment.date);
-        match &self.run.candidate.kernels {
+        let devices = self.devices.iter().copied().collect::<Vec<_>>().join(" and ");
+        let place = format!("{devices}, {}, {}", self.suite, self.date);
+        match &self.candidate.kernels {
             _ if self.stale(kernels) => format!("stale ({place})"),
             Some(_) if self.fine() => format!("verified ({place})"),
             None if self.fine() => format!("passed ({place})"),
@@ -175,14 +202,6 @@ impl<'a> Cell<'a> {
             }
         }
     }
-}
-
-/// The counts of one op in one suite; `None` when the run judged none of it, or passed nothing.
-fn tally(run: &Run, op: &str, suite: &str) -> Option<Summary> {
-    let mut cases = run.judged.iter().filter(|j| j.op == op && j.suite == suite).peekable();
-    cases.peek()?;
-    let counts = cases.fold(Summary::default(), Summary::with);
-    (counts.passed + counts.failed > 0).then_some(counts)
 }
 
 impl Support {
@@ -219,9 +238,12 @@ mod tests {
     }
 
     fn table(run: Run) -> String {
-        let trials = BTreeMap::from([("full", 1)]);
-        let row = SupportRow { level: "op", op: "hgrn".into(), summary: "h".into(), trials };
-        support(&[row], &[run], "abc").whole
+        support(&[row("op", "hgrn")], &[run], "abc").whole
+    }
+
+    fn row(level: &'static str, op: &str) -> SupportRow {
+        let trials = BTreeMap::from([("full", BTreeSet::from([("hgrn(T=1)".into(), "forward")]))]);
+        SupportRow { level, op: op.into(), summary: "h".into(), trials }
     }
 
     #[test]
@@ -235,9 +257,26 @@ mod tests {
 
     #[test]
     fn a_part_of_a_suite_is_not_the_suite() {
-        let mut twice = run("cuda", Some("abc"), Verdict::Pass { measures: vec![] });
-        twice.judged.push(twice.judged[0].clone());
-        assert!(table(twice).contains("2 passed, 0 failed, 0 skipped (part of H200, full"));
+        let pass = || run("cuda", Some("abc"), Verdict::Pass { measures: vec![] });
+        let mut row = row("op", "hgrn");
+        row.trials.get_mut("full").expect("there is one").insert(("hgrn(T=2)".into(), "forward"));
+        let table = |runs: &[Run]| support(std::slice::from_ref(&row), runs, "abc").whole;
+        assert!(table(&[pass()]).contains("1 passed, 0 failed, 0 skipped (part of H200, full"));
+        let mut other = pass();
+        other.judged[0].case = "hgrn(T=2)".into();
+        other.candidate.device = "H100".into();
+        assert!(table(&[pass(), other.clone()]).contains("verified (H100 and H200, full"), "records add up");
+        other.candidate.kernels = Some("def".into());
+        other.environment.date = "2026-11-23".into();
+        assert!(table(&[other, pass()]).contains("part of H200"), "those of other kernels do not");
+    }
+
+    #[test]
+    fn what_is_no_more_of_the_suite_does_not_count() {
+        let mut old = run("cuda", Some("abc"), Verdict::Fail { fault: Fault::Hang { seconds: 1.0 }, call: 0 });
+        old.judged[0].case = "hgrn(T=9)".into();
+        let pass = run("cuda", Some("abc"), Verdict::Pass { measures: vec![] });
+        assert!(support(&[row("op", "hgrn")], &[old, pass], "abc").whole.contains("verified (H200, full"));
     }
 
     #[test]
@@ -260,12 +299,6 @@ mod tests {
 
     #[test]
     fn the_summary_counts_what_the_table_says() {
-        let row = |level, op: &str| SupportRow {
-            level,
-            op: op.into(),
-            summary: String::new(),
-            trials: BTreeMap::from([("full", 1)]),
-        };
         let rows = [row("op", "hgrn"), row("op", "gla"), row("layer", "gla_layer")];
         let summary = |kernels| {
             let run = run("cuda", Some("abc"), Verdict::Pass { measures: vec![] });

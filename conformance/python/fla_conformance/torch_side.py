@@ -156,7 +156,9 @@ class TorchSide:
 
 
 def _bytes(array):
-    return array.detach().contiguous().cpu().flatten().view(torch.uint8).numpy().tobytes()
+    # a copy, because one element may have any stride and count as contiguous
+    flat = array.detach().cpu().flatten().clone(memory_format=torch.contiguous_format)
+    return flat.view(torch.uint8).numpy().tobytes()
 
 
 @contextlib.contextmanager

@@ -52,7 +52,7 @@ pub static SPEC: OpSpec = OpSpec {
     inputs: &[
         Port::new("x", dims![B, T, D], Domain::Normal),
         Port::new("filter", dims![D, L], Domain::Normal),
-        Port::new("k_rev", dims![D, L], Domain::Normal).presence(Presence::OrZero),
+        Port::new("k_rev", dims![D, L], Domain::Normal).presence(Presence::OrZero).looks_ahead(),
     ],
     outputs: &[Port::new("o", dims![B, T, D], Domain::Normal)],
     attrs: &[],

@@ -13,6 +13,17 @@ def flat_bias(given):
     return given | {"dt_bias": given["dt_bias"].flatten()} if "dt_bias" in given else given
 
 
+def by_value_heads(given):
+    # the preconditioner, of a key head here, of each of its value heads there
+    given, group = flat_bias(given), given["v"].shape[2] // given["k"].shape[2]
+    return given | {"a0": given["a0"].repeat_interleave(group, 1)} if "a0" in given else given
+
+
+def by_key_heads(outputs, inputs):
+    group = inputs["v"].shape[2] // inputs["k"].shape[2]
+    return outputs if outputs["at"] is None else outputs | {"at": outputs["at"][:, ::group]}
+
+
 def normalised(given):
     # there q and k always are
     if "qk_l2norm" not in given:

@@ -235,7 +235,8 @@ FORMS = {
             "fused_recurrent_precond_kda",
             **_PRECONDITIONED,
             constants={"use_qk_l2norm_in_kernel": False},
-            adapt=adapt.flat_bias,
+            adapt=adapt.by_value_heads,
+            finish=adapt.by_key_heads,
         ),
     },
     "mesa_net": {

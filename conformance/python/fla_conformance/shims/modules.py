@@ -59,8 +59,9 @@ def _parameters(module, built, x, spec):
     found = {}
     for port in spec.inputs:
         name = module.names.get(port.name, port.name)
-        if x.has(port.name) and name in own:
-            found[name] = merged(x.get(port.name), port).view(own[name].shape)
+        if name in own and (x.has(port.name) or port.optional):
+            tensor = x.get(port.name) if x.has(port.name) else x.neutral(port)
+            found[name] = merged(tensor, port).view(own[name].shape)
     for name in own:
         if name not in found:
             raise Declined(f"{type(built).__name__} always has the parameter {name}")
@@ -121,7 +122,8 @@ def _normed(x):
 
 
 def _norm(x):
-    affine = {"elementwise_affine": x.has("weight")} | ({"bias": True} if x.has("bias") else {})
+    # without a weight the classes have no bias either
+    affine = {"elementwise_affine": x.has("weight") or x.has("bias")} | ({"bias": True} if x.has("bias") else {})
     return {"hidden_size": x.D, "eps": x["eps"]} | affine
 
 
@@ -144,7 +146,7 @@ def _norm_linear(x):
 
 
 def _norm_linear_arguments(x):
-    affine = {"elementwise_affine": x.has("norm_weight"), "bias": x.has("norm_bias")}
+    affine = {"elementwise_affine": x.has("norm_weight") or x.has("norm_bias"), "bias": x.has("norm_bias")}
     grouped = _grouped(x) if x["num_groups"] != 1 else {}
     return {"hidden_size": x.D, "eps": x["eps"]} | affine | grouped
 
