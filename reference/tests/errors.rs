@@ -97,11 +97,15 @@ fn inputs_that_are_missing_misshapen_or_unknown() {
 }
 
 #[test]
-fn symbols_outside_the_vocabulary() {
+fn symbols_outside_the_vocabulary_and_masks_that_are_not_0_or_1() {
     for (problem, inputs, _) in questions() {
         for port in problem.inputs() {
-            let Domain::Symbols(targets) = port.domain else { continue };
-            for x in [problem.size(Dim::S) as f64, -1.0, 0.5, f64::NAN, f64::INFINITY, -100.0] {
+            let (below, targets) = match port.domain {
+                Domain::Symbols(targets) => (problem.size(Dim::S), targets),
+                Domain::Mask => (2, false),
+                _ => continue,
+            };
+            for x in [below as f64, -1.0, 0.5, f64::NAN, f64::INFINITY, -100.0] {
                 let mut wrong = inputs.clone();
                 wrong.get_mut(port.name).expect("a given input").fill(x);
                 let refused = oracle::forward(&problem, &wrong).is_err_and(|e| matches!(e, Error::Index { .. }));
