@@ -3,6 +3,7 @@
 from vector import Case
 
 SIZES = {"B": 1, "T": 35, "D": 16, "S": 100}
+PULLED = {"use_l2warp": True, "l2_penalty_factor": 0.5}
 
 
 def case(name, sizes=None, **rest):
@@ -13,9 +14,9 @@ CASES = (
     # five chunks of tokens, the last of them ragged
     case("plain"),
     case("options", attrs={"reduction": "sum", "label_smoothing": 0.125, "logit_scale": 0.375}),
-    case("pulled", {"B": 2, "T": 9, "S": 20}, attrs={"use_l2warp": True, "l2_penalty_factor": 0.5, "logit_scale": 0.375}),
+    case("pulled", {"B": 2, "T": 9, "S": 20}, attrs=PULLED | {"logit_scale": 0.375}),
     # the first sequence has no target
-    case("packed", lengths=(1, 20, 14), attrs={"use_l2warp": True, "l2_penalty_factor": 0.5}),
+    case("packed", lengths=(1, 20, 14), attrs=PULLED),
     case("bare", {"T": 24, "D": 40, "S": 33}, absent=("bias",)),
     case("capped", attrs={"logit_scale": 2.5, "logit_softcapping": 1.5, "label_smoothing": 0.125}),
 )

@@ -4,20 +4,20 @@
 //! \text{loss} = \ell - (1 - \epsilon)\, z_y - \frac{\epsilon}{S} \sum_j z_j + \lambda\, \ell^2 $$
 //!
 //! s = `logit_scale`, c = `logit_softcapping` (none unless it is given: then $z = s x$), ε = `label_smoothing`, λ =
-//! `lse_square_scale`. A target of −100 is none: its loss and every gradient from it are 0. Output: `loss`, which has the
-//! term with λ in it, and with `return_z_loss` that term by itself, `z_loss`, which upstream gives for the log and of
-//! which it takes no cotangent. Well conditioned, where the loss is not small beside ℓ.
+//! `lse_square_scale`. A target of −100 is none: its loss and every gradient from it are 0. Output: `loss`, which has
+//! the term with λ in it, and with `return_z_loss` that term by itself, `z_loss`, which upstream gives for the log and
+//! of which it takes no cotangent. Well conditioned, where the loss is not small beside ℓ.
 //!
-//! Upstream's `reduction` of `sum` is the sum of `loss` over all tokens of all rows, and `mean` that sum over the number
-//! of targets that are not −100 (0/0 where there is none). Neither is an option here: a number that all rows share can
-//! be neither packed nor be asked of one row. Its gradient is that of `loss` with the same cotangent for every token, or
-//! with it over that number.
+//! Upstream's `reduction` of `sum` is the sum of `loss` over all tokens of all rows, and `mean` that sum over the
+//! number of targets that are not −100 (0/0 where there is none). Neither is an option here: a number that all rows
+//! share can be neither packed nor be asked of one row. Its gradient is that of `loss` with the same cotangent for
+//! every token, or with it over that number.
 //!
-//! Paper: Szegedy et al., *Rethinking the Inception Architecture*, 2016, §7 (smoothing); Chowdhery et al., *PaLM*, 2022,
-//! §5 (the square); Gemma Team, *Gemma 2*, 2024, §2 (soft caps).
-//! Upstream: `cross_entropy_loss` and `FusedCrossEntropyLoss` of `fla/modules/fused_cross_entropy/ops.py` in 0.6.0, where
-//! logits are `[N, V]`: N = B·T and V = S. `inplace_backward`, which puts the gradient where the logits were, and
-//! `process_group`, over which the vocabulary may be spread, do not change values; `ignore_index` is −100.
+//! Paper: Szegedy et al., *Rethinking the Inception Architecture*, 2016, §7 (smoothing); Chowdhery et al., *PaLM*,
+//! 2022, §5 (the square); Gemma Team, *Gemma 2*, 2024, §2 (soft caps).
+//! Upstream: `cross_entropy_loss` and `FusedCrossEntropyLoss` of `fla/modules/fused_cross_entropy/ops.py` in 0.6.0,
+//! where logits are `[N, V]`: N = B·T and V = S. `inplace_backward`, which puts the gradient where the logits were,
+//! and `process_group`, over which the vocabulary may be spread, do not change values; `ignore_index` is −100.
 
 use ndarray::{Array1, Array2, ArrayBase, ArrayView1, Data, Ix2};
 

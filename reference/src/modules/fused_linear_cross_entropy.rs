@@ -2,19 +2,19 @@
 //!
 //! $$ x_t \mapsto z_t = W x_t + b, \qquad \text{loss} = \frac{1}{n} \sum_t \operatorname{cross\_entropy}(z_t, y_t) $$
 //!
-//! for every sequence, with the loss of [`super::cross_entropy`] and its options, and n the targets of the sequence that
-//! are not −100; without one the loss is 0. With `reduction` = `sum`, n is 1. With `use_l2warp` the largest logit of every
-//! token is pulled towards 0 as [`super::l2warp`] says, of the logits before scale and cap, and as a mean over all tokens.
-//! Well conditioned.
+//! for every sequence, with the loss of [`super::cross_entropy`] and its options, and n the targets of the sequence
+//! that are not −100; without one the loss is 0. With `reduction` = `sum`, n is 1. With `use_l2warp` the largest logit
+//! of every token is pulled towards 0 as [`super::l2warp`] says, of the logits before scale and cap, and as a mean
+//! over all tokens. Well conditioned.
 //!
 //! Kernels write the logits of a chunk to memory before they reduce them, and read them as an operand of the products
-//! that give the gradients of x and W: so the logits are rounded as an operand is. The gradients of W and b are sums over
-//! the chunks, which stay in the accumulator.
+//! that give the gradients of x and W: so the logits are rounded as an operand is. The gradients of W and b are sums
+//! over the chunks, which stay in the accumulator.
 //!
 //! Paper: none; after the kernels of Liger, Hsu et al. 2024, §3.2.
 //! Upstream: `fused_linear_cross_entropy_loss` and `FusedLinearCrossEntropyLoss` of
-//! `fla/modules/fused_linear_cross_entropy/ops.py` in 0.6.0, of all tokens at once: of a batch of one sequence they are
-//! this. The mean over a batch is the mean of the sequences', weighted by their n. `num_chunks`,
+//! `fla/modules/fused_linear_cross_entropy/ops.py` in 0.6.0, of all tokens at once: of a batch of one sequence they
+//! are this. The mean over a batch is the mean of the sequences', weighted by their n. `num_chunks`,
 //! `accumulate_grad_in_fp32` and `process_group` do not change values; `ignore_index` is −100.
 
 use ndarray::{Array2, ArrayView2, ArrayViewD, Ix2, arr0};
@@ -80,7 +80,7 @@ pub static SPEC: OpSpec = OpSpec {
         Attr::number("logit_scale", 1.0, 0.375, "factor on the logits"),
         Attr::auto("logit_softcapping", 1.5, "what the logits are kept below; none unless given"),
         Attr::flag("use_l2warp", false, "pull the largest logits towards 0"),
-        Attr::number("l2_penalty_factor", FACTOR, 0.5, "what with"),
+        Attr::number("l2_penalty_factor", FACTOR, 0.5, "what they are pulled with"),
     ],
     constraints: &[],
     independent: dims![B],

@@ -1,19 +1,21 @@
 //! Group relative policy optimisation on the policy that made the completions: the loss of each token.
 //!
 //! $$ \ell = \ln \operatorname{softmax}(x_t)_{y_t}, \qquad r = e^{\ell - \bar\ell}, \qquad
-//! \text{kl} = e^{\ell^{\text{ref}} - \ell} - (\ell^{\text{ref}} - \ell) - 1, \qquad \text{loss} = \beta\, \text{kl} - A\, r $$
+//! \text{kl} = e^{\ell^{\text{ref}} - \ell} - (\ell^{\text{ref}} - \ell) - 1, \qquad
+//! \text{loss} = \beta\, \text{kl} - A\, r $$
 //!
-//! $\bar\ell$ is ℓ without its derivative: r is 1 and has the slope of ℓ, so that the derivative of the loss is no limit of
-//! differences. A is the advantage of the completion, a sequence here; y its tokens, of which −100 stands for one that the
-//! mask leaves out: no loss, no kl, no gradient. Reference log-probabilities, those of another model, and advantages have
-//! no gradient. With `save_kl` kl is an output too, with a cotangent. For old log-probabilities and clipping see
-//! [`super::grpo_clipped`]. Ill conditioned where the reference is far more confident than the policy: $e^{\ell^{\text{ref}} - \ell}$.
+//! $\bar\ell$ is ℓ without its derivative: r is 1 and has the slope of ℓ, so that the derivative of the loss is no
+//! limit of differences. A is the advantage of the completion, a sequence here; y its tokens, of which −100 stands for
+//! one that the mask leaves out: no loss, no kl, no gradient. Reference log-probabilities, those of another model, and
+//! advantages have no gradient. With `save_kl` kl is an output too, with a cotangent. For old log-probabilities and
+//! clipping see [`super::grpo_clipped`]. Ill conditioned where the reference is far more confident than the policy:
+//! $e^{\ell^{\text{ref}} - \ell}$.
 //!
 //! Paper: Shao et al., *DeepSeekMath*, 2024, eq. 3 and 4.
-//! Upstream: `fused_grpo_loss` of `fla/modules/grpo/ops.py` in 0.6.0, and in PyTorch `grpo_loss_torch`. There logits are
-//! `[B, L + 1, V]`, of which the last token's are not read and get zeros: T = L, V = S; `input_ids` ends with the tokens of
-//! the completion, and `completion_mask` says which count. `inplace`, which puts the gradient where the logits were, does
-//! not change values.
+//! Upstream: `fused_grpo_loss` of `fla/modules/grpo/ops.py` in 0.6.0, and in PyTorch `grpo_loss_torch`. There logits
+//! are `[B, L + 1, V]`, of which the last token's are not read and get zeros: T = L, V = S; `input_ids` ends with the
+//! tokens of the completion, and `completion_mask` says which count. `inplace`, which puts the gradient where the
+//! logits were, does not change values.
 
 use ndarray::{Array2, ArrayView1};
 

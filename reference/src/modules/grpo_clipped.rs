@@ -1,22 +1,25 @@
 //! Group relative policy optimisation on completions of an older policy: clipped, and averaged over a group.
 //!
-//! $$ r = e^{\ell - \ell^{\text{old}}}, \qquad \text{loss} = \frac{1}{n} \sum \big( \beta\, \text{kl} - \min(A_g\, r,\;
-//! A_g \operatorname{clip}(r, 1 - \epsilon, 1 + \epsilon)) \big), \qquad A_g = \frac{R_g - \bar R}{\sigma(R) + 10^{-8}} $$
+//! $$ r = e^{\ell - \ell^{\text{old}}}, \qquad A_g = \frac{R_g - \bar R}{\sigma(R) + 10^{-8}}, \qquad
+//! \text{loss} = \frac{1}{n} \sum \big( \beta\, \text{kl} -
+//! \min(A_g\, r,\; A_g \operatorname{clip}(r, 1 - \epsilon, 1 + \epsilon)) \big) $$
 //!
-//! over the tokens that `pad_mask` lets count, n of them (without any the loss is 0, upstream's 0/0), of G completions of
-//! one prompt, a sequence here. kl is [`super::grpo`]'s, of the log-probabilities `logps` and `ref_logps`; σ is the
+//! over the tokens that `pad_mask` lets count, n of them (without any the loss is 0, upstream's 0/0), of G completions
+//! of one prompt, a sequence here. kl is [`super::grpo`]'s, of the log-probabilities `logps` and `ref_logps`; σ is the
 //! deviation of G − 1 degrees of freedom.
 //!
 //! The derivative goes through all three log-probabilities, as in upstream's code, of which a trainer asks for that of
-//! `logps`; rewards come from outside and have none. Where clipping gives the smaller gain, the gain has no derivative; it has
-//! kinks at $r = 1 \pm \epsilon$. Ill conditioned where rewards are nearly alike, or one policy is far from another.
+//! `logps`; rewards come from outside and have none. Where clipping gives the smaller gain, the gain has no
+//! derivative; it has kinks at $r = 1 \pm \epsilon$. Ill conditioned where rewards are nearly alike, or one policy is
+//! far from another.
 //!
 //! # Errors
 //! C1: G is at least 2.
 //!
-//! Paper: Shao et al., *DeepSeekMath*, 2024, eq. 3 and 4; Schulman et al., *Proximal Policy Optimization*, 2017, eq. 7.
-//! Upstream: `grpo_loss_with_old_logps` of `fla/modules/grpo/ops.py` in 0.6.0, where log-probabilities are `[B, T]`: of one
-//! prompt, B = G. `logits_to_keep` is T.
+//! Paper: Shao et al., *DeepSeekMath*, 2024, eq. 3 and 4; Schulman et al., *Proximal Policy Optimization*, 2017,
+//! eq. 7.
+//! Upstream: `grpo_loss_with_old_logps` of `fla/modules/grpo/ops.py` in 0.6.0, where log-probabilities are `[B, T]`:
+//! of one prompt, B = G. `logits_to_keep` is T.
 
 use ndarray::{Array1, ArrayView1, arr0};
 

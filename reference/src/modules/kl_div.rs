@@ -10,8 +10,9 @@
 //! Paper: Kullback & Leibler, *On Information and Sufficiency*, 1951, eq. 2.3; Hinton, Vinyals & Dean, *Distilling the
 //! Knowledge in a Neural Network*, 2015.
 //! Upstream: `fused_kl_div_loss` and `FusedKLDivLoss` of `fla/modules/fused_kl_div/ops.py` in 0.6.0, of all tokens at
-//! once and with the one `reduction` that the class takes, `batchmean`: of a batch of one sequence they are this. The mean
-//! over a batch is the mean of the sequences', weighted by their tokens. `accumulate_grad_in_fp32` does not change values.
+//! once and with the one `reduction` that the class takes, `batchmean`: of a batch of one sequence they are this. The
+//! mean over a batch is the mean of the sequences', weighted by their tokens. `accumulate_grad_in_fp32` does not
+//! change values.
 
 use ndarray::{Array1, ArrayView1, arr0};
 

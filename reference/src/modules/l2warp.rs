@@ -4,10 +4,10 @@
 //! \text{where } j \text{ is the largest} $$
 //!
 //! and 0 elsewhere, λ = `l2_penalty_factor`, T the tokens of the sequence. That is the derivative of
-//! $\frac{\lambda}{2T} \sum_t \max_i x_{ti}^2$, whose value is left out: the function adds
-//! $(m_t - \bar m_t)\, \frac{\lambda}{T} \bar m_t$ for every token, with $\bar m_t$ the value of its largest logit without
-//! a derivative: nothing, with that slope. Hence the derivative is no limit of differences. Of several largest logits the
-//! first is pulled. The mean goes over all tokens, those without a target too. Well conditioned.
+//! $\frac{\lambda}{2T} \sum_t \max_i x_{ti}^2$, whose value is left out: the function adds $(m_t - \bar m_t)\,
+//! \frac{\lambda}{T} \bar m_t$ for every token, with $\bar m_t$ the value of its largest logit without a derivative:
+//! nothing, with that slope. Hence the derivative is no limit of differences. Of several largest logits the first is
+//! pulled. The mean goes over all tokens, those without a target too. Well conditioned.
 //!
 //! Source: the training code of RWKV, where it keeps logits from growing.
 //! Upstream: `l2_warp` of `fla/modules/l2warp.py` in 0.6.0, of a scalar loss and the logits of a whole batch; here

@@ -136,6 +136,8 @@ LOSSES = {
         "torch": Module("fla.modules.grpo.ops.grpo_loss_torch", _completed, outputs=_with_kl, ask=_by_sequence),
     },
     "grpo_clipped": {
-        "module": Module("fla.modules.grpo.grpo_loss_with_old_logps", _group, outputs=_scalar("loss"), ask=_by_sequence),
+        "module": Module(
+            "fla.modules.grpo.grpo_loss_with_old_logps", _group, outputs=_scalar("loss"), ask=_by_sequence
+        ),
     },
 }
