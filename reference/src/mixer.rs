@@ -76,7 +76,8 @@ pub fn of_heads<F: Real>(y: &Array3<F>, phi: impl FnOnce(&Array2<F>) -> Array2<F
     let (tokens, count, width) = y.dim();
     let features = phi(&matrix(y, tokens * count, width));
     let shape = (tokens, count, features.ncols());
-    features.into_shape_with_order(shape).expect("a row of features for each row of channels")
+    let elements = features.iter().copied().collect();
+    Array3::from_shape_vec(shape, elements).expect("a row of features for each row of channels")
 }
 
 /// Features of queries or keys: with the flag `t2r` those of a learned layer without a bias, else what the attribute
