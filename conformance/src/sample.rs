@@ -8,89 +8,27 @@
 
 mod blocks;
 mod covariance;
+mod key;
+mod profile;
 
 use ndarray::{ArrayD, IxDyn};
 use rayon::prelude::*;
 use reference::problem::Problem;
-use reference::spec::{Dim, Domain, Level, OpSpec, Port};
+use reference::spec::{Dim, Domain, OpSpec, Port};
 use reference::tensor::{DType, Tensor, Tensors};
 
 use crate::case::Case;
 use blocks::Blocks;
+use key::{exp, ln};
+
+pub use key::Key;
+pub use profile::Profile;
 
 /// Changes whenever the numbers of some case change: records of different versions do not compare.
 pub const VERSION: &str = "1";
 
 /// Elements that one core makes at a time.
 const BLOCK: usize = 1 << 16;
-
-/// Where the numbers of a case come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Profile {
-    /// The domains of the spec as they are.
-    Typical,
-    /// Decays that hardly decay: the state remembers everything.
-    SlowDecay,
-    /// Some gates shut at once: e⁻²⁰.
-    HardGates,
-    /// Small values, as inside a trained model.
-    ModelScale,
-    /// Large values: products come near the range of `f16`.
-    Large,
-    /// The same few keys again and again: writes collide.
-    RepeatedKeys,
-}
-
-impl Profile {
-    /// Every profile.
-    pub const ALL: [Self; 6] =
-        [Self::Typical, Self::SlowDecay, Self::HardGates, Self::ModelScale, Self::Large, Self::RepeatedKeys];
-
-    /// Name in case strings.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Typical => "typical",
-            Self::SlowDecay => "slow_decay",
-            Self::HardGates => "hard_gates",
-            Self::ModelScale => "model_scale",
-            Self::Large => "large",
-            Self::RepeatedKeys => "repeated_keys",
-        }
-    }
-
-    /// What is particular about it.
-    #[must_use]
-    pub const fn summary(self) -> &'static str {
-        match self {
-            Self::Typical => "the domains of the spec",
-            Self::SlowDecay => "log decays from -1e-3 to -1e-5",
-            Self::HardGates => "one gate in fifty at -20",
-            Self::ModelScale => "values around 0.05",
-            Self::Large => "values around 8",
-            Self::RepeatedKeys => "three keys in turn",
-        }
-    }
-
-    /// Inverse of [`Profile::name`].
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|p| p.name() == name)
-    }
-
-    /// Whether it changes anything about the op's inputs.
-    #[must_use]
-    pub fn concerns(self, spec: &OpSpec) -> bool {
-        match self {
-            Self::Typical => true,
-            Self::SlowDecay | Self::HardGates => spec.inputs.iter().any(|p| p.domain == Domain::LogDecay),
-            Self::ModelScale => spec.inputs.iter().any(is_value),
-            // what a layer reads comes from a norm
-            Self::Large => spec.level <= Level::Module && spec.inputs.iter().any(is_value),
-            Self::RepeatedKeys => spec.inputs.iter().any(is_key),
-        }
-    }
-}
 
 /// Values, as opposed to keys, gates and weights: what the op is linear in.
 fn is_value(port: &Port) -> bool {
@@ -190,6 +128,10 @@ impl<'a> Draw<'a> {
             }
             return;
         }
+        if self.domain == Domain::Mask {
+            let counts = |j| !self.key.word_at((first + j) as u64, 7).is_multiple_of(8);
+            return row.iter_mut().enumerate().for_each(|(j, x)| *x = f64::from(u8::from(counts(j))));
+        }
         if let Some(blocks) = &self.blocks {
             return blocks.fill(&self.key, first, row);
         }
@@ -240,7 +182,8 @@ fn plain(key: &Key, i: u64, port: &Port, profile: Profile, domain: Domain) -> f6
         | Domain::Weight
         | Domain::Covariance
         | Domain::Blocks(_)
-        | Domain::Symbols(_) => match profile {
+        | Domain::Symbols(_)
+        | Domain::Mask => match profile {
             Profile::ModelScale if is_value(port) => 0.05 * x,
             Profile::Large if is_value(port) || is_key(port) => 8.0 * x,
             _ => x,
@@ -288,75 +231,6 @@ fn tensor(shape: &[usize], dtype: DType, width: usize, fill: impl Fn(usize, &mut
 /// Standard normal numbers.
 fn normals(key: Key, shape: &[usize], dtype: DType) -> Tensor {
     tensor(shape, dtype, 1, |i, x| x[0] = key.normal(i as u64))
-}
-
-/// The key of one stream of numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key(u64, u64);
-
-impl Key {
-    /// The key of a text.
-    #[must_use]
-    pub fn new(text: &str) -> Self {
-        let absorb = |start: u64| text.bytes().fold(start, |h, b| mix(h ^ u64::from(b)));
-        Self(absorb(0x243f_6a88_85a3_08d3), absorb(0x1319_8a2e_0370_7344))
-    }
-
-    /// The first word of the stream.
-    #[must_use]
-    pub fn word(&self) -> u64 {
-        self.word_at(0, 0)
-    }
-
-    /// 64 random bits for element `i`; `lane` tells apart several words of one element.
-    fn word_at(&self, i: u64, lane: u64) -> u64 {
-        mix(self.0 ^ mix(self.1.wrapping_add(i.wrapping_mul(8).wrapping_add(lane))))
-    }
-
-    /// Uniform in [0, 1).
-    fn uniform(&self, i: u64) -> f64 {
-        (self.word_at(i, 6) >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    /// Uniform in [-1, 1).
-    #[must_use]
-    pub fn signed(&self, i: u64) -> f64 {
-        2.0 * self.uniform(i) - 1.0
-    }
-
-    /// Standard normal up to six deviations: the sum of twelve uniform numbers of 16 bits (Irwin and Hall), and a
-    /// thirteenth in its last place, so that the numbers fill the mantissa of `f32`.
-    fn normal(&self, i: u64) -> f64 {
-        let quarters = |w: u64| (0..4).map(move |j| (w >> (16 * j)) & 0xffff);
-        let sum: u64 = (0..3).flat_map(|lane| quarters(self.word_at(i, lane))).sum();
-        let rest = (self.word_at(i, 3) >> 32) as f64 / (1u64 << 32) as f64 - 0.5;
-        // twelve means of 65535 / 2; the deviation of the sum is 2¹⁶ up to a relative 1e-10
-        (sum as f64 - 6.0 * 65535.0 + rest) / 65536.0
-    }
-}
-
-/// SplitMix64's finaliser (Steele, Lea & Flood 2014).
-fn mix(mut z: u64) -> u64 {
-    z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
-/// `eˣ` for |x| < 700, by halving the argument until a short series is exact enough, and squaring.
-fn exp(x: f64) -> f64 {
-    let reduced = x / 1024.0;
-    let series = (1..=10).rev().fold(1.0, |sum, n| 1.0 + sum * reduced / f64::from(n));
-    (0..10).fold(series, |y, _| y * y)
-}
-
-/// Natural logarithm of a positive, normal number: exponent and the series of the inverse hyperbolic tangent.
-fn ln(x: f64) -> f64 {
-    let exponent = ((x.to_bits() >> 52) & 0x7ff) as i64 - 1023;
-    let mantissa = f64::from_bits((x.to_bits() & 0x000f_ffff_ffff_ffff) | 0x3ff0_0000_0000_0000);
-    let y = (mantissa - 1.0) / (mantissa + 1.0);
-    let series = (0..=24).rev().fold(0.0, |sum, n| sum * y * y + 1.0 / f64::from(2 * n + 1));
-    exponent as f64 * std::f64::consts::LN_2 + 2.0 * y * series
 }
 
 #[cfg(test)]

@@ -7,15 +7,8 @@ MEMORIES = ("hk0", "hv0", "lambda0")
 STATES = (*MEMORIES, "q_conv0", "k_conv0", "v_conv0")
 
 
-class Clocked(Case):
-    """What the clock reads has no gradient."""
-
-    def want(self):
-        return [w for w in super().want() if w != "d_x_clock"]
-
-
 def case(name, sizes=None, **rest):
-    return Clocked("cyfa_layer", name, SIZES | (sizes or {}), **rest)
+    return Case("cyfa_layer", name, SIZES | (sizes or {}), **rest)
 
 
 CASES = (

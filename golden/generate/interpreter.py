@@ -1,9 +1,9 @@
 """Makes fla's Triton kernels run on a CPU, forward and backward, by Triton's interpreter; import before fla.
 
-The interpreter lacks a few things that fla relies on: loop counters that are tensors, masks of integers, an autotuner that
-need not time anything, flash-attn, for which plain softmax attention stands in, and scans by a function of the kernel's own,
-for which PyTorch does. None of that touches what another kernel computes. Assertions that only ask for another device or
-storage type go with `python -O`.
+The interpreter lacks a few things that fla relies on: loop counters and bounds that are tensors, masks of integers, an
+autotuner that need not time anything, the device's tanh, flash-attn, for which plain softmax attention stands in, and scans
+by a function of the kernel's own, for which PyTorch does. None of that touches what another kernel computes. Assertions
+that only ask for another device or storage type go with `python -O`.
 """
 
 import builtins
@@ -15,17 +15,30 @@ import types
 
 os.environ["TRITON_INTERPRET"] = "1"
 os.environ.setdefault("TRITON_F32_DEFAULT", "ieee")
+# what is compiled by PyTorch runs as it is written
+os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
 
 
 def prepare():
     """Patches Triton; then fla may be imported, and `after_import` called."""
+    from triton.runtime import interpreter
     from triton.runtime.autotuner import Autotuner
     from triton.runtime.interpreter import InterpreterBuilder
 
     Autotuner._bench = lambda self, *args, **kwargs: [1.0] * 3
     for name in ("create_masked_load", "create_masked_store"):
         setattr(InterpreterBuilder, name, _with_boolean_masks(getattr(InterpreterBuilder, name)))
+    interpreter._patch_lang_tensor = _with_indices(interpreter._patch_lang_tensor)
     _flash_attention()
+
+
+def _with_indices(method):
+    def patched(tensor, scope):
+        method(tensor, scope)
+        # numpy no longer converts what has an axis of extent 1
+        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))
+
+    return patched
 
 
 def _with_boolean_masks(method):
@@ -67,12 +80,20 @@ def _range(*bounds):
 
 
 def after_import():
-    """Gives the loops of fla's kernels counters that convert."""
+    """Gives fla's kernels a tanh, and their loops counters that convert."""
     for name, module in list(sys.modules.items()):
         if name.startswith(("fla.ops", "fla.modules")) and not name.endswith("naive") and module is not None:
             module.range = _range
+            if callable(getattr(module, "tanh", None)):
+                module.tanh = _tanh
         if name.startswith("fla.ops.lightnet") and hasattr(module, "fused_additive_gate"):
             module.fused_additive_gate = _additive_gate
+
+
+def _tanh(x):
+    import triton.language as tl
+
+    return 2 * tl.sigmoid(2 * x) - 1
 
 
 def _additive_gate(x, initial_state=None, cu_seqlens=None):

@@ -39,6 +39,7 @@ INTERNAL = (
     "fla.ops.rwkv7.gate_output_correction.gate_output_correction",
     "fla.ops.rwkv7.gate_output_correction.gate_output_correction_ref",
     "fla.modules.activations.ops.bias_gelu_impl",
+    "fla.modules.grpo.ops.grpo_loss_torch",
     "fla.modules.rotary.ops.rotary_embedding_ref",
     "fla.modules.rotary.ops.rotate_half",
     "fla.layers.rwkv6.DDLerpLinear",
@@ -84,7 +85,7 @@ def models():
 
 
 # headings and lists, in the order of the file
-LISTED = (("Modules.", modules), ("Layers.", layers), ("Models.", models))
+LISTED = (("Modules.", modules), ("Losses.", losses), ("Layers.", layers), ("Models.", models))
 
 
 def _below(package):

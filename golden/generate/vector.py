@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fla_conformance.blocks import blocks
+from fla_conformance.blocks import blocks, mask, symbols
 from fla_conformance.numpy_side import narrow, widen
 from fla_conformance.ports import SPECS
 from fla_conformance.shim import Server
@@ -39,7 +39,9 @@ class Case:
 
         def draw(port, domain):
             if domain in ("symbols", "targets"):
-                return self.symbols(rng, port, sizes, domain == "targets")
+                return symbols(rng, port, sizes, self.lengths)
+            if domain == "mask":
+                return mask(rng, port, sizes)
             if port.index:
                 seed = zlib.crc32(f"{self.op}/{self.name}".encode())
                 return blocks(seed, port, sizes, spec.attrs | self.attrs, self.lengths)
@@ -54,16 +56,8 @@ class Case:
             for p in spec.given(self.attrs)
             if p.name not in self.absent
         }
-        return inputs | {f"d_{p.name}": draw(p, "normal") for p in spec.produced(self.attrs)}
-
-    def symbols(self, rng, port, sizes, targets):
-        """Indices of the vocabulary; of targets some, and the last of each sequence, are none."""
-        x = rng.integers(0, sizes["S"], [sizes[d] for d in port.dims])
-        if targets:
-            x[rng.random(x.shape) < 0.125] = -100
-            ends = np.cumsum(self.lengths) if self.lengths else [sizes["T"]]
-            x[:, [end - 1 for end in ends if end]] = -100
-        return x
+        taken = [p for p in spec.produced(self.attrs) if not p.constant]
+        return inputs | {f"d_{p.name}": draw(p, "normal") for p in taken}
 
     def draw(self, x, domain):
         """Standard normal values made to fit a domain."""
@@ -103,8 +97,8 @@ class Case:
 
     def want(self):
         """Every output, and the gradient of every given input that has one."""
-        given = [p for p in SPECS[self.op].given(self.attrs) if not p.index]
-        ports = [p for p in given if p.name not in (*self.absent, "g_gamma")]
+        given = [p for p in SPECS[self.op].given(self.attrs) if not p.index and not p.constant]
+        ports = [p for p in given if p.name not in self.absent]
         return [*(p.name for p in SPECS[self.op].produced(self.attrs)), *(f"d_{p.name}" for p in ports)]
 
 

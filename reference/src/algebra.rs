@@ -106,6 +106,12 @@ pub fn softmax<F: Real, D: Dimension>(mut x: Array<F, D>) -> Array<F, D> {
     x
 }
 
+/// `ln Σ exp(x)`, the largest element taken out first, so that nothing overflows.
+pub fn log_sum_exp<F: Real>(row: ArrayView1<'_, F>) -> F {
+    let largest = F::from_f64(row.iter().fold(f64::NEG_INFINITY, |m, x| m.max(x.value())));
+    largest + row.iter().map(|&x| (x - largest).exp()).sum::<F>().ln()
+}
+
 /// `x Φ(x)`, with Φ the distribution function of the standard normal: the exact one, not its approximation by a tanh.
 pub fn gelu_exact<F: Real>(x: F) -> F {
     let half = F::from_f64(0.5);
@@ -172,5 +178,10 @@ pub fn triangle<F: Real>(x: ArrayView1<'_, F>, y: ArrayView1<'_, F>, apart: usiz
 
 /// `value`, with the derivative of `x`: the straight-through estimator.
 pub fn straight_through<F: Real>(x: F, value: f64) -> F {
-    (x - F::from_f64(x.value())) + F::from_f64(value)
+    (x - detached(x)) + F::from_f64(value)
+}
+
+/// `x` without its derivative.
+pub fn detached<F: Real>(x: F) -> F {
+    F::from_f64(x.value())
 }

@@ -8,6 +8,7 @@ use crate::algebra::{
     bottleneck, elu_p1, gelu, heads, linear, log_sigmoid, matrix, plus, rank, relu, squared_relu, swish, tanh, times,
 };
 use crate::call::Call;
+use crate::modules::feature_map_t2r;
 use crate::modules::rms_norm::normalise;
 use crate::modules::rotary::rotate;
 use crate::modules::short_convolution;
@@ -67,6 +68,25 @@ pub fn activation<F: Real>(word: &str) -> fn(F) -> F {
         "gelu" => gelu,
         "elu" | "elu_p1" => elu_p1,
         _ => panic!("no activation {word}"),
+    }
+}
+
+/// What `phi` makes of the channels of every head: `[T, H, K]` to `[T, H, M]`.
+pub fn of_heads<F: Real>(y: &Array3<F>, phi: impl FnOnce(&Array2<F>) -> Array2<F>) -> Array3<F> {
+    let (tokens, count, width) = y.dim();
+    let features = phi(&matrix(y, tokens * count, width));
+    let shape = (tokens, count, features.ncols());
+    let elements = features.iter().copied().collect();
+    Array3::from_shape_vec(shape, elements).expect("a row of features for each row of channels")
+}
+
+/// Features of queries or keys: with the flag `t2r` those of a learned layer without a bias, else what the attribute
+/// `feature_map` names.
+pub fn features<F: Real>(x: &Unit<'_, F>, y: &Array3<F>) -> Array3<F> {
+    if x.problem.flag("t2r") {
+        of_heads(y, |y| feature_map_t2r::features(y, x.tensor("feature_map.layer.weight"), None))
+    } else {
+        y.mapv(activation(x.problem.word("feature_map")))
     }
 }
 

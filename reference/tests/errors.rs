@@ -97,11 +97,15 @@ fn inputs_that_are_missing_misshapen_or_unknown() {
 }
 
 #[test]
-fn symbols_outside_the_vocabulary() {
+fn symbols_outside_the_vocabulary_and_masks_that_are_not_0_or_1() {
     for (problem, inputs, _) in questions() {
         for port in problem.inputs() {
-            let Domain::Symbols(targets) = port.domain else { continue };
-            for x in [problem.size(Dim::S) as f64, -1.0, 0.5, f64::NAN, f64::INFINITY, -100.0] {
+            let (below, targets) = match port.domain {
+                Domain::Symbols(targets) => (problem.size(Dim::S), targets),
+                Domain::Mask => (2, false),
+                _ => continue,
+            };
+            for x in [below as f64, -1.0, 0.5, f64::NAN, f64::INFINITY, -100.0] {
                 let mut wrong = inputs.clone();
                 wrong.get_mut(port.name).expect("a given input").fill(x);
                 let refused = oracle::forward(&problem, &wrong).is_err_and(|e| matches!(e, Error::Index { .. }));
@@ -193,8 +197,10 @@ fn shapes_that_pose_no_problem() {
             }
             other.insert(port.name.to_owned(), wider(&problem, port));
             let error = infer(&other).expect_err("shapes that contradict one another");
-            // the first input of an extent sets it, and the next one is the one that contradicts
-            let first = !problem.inputs().take_while(|p| p.name != port.name).any(|p| shares(&p));
+            // the first input of an extent sets it, and the next one is the one that contradicts; the number of sequences
+            // none sets
+            let first =
+                port.dims[0] != Dim::N && !problem.inputs().take_while(|p| p.name != port.name).any(|p| shares(&p));
             match &error {
                 Error::Shape { port: name, .. } => assert_eq!(name == port.name, !first, "{error}"),
                 // an extent that a constraint ties to another
@@ -218,13 +224,17 @@ fn shapes_that_pose_no_problem() {
 fn offsets_that_are_no_packing() {
     for (problem, ..) in questions() {
         let spec = problem.spec;
-        let no_states = |shapes: BTreeMap<String, Vec<usize>>| -> BTreeMap<String, Vec<usize>> {
-            shapes.into_iter().filter(|(n, _)| spec.input(n).is_some_and(|p| !p.dims.contains(&Dim::N))).collect()
+        // no states, and of what each sequence must have as many as there are
+        let shapes = |problem: &Problem, sequences: usize| -> BTreeMap<String, Vec<usize>> {
+            let given = problem.inputs().filter(|p| !p.presence.optional() || !p.dims.contains(&Dim::N));
+            let extent = |dim: &Dim| if *dim == Dim::N { sequences } else { problem.size(*dim) };
+            given.map(|p| (p.name.to_owned(), p.dims.iter().map(extent).collect())).collect()
         };
         let infer = |rows: usize, offsets: &[i64]| {
             let mut problem = problem.clone();
             problem.sizes.insert(Dim::B, rows);
-            Problem::infer(spec, problem.attrs.clone(), &no_states(shapes(&problem)), Some(offsets))
+            let shapes = shapes(&problem, offsets.len().saturating_sub(1));
+            Problem::infer(spec, problem.attrs.clone(), &shapes, Some(offsets))
         };
         assert!(infer(1, &[0, 4, 4]).is_ok());
         for offsets in [&[][..], &[0], &[1, 4], &[0, 3], &[0, 5], &[0, 3, 2, 4], &[0, -1, 4], &[-4, 0]] {

@@ -20,6 +20,7 @@ fn domain(domain: Domain) -> String {
         Domain::Against(other) => format!("against {other}"),
         Domain::Weight => "weight".into(),
         Domain::Symbols(targets) => if targets { "targets" } else { "symbols" }.into(),
+        Domain::Mask => "mask".into(),
         Domain::Covariance => "covariance".into(),
         Domain::Uniform(low, high) => format!("uniform {low} {high}"),
         Domain::Blocks(None) => "blocks".into(),
@@ -40,6 +41,9 @@ fn port(port: &Port) -> Json {
     }
     if port.precision == Precision::Index {
         fields.insert("index".into(), json!(true));
+    }
+    if !port.differentiable && port.precision != Precision::Index {
+        fields.insert("constant".into(), json!(true));
     }
     if !port.domain_if.is_empty() {
         let raw: Vec<_> = port.domain_if.iter().map(|&(flag, d)| json!([flag, domain(d)])).collect();

@@ -3,7 +3,7 @@
 import json
 import math
 
-from .blocks import blocks
+from .blocks import integers
 from .ports import SPECS
 from .shim import Declined
 from .wire import Message, Tensor
@@ -58,7 +58,7 @@ class Draw:
     def input(self, port, attrs, spec):
         """An input by its domain under these attributes."""
         if port.index:
-            chosen = blocks(self.seed, port, self.dims, spec.attrs | attrs)
+            chosen = integers(self.seed, port, self.dims, spec.attrs | attrs)
             return self.side.load(Tensor("I64", chosen.shape, chosen.tobytes()))
         return self.port(port, next((d for flag, d in port.raw if attrs.get(flag)), port.domain))
 

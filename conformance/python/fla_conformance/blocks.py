@@ -1,4 +1,5 @@
-"""Blocks that tokens look at: the domain `blocks`, or `blocks <attribute>` when an attribute says how large they are."""
+"""Inputs that are integers: blocks that tokens look at (the domain `blocks`, or `blocks <attribute>` when an attribute
+says how large they are), symbols of the vocabulary (`symbols`, `targets`) and what counts (`mask`)."""
 
 import zlib
 
@@ -23,3 +24,26 @@ def blocks(seed, port, sizes, attrs, lengths=()):
         others = np.sort(rng.choice(own, min(own, room - 1), replace=False))
         by_token[place][room - 1 - len(others) :] = [*others, own]
     return chosen
+
+
+def symbols(rng, port, sizes, lengths=()):
+    """Indices of the vocabulary, int64; of targets some, and the last of each sequence, are none: -100."""
+    x = rng.integers(0, sizes["S"], [sizes[d] for d in port.dims])
+    if port.domain == "targets":
+        x[rng.random(x.shape) < 0.125] = -100
+        ends = np.cumsum(lengths) if lengths else [sizes["T"]]
+        x[:, [end - 1 for end in ends if end]] = -100
+    return x
+
+
+def mask(rng, port, sizes):
+    """One where something counts, and else zero, int64."""
+    return (rng.random([sizes[d] for d in port.dims]) >= 0.125).astype(np.int64)
+
+
+def integers(seed, port, sizes, attrs, lengths=()):
+    """An input of integers by its domain."""
+    rng = np.random.Generator(np.random.PCG64([seed, zlib.crc32(port.name.encode())]))
+    if port.domain in ("symbols", "targets"):
+        return symbols(rng, port, sizes, lengths)
+    return mask(rng, port, sizes) if port.domain == "mask" else blocks(seed, port, sizes, attrs, lengths)

@@ -21,6 +21,8 @@ class Port:
     domain: str = "normal"
     single: bool = False
     index: bool = False
+    # without a gradient (inputs) or a cotangent (outputs)
+    constant: bool = False
     # flag attributes and the domain of the raw value under each; the first true one wins
     raw: tuple = ()
     optional: bool = False

@@ -1,7 +1,7 @@
 //! The cases that are timed unless others are asked for, and the small ones that must be right first.
 
 use reference::problem::Problem;
-use reference::spec::{Dim, OpSpec};
+use reference::spec::{Dim, OpSpec, Port};
 use reference::specs;
 use reference::tensor::DType;
 
@@ -87,9 +87,10 @@ pub(super) fn small(case: &Case) -> Case {
     small
 }
 
-/// What is timed: the outputs that have a slice per token, and every gradient when `backward`.
+/// What is timed: the outputs that are no states, and every gradient when `backward`.
 pub(super) fn want(problem: &Problem, backward: bool) -> Vec<String> {
-    let outputs = problem.produced().filter(|p| OpSpec::per_token(p)).map(|p| p.name.to_owned());
+    let state = |port: &Port| problem.spec.states.iter().any(|s| s.last == port.name);
+    let outputs = problem.produced().filter(|p| !state(p)).map(|p| p.name.to_owned());
     let gradients = problem.differentiable().filter(|_| backward).map(|p| format!("d_{}", p.name));
     outputs.chain(gradients).collect()
 }

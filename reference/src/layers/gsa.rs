@@ -18,11 +18,9 @@
 //! `norm_eps`, `use_norm` and `use_output_gate` do not change values; without affine parameters the norm has no
 //! weight. An `expand_v` other than 1 is accepted, but cannot be run.
 
-use ndarray::Array3;
-
-use crate::algebra::{linear, log_sigmoid, relu, swish};
+use crate::algebra::{linear, log_sigmoid, swish};
 use crate::call::Call;
-use crate::mixer::{activation, norm_of_all, project, repeat, stream, within};
+use crate::mixer::{features, norm_of_all, project, repeat, stream};
 use crate::ops;
 use crate::real::Real;
 use crate::spec::{Attr, Constraint, Dim, Domain, Level, OpSpec, Port, Presence, State, Value};
@@ -50,15 +48,6 @@ fn gsa_layer<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let o = norm_of_all(&answers.cube("o").mapv(swish), x.tensor("g_norm.weight"), EPS);
     let states = [answers.take("hkt"), answers.take("hvt"), q_conv, k_conv, v_conv];
     std::iter::once(linear(&o, x.tensor("o_proj.weight"))).chain(states).collect()
-}
-
-/// Of queries or keys.
-fn features<F: Real>(x: &Unit<'_, F>, y: &Array3<F>) -> Array3<F> {
-    if x.problem.flag("t2r") {
-        within(y, x.tensor("feature_map.layer.weight")).mapv(relu)
-    } else {
-        y.mapv(activation(x.problem.word("feature_map")))
-    }
 }
 
 const EPS: f64 = 1e-5;

@@ -25,12 +25,13 @@
 //! and z0 and zt are `[N, 1, HQ, C]`. With `tie_feature_map_qk` the weights of both maps are the same. `mode` and
 //! `layer_idx` do not change values; without affine parameters the norm has no weight.
 
-use ndarray::{Array3, ArrayD, Axis, concatenate};
+use ndarray::{Array3, ArrayD, Axis};
 
-use crate::algebra::{linear, plus, relu, softmax};
+use crate::algebra::{linear, plus};
 use crate::call::Call;
-use crate::mixer::{activation, project, repeat, within};
+use crate::mixer::{activation, of_heads, project, repeat, within};
 use crate::modules::rms_norm::normalise;
+use crate::modules::{feature_map_dpfp, feature_map_hadamard, feature_map_hedgehog};
 use crate::ops;
 use crate::problem::Problem;
 use crate::real::Real;
@@ -63,17 +64,18 @@ fn linear_attn_layer<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
 /// `[T, H, C]` of `[T, H, K]`.
 fn features<F: Real>(x: &Unit<'_, F>, y: &Array3<F>, name: &str) -> Array3<F> {
     let weight = |layer: &str| x.tensor(&format!("feature_map_{name}.{layer}"));
-    let affine = |layer: &str| plus(within(y, weight(&format!("{layer}.weight"))), weight(&format!("{layer}.bias")));
+    let affine = |layer: &str| (weight(&format!("{layer}.weight")), weight(&format!("{layer}.bias")));
     let y = if x.problem.flag("elementwise_product") {
-        affine("layer1") * affine("layer2")
+        of_heads(y, |y| feature_map_hadamard::features(y, ["layer1", "layer2"].map(affine)))
     } else if x.problem.flag("layer") {
-        affine("layer")
+        let (weight, bias) = affine("layer");
+        plus(within(y, weight), bias)
     } else {
         y.clone()
     };
     let mut phi = match x.problem.word("feature_map") {
-        "hedgehog" => softmax(beside(&y.mapv(|y| y + y))),
-        "dpfp" => rolled(&beside(&y).mapv(relu)),
+        "hedgehog" => of_heads(&y, feature_map_hedgehog::halves),
+        "dpfp" => of_heads(&y, |y| feature_map_dpfp::features(y.view(), ROLLS)),
         word => y.mapv(activation(word)),
     };
     if x.problem.flag(&format!("norm_{name}")) {
@@ -83,20 +85,6 @@ fn features<F: Real>(x: &Unit<'_, F>, y: &Array3<F>, name: &str) -> Array3<F> {
         }
     }
     phi
-}
-
-/// Every head's channels, and beside them the same negated.
-fn beside<F: Real>(y: &Array3<F>) -> Array3<F> {
-    concatenate![Axis(2), *y, y.mapv(|y| -y)]
-}
-
-/// The products of the channels with those before them, by 1 to `ROLLS` places round about.
-fn rolled<F: Real>(r: &Array3<F>) -> Array3<F> {
-    let (tokens, heads, width) = r.dim();
-    Array3::from_shape_fn((tokens, heads, ROLLS * width), |(t, h, c)| {
-        let (by, i) = (c / width + 1, c % width);
-        r[[t, h, i]] * r[[t, h, (i + by * (width - 1)) % width]]
-    })
 }
 
 const EPS: f64 = 1e-5;

@@ -30,9 +30,9 @@
 
 use ndarray::{Array3, ArrayViewMut1, Axis, Ix2};
 
-use crate::algebra::{gelu_exact, linear, log_sigmoid, plus, rank, relu, softmax};
+use crate::algebra::{gelu_exact, linear, log_sigmoid, plus, rank, softmax};
 use crate::call::Call;
-use crate::mixer::{activation, norm_of_all, project, repeat, turn, within};
+use crate::mixer::{activation, features, norm_of_all, project, repeat, turn};
 use crate::modules::rms_norm::normalise;
 use crate::modules::rotary::{BASE, rotate};
 use crate::ops;
@@ -79,15 +79,6 @@ fn raven_layer<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
         hkt = turn(&hkt, -(x.tokens as f64), base, false);
     }
     vec![linear(&o, x.tensor("o_proj.weight")), hkt.into_dyn(), answers.take("hvt")]
-}
-
-/// Of queries or keys.
-fn features<F: Real>(x: &Unit<'_, F>, y: &Array3<F>) -> Array3<F> {
-    if x.problem.flag("t2r") {
-        within(y, x.tensor("feature_map.layer.weight")).mapv(relu)
-    } else {
-        y.mapv(activation(x.problem.word("feature_map")))
-    }
 }
 
 /// The log decay of a slot that a token writes with weight 1: `[T, H, M]`, or `[T, H, 1]` for all slots.

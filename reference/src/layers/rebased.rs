@@ -17,10 +17,10 @@
 
 use ndarray::Array3;
 
-use crate::algebra::{linear, matrix, plus, times};
+use crate::algebra::linear;
 use crate::call::Call;
-use crate::mixer::{project, share};
-use crate::modules::layer_norm::normalise;
+use crate::mixer::{of_heads, project, share};
+use crate::modules::feature_map_rebased;
 use crate::ops;
 use crate::real::Real;
 use crate::spec::{Attr, Constraint, Domain, Level, OpSpec, Port, Value};
@@ -30,8 +30,8 @@ use crate::{dims, function};
 fn rebased_layer<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let [q, k, v] = ["q", "k", "v"].map(|name| project(x, x.matrix("x"), &format!("{name}_proj.weight")));
     let o = Call::of(&ops::rebased::SPEC)
-        .with("q", features(x, q))
-        .with("k", features(x, k))
+        .with("q", affine(x, &q))
+        .with("k", affine(x, &k))
         .with("v", v)
         .number("eps", x.problem.number("eps").unwrap_or(EPS))
         .run()
@@ -39,16 +39,13 @@ fn rebased_layer<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     vec![linear(&o, x.tensor("o_proj.weight"))]
 }
 
-fn features<F: Real>(x: &Unit<'_, F>, mut y: Array3<F>) -> Array3<F> {
-    let (tokens, heads, width) = y.dim();
-    if x.problem.flag("normalize") {
-        let normed = normalise(&matrix(&y, tokens * heads, width), EPS).into_shape_with_order(y.raw_dim());
-        y = normed.expect("as many elements as before");
-    }
-    plus(times(y, x.tensor("feature_map.gamma")), x.tensor("feature_map.beta"))
+/// The feature map's norm, scale and shift, of which the op takes the squares.
+fn affine<F: Real>(x: &Unit<'_, F>, y: &Array3<F>) -> Array3<F> {
+    let (gamma, beta) = (x.tensor("feature_map.gamma"), x.tensor("feature_map.beta"));
+    of_heads(y, |y| feature_map_rebased::affine(y.view(), gamma, beta, x.problem.flag("normalize")))
 }
 
-/// Of the norm, and what `eps` is unless given.
+/// What `eps` is unless given.
 const EPS: f64 = 1e-5;
 
 /// See the module documentation.

@@ -3,24 +3,22 @@
 //! $$ x_0 = E_{\text{ids}}, \qquad r = x + \operatorname{mixer}(\operatorname{norm}(x)), \qquad
 //! x' = r + \operatorname{MLP}(\operatorname{norm}(r)), \qquad \text{logits} = W \operatorname{norm}(x_L) $$
 //!
-//! The loss of a token is $-\ln \operatorname{softmax}(\text{logits}_t)_{y_t}$ with its target y, the token after it; a
-//! target of −100 is none, and the loss 0. (Upstream shifts labels itself, and gives the mean.) With the flag `attnres`,
-//! blocks read mixtures of what earlier ones wrote (see [`Stream`]).
+//! The loss of a token is that of [`modules::cross_entropy`](crate::modules::cross_entropy), whose target is the token
+//! after it. (Upstream shifts labels itself, and gives the mean.) With the flag `attnres`, blocks read mixtures of what
+//! earlier ones wrote (see [`Stream`]).
 
-use ndarray::{Array1, Array2, ArrayD, ArrayView1, Axis};
+use ndarray::{Array2, ArrayD, Axis};
 
 use super::blueprint::{Model, depth};
 use super::stream::Stream;
 use crate::algebra::{linear, rank, softmax};
 use crate::call::Call;
 use crate::layers;
+use crate::modules::cross_entropy::{Options, losses};
 use crate::modules::gated_mlp::mlp;
 use crate::real::Real;
 use crate::spec::OpSpec;
 use crate::unit::{Outputs, Unit};
-
-/// A target that counts for nothing.
-const IGNORED: f64 = -100.0;
 
 /// The function of every model that follows the skeleton; which one it is says the spec's name.
 pub(super) fn decoder<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
@@ -44,7 +42,7 @@ pub(super) fn decoder<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
         x.tensor("lm_head.weight")
     };
     let logits: Array2<F> = rank(linear(&stream.leave(), head));
-    let loss = losses(&logits, x.vector("targets"));
+    let loss = losses(&logits, x.vector("targets"), &Options::default());
     [logits.into_dyn(), loss.into_dyn()].into_iter().chain(states).collect()
 }
 
@@ -108,19 +106,4 @@ fn lower_bound<F: Real>(x: &Unit<'_, F>, model: &Model, layer: usize) -> ArrayD<
     let logits = x.tensor(&format!("{}.lower_bounds", model.names.trunk));
     let shares = logits.map_axis(Axis(0), |logits| softmax(logits.to_owned()));
     shares.mapv(|shares| shares.iter().skip(1).take(layer).copied().sum())
-}
-
-/// Negative log-likelihood of each target.
-pub(super) fn losses<F: Real>(logits: &Array2<F>, targets: ArrayView1<'_, F>) -> Array1<F> {
-    let loss = |(row, y): (ArrayView1<'_, F>, &F)| match y.value() {
-        none if none.to_bits() == IGNORED.to_bits() => F::zero(),
-        y => log_sum_exp(row) - row[y as usize],
-    };
-    logits.rows().into_iter().zip(targets).map(loss).collect()
-}
-
-fn log_sum_exp<F: Real>(row: ArrayView1<'_, F>) -> F {
-    let top = F::from_f64(row.iter().map(|x| x.value()).fold(f64::NEG_INFINITY, f64::max));
-    let terms: Array1<F> = row.mapv(|x| (x - top).exp());
-    top + terms.iter().copied().sum::<F>().ln()
 }

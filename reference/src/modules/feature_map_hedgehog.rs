@@ -13,7 +13,7 @@
 
 use ndarray::{Array2, ArrayViewD, Axis, Ix2, concatenate};
 
-use crate::algebra::{linear, plus, rank};
+use crate::algebra::{linear, plus, rank, softmax};
 use crate::real::Real;
 use crate::spec::{Constraint, Dim, Domain, Level, OpSpec, Port};
 use crate::unit::{Outputs, Unit};
@@ -21,15 +21,13 @@ use crate::{dims, function};
 
 /// The features `[T, 2K]` of `x` `[T, K]`.
 pub fn features<F: Real>(x: &Array2<F>, weight: ArrayViewD<'_, F>, bias: ArrayViewD<'_, F>) -> Array2<F> {
-    let y = plus(rank::<F, Ix2>(linear(x, weight)), bias).mapv(|y| y + y);
-    let mut both = concatenate(Axis(1), &[y.view(), y.mapv(|y| -y).view()]).expect("as many rows in both");
-    for mut row in both.rows_mut() {
-        let top = F::from_f64(row.iter().map(|x| x.value()).fold(f64::NEG_INFINITY, f64::max));
-        row.mapv_inplace(|x| (x - top).exp());
-        let sum = row.iter().copied().sum::<F>();
-        row.mapv_inplace(|x| x / sum);
-    }
-    both
+    halves(&plus(rank::<F, Ix2>(linear(x, weight)), bias))
+}
+
+/// The features `[T, 2K]` of what a projection left, `[T, K]`.
+pub fn halves<F: Real>(y: &Array2<F>) -> Array2<F> {
+    let twice = y.mapv(|y| y + y);
+    softmax(concatenate![Axis(1), twice, twice.mapv(|y| -y)])
 }
 
 fn feature_map_hedgehog<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {

@@ -17,12 +17,16 @@ use crate::unit::{Outputs, Unit};
 use crate::{dims, function};
 
 /// The features `[T, M]` of `x` `[T, K]`.
-pub fn features<F: Real>(x: &Array2<F>, weight: ArrayViewD<'_, F>, bias: ArrayViewD<'_, F>) -> Array2<F> {
-    plus(rank::<F, Ix2>(linear(x, weight)), bias).mapv(relu)
+pub fn features<F: Real>(x: &Array2<F>, weight: ArrayViewD<'_, F>, bias: Option<ArrayViewD<'_, F>>) -> Array2<F> {
+    let y = rank::<F, Ix2>(linear(x, weight));
+    match bias {
+        Some(bias) => plus(y, bias).mapv(relu),
+        None => y.mapv(relu),
+    }
 }
 
 fn feature_map_t2r<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
-    vec![features(&x.matrix("x").to_owned(), x.tensor("layer.weight"), x.tensor("layer.bias")).into_dyn()]
+    vec![features(&x.matrix("x").to_owned(), x.tensor("layer.weight"), Some(x.tensor("layer.bias"))).into_dyn()]
 }
 
 /// See the module documentation.

@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod bit_linear;
+pub mod cross_entropy;
 pub mod feature_map_dpfp;
 pub mod feature_map_hadamard;
 pub mod feature_map_hedgehog;
@@ -10,13 +11,18 @@ pub mod feature_map_polysketch;
 pub mod feature_map_rebased;
 pub mod feature_map_t2r;
 pub mod feature_map_taylor;
+pub mod fused_linear_cross_entropy;
 pub mod gated_mlp;
 pub mod glu;
 pub mod glu_linear;
 pub mod group_norm;
 pub mod group_norm_gated;
+pub mod grpo;
+pub mod grpo_clipped;
 pub mod implicit_long_convolution;
+pub mod kl_div;
 pub mod l2_norm;
+pub mod l2warp;
 pub mod layer_norm;
 pub mod layer_norm_gated;
 pub mod lerp_linear;
@@ -38,6 +44,7 @@ use crate::spec::OpSpec;
 pub static MODULES: &[&OpSpec] = &[
     &activation::SPEC,
     &bit_linear::SPEC,
+    &cross_entropy::SPEC,
     &feature_map_dpfp::SPEC,
     &feature_map_hadamard::SPEC,
     &feature_map_hedgehog::SPEC,
@@ -46,13 +53,18 @@ pub static MODULES: &[&OpSpec] = &[
     &feature_map_rebased::SPEC,
     &feature_map_t2r::SPEC,
     &feature_map_taylor::SPEC,
+    &fused_linear_cross_entropy::SPEC,
     &gated_mlp::SPEC,
     &glu::SPEC,
     &glu_linear::SPEC,
     &group_norm::SPEC,
     &group_norm_gated::SPEC,
+    &grpo::SPEC,
+    &grpo_clipped::SPEC,
     &implicit_long_convolution::SPEC,
+    &kl_div::SPEC,
     &l2_norm::SPEC,
+    &l2warp::SPEC,
     &layer_norm::SPEC,
     &layer_norm_gated::SPEC,
     &lerp_linear::SPEC,

@@ -9,6 +9,7 @@
 
 use ndarray::Array1;
 
+use crate::algebra::log_sum_exp;
 use crate::real::Real;
 use crate::spec::{Attr, Domain, Level, OpSpec, Port};
 use crate::unit::{Outputs, Unit};
@@ -16,12 +17,8 @@ use crate::{dims, function};
 
 fn logsumexp<F: Real>(u: &Unit<'_, F>) -> Outputs<F> {
     let scale = F::from_f64(u.problem.number("scale").unwrap_or(1.0));
-    let mut o = Array1::from_elem(u.tokens, F::zero());
-    for (o_t, row) in o.iter_mut().zip(u.matrix("x").rows()) {
-        let row = row.mapv(|x| scale * x);
-        let largest = F::from_f64(row.iter().fold(f64::NEG_INFINITY, |m, x| m.max(x.value())));
-        *o_t = largest + row.iter().map(|&x| (x - largest).exp()).sum::<F>().ln();
-    }
+    let rows = u.matrix("x");
+    let o: Array1<F> = rows.rows().into_iter().map(|row| log_sum_exp(row.mapv(|x| scale * x).view())).collect();
     vec![o.into_dyn()]
 }
 

@@ -4,14 +4,15 @@ use ndarray::{ArrayD, Axis, Dimension};
 
 use crate::error::Error;
 use crate::problem::Problem;
-use crate::spec::{Dim, Domain, Port};
+use crate::spec::{Dim, Domain, Port, ignored};
 
 /// Checks block indices: whole numbers from −1, which stands for none, to the last block of the token's sequence, none of
 /// them twice for one token.
 pub(super) fn check(problem: &Problem, port: &Port, array: &ArrayD<f64>) -> Result<(), Error> {
     let size = match problem.domain(port) {
         Domain::Blocks(size) => size,
-        Domain::Symbols(labels) => return symbols(problem, port, array, labels),
+        Domain::Symbols(labels) => return below(problem, port, array, problem.size(Dim::S), labels),
+        Domain::Mask => return below(problem, port, array, 2, false),
         _ => return Ok(()),
     };
     let (size, tokens) = (problem.block(size), lengths(problem));
@@ -39,12 +40,10 @@ pub(super) fn check(problem: &Problem, port: &Port, array: &ArrayD<f64>) -> Resu
     Ok(())
 }
 
-/// Checks that numbers are indices of the vocabulary, or labels that count for nothing.
-fn symbols(problem: &Problem, port: &Port, array: &ArrayD<f64>, labels: bool) -> Result<(), Error> {
-    let below = problem.size(Dim::S);
+/// Checks that numbers are whole, not negative and below another, or labels that count for nothing.
+fn below(problem: &Problem, port: &Port, array: &ArrayD<f64>, below: usize, labels: bool) -> Result<(), Error> {
     let valid = |x: f64| x >= 0.0 && x < below as f64 && x.fract().abs() <= 0.0;
-    let ignored = |x: f64| labels && x.to_bits() == IGNORED.to_bits();
-    match array.indexed_iter().find(|(_, x)| !valid(**x) && !ignored(**x)) {
+    match array.indexed_iter().find(|(_, x)| !valid(**x) && !(labels && ignored(**x))) {
         None => Ok(()),
         Some((at, x)) => {
             let (op, port, at, got) = (problem.spec.name, port.name, at.slice().to_vec(), x.to_string());
@@ -52,9 +51,6 @@ fn symbols(problem: &Problem, port: &Port, array: &ArrayD<f64>, labels: bool) ->
         }
     }
 }
-
-/// A label that counts for nothing.
-const IGNORED: f64 = -100.0;
 
 /// Tokens of the sequence to which each token belongs.
 fn lengths(problem: &Problem) -> Vec<usize> {

@@ -54,6 +54,7 @@ impl Random {
             Domain::Fraction | Domain::Against(_) => array.mapv_inplace(|x| 1.0 / (1.0 + (-x).exp())),
             Domain::LogRate => array.mapv_inplace(|_| (1.0 + 15.0 * self.uniform()).ln()),
             Domain::Symbols(targets) => self.symbols(problem, targets, &mut array),
+            Domain::Mask => array.mapv_inplace(|_| f64::from(u8::from(self.uniform() >= 0.125))),
             Domain::Covariance => self.covariance(&mut array),
             Domain::Uniform(low, high) => array.mapv_inplace(|_| low + (high - low) * self.uniform()),
             Domain::Blocks(size) => self.blocks(problem, port, problem.block(size), &mut array),

@@ -15,7 +15,7 @@ fn waves(shape: &[usize], phase: usize, domain: Domain) -> ArrayD<f64> {
             Domain::Fraction | Domain::LogRate => x.abs(),
             Domain::Normal | Domain::UnitKey | Domain::Covariance | Domain::Weight => x,
             Domain::Blocks(_) => 0.0,
-            Domain::Symbols(_) => (i % 2) as f64,
+            Domain::Symbols(_) | Domain::Mask => (i % 2) as f64,
         }
     })
 }

@@ -1,0 +1,73 @@
+//! Kinds of inputs.
+
+use reference::spec::{Domain, Level, OpSpec};
+
+use super::{is_key, is_value};
+
+/// Where the numbers of a case come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Profile {
+    /// The domains of the spec as they are.
+    Typical,
+    /// Decays that hardly decay: the state remembers everything.
+    SlowDecay,
+    /// Some gates shut at once: e⁻²⁰.
+    HardGates,
+    /// Small values, as inside a trained model.
+    ModelScale,
+    /// Large values: products come near the range of `f16`.
+    Large,
+    /// The same few keys again and again: writes collide.
+    RepeatedKeys,
+}
+
+impl Profile {
+    /// Every profile.
+    pub const ALL: [Self; 6] =
+        [Self::Typical, Self::SlowDecay, Self::HardGates, Self::ModelScale, Self::Large, Self::RepeatedKeys];
+
+    /// Name in case strings.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Typical => "typical",
+            Self::SlowDecay => "slow_decay",
+            Self::HardGates => "hard_gates",
+            Self::ModelScale => "model_scale",
+            Self::Large => "large",
+            Self::RepeatedKeys => "repeated_keys",
+        }
+    }
+
+    /// What is particular about it.
+    #[must_use]
+    pub const fn summary(self) -> &'static str {
+        match self {
+            Self::Typical => "the domains of the spec",
+            Self::SlowDecay => "log decays from -1e-3 to -1e-5",
+            Self::HardGates => "one gate in fifty at -20",
+            Self::ModelScale => "values around 0.05",
+            Self::Large => "values around 8",
+            Self::RepeatedKeys => "three keys in turn",
+        }
+    }
+
+    /// Inverse of [`Profile::name`].
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|p| p.name() == name)
+    }
+
+    /// Whether it changes anything about the op's inputs.
+    #[must_use]
+    pub fn concerns(self, spec: &OpSpec) -> bool {
+        match self {
+            Self::Typical => true,
+            Self::SlowDecay | Self::HardGates => spec.inputs.iter().any(|p| p.domain == Domain::LogDecay),
+            Self::ModelScale => spec.inputs.iter().any(is_value),
+            // what a layer reads comes from a norm
+            Self::Large => spec.level <= Level::Module && spec.inputs.iter().any(is_value),
+            Self::RepeatedKeys => spec.inputs.iter().any(is_key),
+        }
+    }
+}
