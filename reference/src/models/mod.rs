@@ -2,6 +2,9 @@
 
 pub mod blueprint;
 mod decoder;
+mod part;
+mod rwkv;
+mod stack;
 mod stream;
 
 pub mod abc;
@@ -35,6 +38,8 @@ pub mod precond_gated_deltanet;
 pub mod precond_kda;
 pub mod raven;
 pub mod retnet;
+mod rwkv6;
+mod rwkv7;
 pub mod samba;
 pub mod stickbreaking_attn;
 pub mod transformer;
@@ -94,12 +99,22 @@ pub static MODELS: LazyLock<Vec<&'static OpSpec>> = LazyLock::new(|| {
         let hybrid = model.hybrid.then(|| stack(model, true));
         std::iter::once(stack(model, false)).chain(hybrid)
     };
-    DECODERS.iter().flat_map(stacks).collect()
+    let others =
+        [rwkv6::MODEL.spec(&blocks(false)), rwkv6::MODEL.spec(&blocks(true)), rwkv7::MODEL.spec(&blocks(false))];
+    DECODERS.iter().flat_map(stacks).chain(others.map(leaked)).collect()
 });
 
 fn stack(model: &'static Model, last: bool) -> &'static OpSpec {
-    let blocks: Vec<bool> = (1..DEPTH).map(|_| false).chain([last]).collect();
-    Box::leak(Box::new(model.spec(&blocks)))
+    leaked(model.spec(&blocks(last)))
+}
+
+fn leaked(spec: OpSpec) -> &'static OpSpec {
+    Box::leak(Box::new(spec))
+}
+
+/// Which blocks have softmax attention: the last one, or none.
+fn blocks(last: bool) -> Vec<bool> {
+    (1..DEPTH).map(|_| false).chain([last]).collect()
 }
 
 /// The model whose spec has this name.
