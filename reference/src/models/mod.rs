@@ -9,6 +9,7 @@ mod stream;
 
 pub mod abc;
 pub mod bitnet;
+mod cat;
 pub mod comba;
 pub mod cyclic_flow_attention;
 pub mod delta_net;
@@ -38,12 +39,14 @@ pub mod precond_gated_deltanet;
 pub mod precond_kda;
 pub mod raven;
 pub mod retnet;
+mod rodimus;
 mod rwkv6;
 mod rwkv7;
 pub mod samba;
 pub mod stickbreaking_attn;
 pub mod transformer;
 pub mod wall_transformer;
+mod yoco;
 
 use std::sync::LazyLock;
 
@@ -99,10 +102,23 @@ pub static MODELS: LazyLock<Vec<&'static OpSpec>> = LazyLock::new(|| {
         let hybrid = model.hybrid.then(|| stack(model, true));
         std::iter::once(stack(model, false)).chain(hybrid)
     };
-    let others =
-        [rwkv6::MODEL.spec(&blocks(false)), rwkv6::MODEL.spec(&blocks(true)), rwkv7::MODEL.spec(&blocks(false))];
-    DECODERS.iter().flat_map(stacks).chain(others.map(leaked)).collect()
+    DECODERS.iter().flat_map(stacks).chain(others().into_iter().map(leaked)).collect()
 });
+
+/// Those that follow another skeleton, or none.
+fn others() -> Vec<OpSpec> {
+    let softmax = [blocks(false), blocks(true)];
+    let mut specs = vec![
+        cat::spec(1, DEPTH),
+        rodimus::spec("", &[rodimus::Block::Plus; DEPTH]),
+        rodimus::spec("@rodimus", &[rodimus::Block::Rodimus; DEPTH]),
+        rodimus::spec("@1", &[rodimus::Block::Plus, rodimus::Block::Softmax]),
+    ];
+    specs.extend(softmax.iter().map(|blocks| rwkv6::MODEL.spec(blocks)));
+    specs.push(rwkv7::MODEL.spec(&softmax[0]));
+    specs.extend(yoco::MIXERS.map(|mixer| yoco::spec(mixer, 1, DEPTH - 1)));
+    specs
+}
 
 fn stack(model: &'static Model, last: bool) -> &'static OpSpec {
     leaked(model.spec(&blocks(last)))
