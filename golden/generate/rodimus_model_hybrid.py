@@ -17,8 +17,7 @@ CASES = (
         "hybrid",
         {"T": 17},
         absent=("layers.0.h0", "layers.0.conv0"),
-        note="without the conversion of q,
-        k and v to bfloat16",
+        note="without the conversion of q, k and v to bfloat16",
     ),
 )
 

@@ -9,7 +9,7 @@ mod stream;
 
 pub mod abc;
 pub mod bitnet;
-mod cat;
+pub mod cat;
 pub mod comba;
 pub mod cyclic_flow_attention;
 pub mod delta_net;
@@ -39,14 +39,14 @@ pub mod precond_gated_deltanet;
 pub mod precond_kda;
 pub mod raven;
 pub mod retnet;
-mod rodimus;
-mod rwkv6;
-mod rwkv7;
+pub mod rodimus;
+pub mod rwkv6;
+pub mod rwkv7;
 pub mod samba;
 pub mod stickbreaking_attn;
 pub mod transformer;
 pub mod wall_transformer;
-mod yoco;
+pub mod yoco;
 
 use std::sync::LazyLock;
 
@@ -96,7 +96,7 @@ pub static DECODERS: &[&Model] = &[
 const DEPTH: usize = 2;
 
 /// Every model, as a stack of two blocks; and where a model may have blocks of softmax attention, another whose last
-/// block is one.
+/// block is one. What else follows an `@` is which kind of block a model has.
 pub static MODELS: LazyLock<Vec<&'static OpSpec>> = LazyLock::new(|| {
     let stacks = |model: &&'static Model| {
         let hybrid = model.hybrid.then(|| stack(model, true));
@@ -105,19 +105,22 @@ pub static MODELS: LazyLock<Vec<&'static OpSpec>> = LazyLock::new(|| {
     DECODERS.iter().flat_map(stacks).chain(others().into_iter().map(leaked)).collect()
 });
 
-/// Those that follow another skeleton, or none.
+/// Those with blocks of their own.
 fn others() -> Vec<OpSpec> {
-    let softmax = [blocks(false), blocks(true)];
-    let mut specs = vec![
+    use rodimus::Block;
+    use yoco::Mixer;
+    vec![
         cat::spec(1, DEPTH),
-        rodimus::spec("", &[rodimus::Block::Plus; DEPTH]),
-        rodimus::spec("@rodimus", &[rodimus::Block::Rodimus; DEPTH]),
-        rodimus::spec("@1", &[rodimus::Block::Plus, rodimus::Block::Softmax]),
-    ];
-    specs.extend(softmax.iter().map(|blocks| rwkv6::MODEL.spec(blocks)));
-    specs.push(rwkv7::MODEL.spec(&softmax[0]));
-    specs.extend(yoco::MIXERS.map(|mixer| yoco::spec(mixer, 1, DEPTH - 1)));
-    specs
+        rodimus::spec("", &[Block::Plus; DEPTH]),
+        rodimus::spec("@rodimus", &[Block::Rodimus; DEPTH]),
+        rodimus::spec("@1", &[Block::Plus, Block::Softmax]),
+        rwkv6::spec(&blocks(false)),
+        rwkv6::spec(&blocks(true)),
+        rwkv7::spec(DEPTH),
+        yoco::spec(Mixer::GatedDeltaNet, 1, DEPTH - 1),
+        yoco::spec(Mixer::GatedRetention, 1, DEPTH - 1),
+        yoco::spec(Mixer::Window, 1, DEPTH - 1),
+    ]
 }
 
 fn stack(model: &'static Model, last: bool) -> &'static OpSpec {

@@ -42,7 +42,7 @@ const SHARED_KEY: Part = Part {
 
 /// What a block of a stack is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Block {
+pub enum Block {
     /// The layer alone.
     Rodimus,
     /// The layer, shared-key attention and a feed-forward network.
@@ -63,7 +63,8 @@ impl Block {
 }
 
 /// The spec of a stack; what follows `rodimus_model` in its name is `suffix`.
-pub(super) fn spec(suffix: &str, blocks: &[Block]) -> OpSpec {
+#[must_use]
+pub fn spec(suffix: &str, blocks: &[Block]) -> OpSpec {
     let (mut body, mut last, mut states) = (Vec::<Port>::new(), Vec::new(), Vec::new());
     let mut attrs: Vec<Attr> = Vec::new();
     let attention = blocks.iter().any(|&b| b != Block::Rodimus);

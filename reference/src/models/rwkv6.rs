@@ -8,10 +8,15 @@
 
 use super::part::Part;
 use super::rwkv::Rwkv;
-use crate::spec::Dim;
+use crate::spec::{Dim, OpSpec};
 use crate::{layers, modules};
 
-/// See the module documentation.
+/// The spec of a stack; `softmax` says for each block whether it has softmax attention instead of time mixing.
+#[must_use]
+pub fn spec(softmax: &[bool]) -> OpSpec {
+    MODEL.spec(softmax)
+}
+
 pub(super) static MODEL: Rwkv = Rwkv {
     model_type: "rwkv6",
     upstream: &["fla.models.RWKV6ForCausalLM", "fla.models.RWKV6Model"],

@@ -9,10 +9,15 @@
 
 use super::part::Part;
 use super::rwkv::Rwkv;
-use crate::spec::{Dim, Value};
+use crate::spec::{Dim, OpSpec, Value};
 use crate::{layers, modules};
 
-/// See the module documentation.
+/// The spec of a stack of so many blocks.
+#[must_use]
+pub fn spec(blocks: usize) -> OpSpec {
+    MODEL.spec(&vec![false; blocks])
+}
+
 pub(super) static MODEL: Rwkv = Rwkv {
     model_type: "rwkv7",
     upstream: &["fla.models.RWKV7ForCausalLM", "fla.models.RWKV7Model"],

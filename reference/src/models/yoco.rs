@@ -27,18 +27,40 @@ use crate::real::Real;
 use crate::spec::{Attr, Dim, OpSpec, Port};
 use crate::unit::{Outputs, Unit};
 
-/// Mixers of the first layers by what follows `yoco_model` in a stack's name.
-pub(super) const MIXERS: [(&str, Part); 3] = [
-    (
-        "",
-        Part {
-            omits: &["x", "output_gate_activation", "q_conv1d.bias", "k_conv1d.bias", "v_conv1d.bias"],
-            ..Part::of(&layers::gated_deltanet::SPEC)
-        },
-    ),
-    ("@gated_retention", Part::of(&layers::yoco_gated_retention::SPEC)),
-    ("@swa", Part { decided: &[("qk_norm", false)], ..Part::of(&layers::attn::SPEC) }),
-];
+/// The mixer of the layers that look at themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mixer {
+    /// A gated delta network.
+    GatedDeltaNet,
+    /// Gated retention.
+    GatedRetention,
+    /// Softmax attention over a window.
+    Window,
+}
+
+impl Mixer {
+    const ALL: [Self; 3] = [Self::GatedDeltaNet, Self::GatedRetention, Self::Window];
+
+    /// What follows `yoco_model` in a stack's name.
+    const fn suffix(self) -> &'static str {
+        match self {
+            Self::GatedDeltaNet => "",
+            Self::GatedRetention => "@gated_retention",
+            Self::Window => "@swa",
+        }
+    }
+
+    const fn part(self) -> Part {
+        match self {
+            Self::GatedDeltaNet => Part {
+                omits: &["x", "output_gate_activation", "q_conv1d.bias", "k_conv1d.bias", "v_conv1d.bias"],
+                ..Part::of(&layers::gated_deltanet::SPEC)
+            },
+            Self::GatedRetention => Part::of(&layers::yoco_gated_retention::SPEC),
+            Self::Window => Part { decided: &[("qk_norm", false)], ..Part::of(&layers::attn::SPEC) },
+        }
+    }
+}
 
 const SHARED: Part = Part {
     options: "cross_decoder_attn.",
@@ -52,7 +74,9 @@ const CROSS: Part =
 const BUILDER: &str = "model.shared_kv_builder";
 
 /// The spec of a stack of so many layers of the one and of the other kind, of which there is at least one.
-pub(super) fn spec((suffix, mixer): (&str, Part), own: usize, cross: usize) -> OpSpec {
+#[must_use]
+pub fn spec(mixer: Mixer, own: usize, cross: usize) -> OpSpec {
+    let (suffix, mixer) = (mixer.suffix(), mixer.part());
     let (mut body, mut last) = (Vec::new(), Vec::new());
     for layer in 0..own {
         let (at, states) = (format!("model.self_layers.{layer}"), format!("layers.{layer}"));
@@ -98,7 +122,7 @@ fn block(at: &str, mixer: Vec<Port>) -> Vec<Port> {
 fn yoco<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let spec = x.problem.spec;
     let suffix = spec.name.find('@').map_or("", |at| &spec.name[at..]);
-    let (_, mixer) = MIXERS.iter().find(|(name, _)| *name == suffix).expect("a stack of one of them");
+    let mixer = Mixer::ALL.into_iter().find(|m| m.suffix() == suffix).expect("a stack of one of them").part();
     let count = |kind: &str| depth(spec, &format!("model.{kind}_layers"), "attn_norm.weight");
     let (own, cross) = (count("self"), count("cross"));
     let scale = F::from_f64((x.problem.size(Dim::D) as f64).sqrt());

@@ -85,15 +85,16 @@ fn marked<F: Real>(x: &Unit<'_, F>, chunks: usize, chunk: usize) -> Array2<F> {
 /// As many columns as asked, each between the two whose middles lie around its own.
 fn resampled<F: Real>(weight: ArrayView2<'_, F>, columns: usize) -> Array2<F> {
     let (rows, given) = weight.dim();
-    let ratio = given as f64 / columns as f64;
+    let (half, ratio) = (F::from_f64(0.5), F::from_f64(given as f64) / F::from_f64(columns as f64));
     Array2::from_shape_fn((rows, columns), |(i, j)| {
-        let middle = ((j as f64 + 0.5) * ratio - 0.5).max(0.0);
-        let left = middle.floor() as usize;
-        let share = middle - left as f64;
-        if share <= 0.0 {
+        // rounded as all arithmetic is
+        let middle = (F::from_f64(j as f64) + half) * ratio - half;
+        let left = middle.value().max(0.0).floor();
+        let (share, left) = (middle - F::from_f64(left), left as usize);
+        if share.value() <= 0.0 {
             return weight[[i, left]];
         }
         let right = weight[[i, (left + 1).min(given - 1)]];
-        F::from_f64(1.0 - share) * weight[[i, left]] + F::from_f64(share) * right
+        (F::one() - share) * weight[[i, left]] + share * right
     })
 }

@@ -49,7 +49,8 @@ use crate::{dims, function};
 const ATTENTION: Part = Part { omits: &["x", "block"], decided: &[("compressed", true)], ..Part::of(&attention::SPEC) };
 
 /// The spec of a stack with so many blocks in its compressor and its decoder.
-pub(super) fn spec(compressor: usize, decoder: usize) -> OpSpec {
+#[must_use]
+pub fn spec(compressor: usize, decoder: usize) -> OpSpec {
     let mut body = vec![
         Port::new("model.separator.weight", dims![D], Domain::Normal).merged(&[0, 1]),
         Port::new("model.adaptive_token.weight", dims![L, D], Domain::Normal),
