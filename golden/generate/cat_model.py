@@ -15,6 +15,7 @@ def case(name, sizes=None, **rest):
 
 CASES = (
     case("plain", note=NOTE),
+    case("halves", {"B": 2, "T": 17, "G": 24}, attrs={"chunk_size": 2, "qkv_bias": True, "qk_norm": True}, note=NOTE),
     case("smaller", {"B": 2, "T": 17, "G": 24}, attrs={"chunk_size": 3, "qkv_bias": True, "qk_norm": True}, note=NOTE),
 )
 

@@ -2,7 +2,7 @@
 
 from vector import Case
 
-SIZES = {"B": 1, "T": 80, "S": 31, "D": 16, "V": 32, "M": 8, "E": 4, "W": 4, "HQ": 2, "K": 8, "I": 24}
+SIZES = {"B": 1, "T": 80, "S": 31, "D": 12, "V": 24, "M": 8, "E": 4, "W": 4, "HQ": 2, "K": 6, "I": 16}
 STATES = tuple(f"layers.{i}.{name}" for i in (0, 1) for name in ("h0", "conv0"))
 NOTE = "without the conversion of q, k and v to bfloat16"
 
