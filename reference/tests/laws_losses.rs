@@ -70,7 +70,8 @@ fn a_head_and_its_loss_are_the_loss_of_its_logits() {
     let d_x = projected(&slopes.clone().into_dyn(), &weight.reversed_axes().to_owned());
     assert_agree("d_x", &gradients["d_x"], &d_x.into_dyn(), 0.0);
     assert_agree("d_bias", &gradients["d_bias"], &slopes.sum_axis(Axis(0)).sum_axis(Axis(0)).into_dyn(), 0.0);
-    let each = slopes.outer_iter().zip(cube(&whole.inputs["x"]).outer_iter()).map(|(s, x)| s.t().dot(&x));
+    let hidden = cube(&whole.inputs["x"]);
+    let each = slopes.outer_iter().zip(hidden.outer_iter()).map(|(s, x)| s.t().dot(&x));
     let d_weight = each.fold(Array2::zeros((5, 3)), |sum, part| sum + part);
     assert_agree("d_weight", &gradients["d_weight"], &d_weight.into_dyn(), 0.0);
 }

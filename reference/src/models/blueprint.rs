@@ -1,6 +1,9 @@
 //! From what a model file says to the spec of a stack of any depth.
 
 use super::decoder::decoder;
+use super::stack::{
+    self, EVEN, HYBRID, RESIDUALS, head, kept, labelled, logits_and_loss, name, norm, options, places, residual, tokens,
+};
 use crate::dims;
 use crate::function;
 use crate::layers;
@@ -73,16 +76,7 @@ const FILLED: [&str; 3] = ["x", "lower_bound", "x_clock"];
 
 /// Blocks of a stack, as its ports tell.
 pub(super) fn depth(spec: &OpSpec, model: &Model) -> usize {
-    let name = |layer| format!("{}.layers.{layer}.{}.weight", model.names.trunk, model.names.mixer_norm);
-    (0..).take_while(|&layer| spec.input(&name(layer)).is_some()).count()
-}
-
-fn kept<T>(items: Vec<T>) -> &'static [T] {
-    Vec::leak(items)
-}
-
-fn name(text: String) -> &'static str {
-    String::leak(text)
+    stack::depth(spec, &format!("{}.layers", model.names.trunk), &format!("{}.weight", model.names.mixer_norm))
 }
 
 impl Model {
@@ -90,24 +84,19 @@ impl Model {
     /// The places of those follow in the name: `gla_model@1`.
     #[must_use]
     pub fn spec(&'static self, softmax: &[bool]) -> OpSpec {
-        let places: Vec<_> = (0..softmax.len()).filter(|&i| softmax[i]).map(|i| i.to_string()).collect();
-        let hybrid = !places.is_empty();
+        let hybrid = softmax.contains(&true);
         let layers: Vec<Block> = (0..softmax.len()).map(|i| self.block(i, softmax[i], hybrid)).collect();
-        let at = if hybrid { format!("@{}", places.join("+")) } else { String::new() };
         let all = |ports: fn(&Block) -> &Vec<Port>| layers.iter().flat_map(ports).copied().collect::<Vec<_>>();
-        let mut inputs = self.first();
+        let mut inputs = tokens(name(format!("{}.embeddings.weight", self.names.trunk))).to_vec();
         if self.lower_bounds {
             inputs.push(bounds(self));
         }
         inputs.extend(all(|b| &b.inputs));
         inputs.extend(self.last());
-        let mut outputs = vec![
-            Port::new("logits", dims![B, T, S], Domain::Normal),
-            Port::new("loss", dims![B, T], Domain::Normal).single(),
-        ];
+        let mut outputs = logits_and_loss().to_vec();
         outputs.extend(all(|b| &b.outputs));
         OpSpec {
-            name: name(format!("{}_model{at}", self.model_type)),
+            name: name(format!("{}_model{}", self.model_type, places(softmax))),
             level: Level::Model,
             summary: name(format!("logits and loss of a stack of {}", self.mixer.name)),
             source: self.source,
@@ -121,11 +110,6 @@ impl Model {
             states: kept(layers.iter().flat_map(|b| b.states.iter().copied()).collect()),
             function: function!(decoder),
         }
-    }
-
-    /// Whether a block of the stack of that spec has softmax attention.
-    pub(super) fn softmax(&self, spec: &str, layer: usize) -> bool {
-        spec.split_once('@').is_some_and(|(_, places)| places.split('+').any(|place| place.parse() == Ok(layer)))
     }
 
     fn has(&self, name: &str) -> bool {
@@ -146,22 +130,13 @@ impl Model {
         Some(port)
     }
 
-    fn first(&self) -> Vec<Port> {
-        let embedding = name(format!("{}.embeddings.weight", self.names.trunk));
-        vec![
-            Port::new("input_ids", dims![B, T], Domain::Symbols(false)).index(),
-            Port::new("targets", dims![B, T], Domain::Symbols(true)).index(),
-            Port::new(embedding, dims![S, D], Domain::Normal),
-        ]
-    }
-
     fn last(&self) -> Vec<Port> {
         let trunk = self.names.trunk;
         let mut ports = vec![norm(format!("{trunk}.{}.weight", self.names.norm))];
         if self.attnres {
             ports.extend(residual(&format!("{trunk}.res")));
         }
-        ports.push(Port::weight("lm_head.weight", dims![S, D], &[1, 1]).unless("tie_word_embeddings"));
+        ports.push(head());
         ports
     }
 
@@ -188,8 +163,7 @@ impl Model {
     fn attrs(&self, hybrid: bool) -> Vec<Attr> {
         let mut attrs: Vec<Attr> =
             self.mixer.attrs.iter().filter(|a| a.name != "norm_eps" && self.has(a.name)).copied().collect();
-        attrs.push(Attr::number("norm_eps", self.norm_eps, 0.25, "added to the mean of squares in every norm"));
-        attrs.push(Attr::flag("tie_word_embeddings", false, "the head is the embedding"));
+        attrs.extend(options(self.norm_eps, false));
         if self.lower_bounds {
             attrs.push(Attr::flag(
                 "use_lower_bound",
@@ -198,8 +172,7 @@ impl Model {
             ));
         }
         if self.attnres {
-            attrs.push(Attr::flag("attnres", false, "blocks read mixtures of earlier sums"));
-            attrs.push(Attr::number("attnres_block_size", 2.0, 1.0, "half-blocks after which a sum begins anew"));
+            attrs.extend(RESIDUALS);
         }
         if hybrid {
             let own = |a: &Attr| Attr { name: name(format!("attn.{}", a.name)), ..*a };
@@ -219,8 +192,7 @@ impl Model {
         if self.attnres {
             constraints.push(EVEN);
         }
-        let labelled = |(i, c): (usize, Constraint)| Constraint { label: name(format!("C{}", i + 1)), ..c };
-        constraints.into_iter().enumerate().map(labelled).collect()
+        labelled(constraints)
     }
 
     /// One block. A stack with softmax attention cannot be resumed: what its layers start from are inputs like others.
@@ -282,17 +254,6 @@ fn bounds(model: &Model) -> Port {
     port.when("use_lower_bound")
 }
 
-/// The weight of a norm.
-fn norm(text: String) -> Port {
-    Port::new(name(text), dims![D], Domain::Uniform(0.5, 1.5))
-}
-
-/// The query of an attention residual, and the weight of its norm.
-fn residual(prefix: &str) -> [Port; 2] {
-    let query = Port { merged: &[0, 1], ..Port::new(name(format!("{prefix}_proj.weight")), dims![D], Domain::Weight) };
-    [query.when("attnres"), norm(format!("{prefix}_norm.weight")).when("attnres")]
-}
-
 /// The extents of the softmax attention in a hybrid stack are its own.
 fn renamed(dims: &[Dim]) -> &'static [Dim] {
     let own = |&d: &Dim| match d {
@@ -318,39 +279,6 @@ macro_rules! fixed {
     };
 }
 
-const HYBRID: Constraint = Constraint {
-    label: "",
-    text: "softmax attention: D = AQ·AK, AK is even, AQ is a positive multiple of AH, and a window has a token",
-    holds: fits,
-    break_it: |p| p.sizes.extend([(Dim::AH, 2), (Dim::AQ, 3)]),
-    mend: |p| {
-        p.attrs.remove("attn.window_size");
-        let shared = p.size(Dim::D) == p.size(Dim::H).saturating_mul(p.size(Dim::V));
-        if !p.size(Dim::D).is_multiple_of(2) {
-            // heads that share the channels out among themselves go on doing so
-            let doubled = [Some(Dim::D), shared.then_some(Dim::V)].into_iter().flatten();
-            let doubled: Vec<_> = doubled.map(|d| (d, p.size(d).saturating_mul(2))).collect();
-            p.sizes.extend(doubled);
-        }
-        let (width, heads) = (p.size(Dim::D), p.size(Dim::AQ));
-        if heads > 0 && width.is_multiple_of(2 * heads) {
-            p.sizes.insert(Dim::AK, width / heads);
-        } else {
-            p.sizes.extend([(Dim::AQ, 1), (Dim::AH, 1), (Dim::AK, width)]);
-        }
-        if !p.size(Dim::AQ).is_multiple_of(p.size(Dim::AH).max(1)) {
-            p.sizes.insert(Dim::AH, 1);
-        }
-    },
-};
-
-fn fits(p: &Problem) -> bool {
-    let (queries, keys, width) = (p.size(Dim::AQ), p.size(Dim::AH), p.size(Dim::AK));
-    let seen = p.number("attn.window_size").is_none_or(|w| w >= 1.0);
-    let grouped = keys > 0 && queries >= keys && queries.is_multiple_of(keys);
-    seen && grouped && p.size(Dim::D) == queries * width && width.is_multiple_of(2)
-}
-
 const ROWS: Constraint = Constraint {
     label: "",
     text: "L is the number of blocks, where there are lower bounds",
@@ -365,13 +293,3 @@ const ROWS: Constraint = Constraint {
 fn blocks(p: &Problem) -> usize {
     depth(p.spec, super::model(p.spec.name))
 }
-
-const EVEN: Constraint = Constraint {
-    label: "",
-    text: "attnres_block_size is 1 or even",
-    holds: |p| {
-        p.number("attnres_block_size").is_some_and(|b| b.to_bits() == 1f64.to_bits() || (b >= 2.0 && b % 2.0 == 0.0))
-    },
-    break_it: |p| _ = p.attrs.insert("attnres_block_size", Value::Number(3.0)),
-    mend: |p| _ = p.attrs.remove("attnres_block_size"),
-};

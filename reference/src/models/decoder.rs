@@ -10,6 +10,7 @@
 use ndarray::{Array2, ArrayD, Axis};
 
 use super::blueprint::{Model, depth};
+use super::stack::softmax as softmax_at;
 use super::stream::Stream;
 use crate::algebra::{linear, rank, softmax};
 use crate::call::Call;
@@ -23,31 +24,40 @@ use crate::unit::{Outputs, Unit};
 /// The function of every model that follows the skeleton; which one it is says the spec's name.
 pub(super) fn decoder<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let model = super::model(x.problem.spec.name);
-    let mut stream = Stream::new(x, model, embed(x, &format!("{}.embeddings.weight", model.names.trunk)));
+    let (names, trunk) = (model.names, model.names.trunk);
+    let embedding = format!("{trunk}.embeddings.weight");
+    let mut stream = Stream::new(x, embed(x, &embedding));
     let mut states = Vec::new();
     for layer in 0..depth(x.problem.spec, model) {
-        let hidden = stream.enter_mixer(layer);
+        let at = |part: &str| format!("{trunk}.layers.{layer}.{part}");
+        let hidden = stream.enter(2 * layer, &at("attn_res"), &at(names.mixer_norm));
         let (mixed, after) = mix(x, model, layer, &hidden);
         stream.add(mixed);
         states.extend(after);
-        if let Some(name) = model.names.mlp {
-            let hidden = stream.enter_mlp(layer);
-            let w = |part: &str| x.tensor(&format!("{}.layers.{layer}.{name}.{part}_proj.weight", model.names.trunk));
+        if let Some(name) = names.mlp {
+            let hidden = stream.enter(2 * layer + 1, &at("mlp_res"), &at(names.mlp_norm));
+            let w = |part: &str| x.tensor(&at(&format!("{name}.{part}_proj.weight")));
             stream.add(mlp(hidden.view(), w("gate"), w("up"), w("down")));
         }
     }
-    let head = if x.problem.flag("tie_word_embeddings") {
-        x.tensor(&format!("{}.embeddings.weight", model.names.trunk))
-    } else {
-        x.tensor("lm_head.weight")
-    };
-    let logits: Array2<F> = rank(linear(&stream.leave(), head));
+    judged(x, &stream.leave(&format!("{trunk}.res"), &format!("{trunk}.{}", names.norm)), &embedding, states)
+}
+
+/// Logits and losses of what the head reads, and the states.
+pub(super) fn judged<F: Real>(
+    x: &Unit<'_, F>,
+    hidden: &Array2<F>,
+    embedding: &str,
+    states: Vec<ArrayD<F>>,
+) -> Outputs<F> {
+    let head = if x.problem.flag("tie_word_embeddings") { embedding } else { "lm_head.weight" };
+    let logits: Array2<F> = rank(linear(hidden, x.tensor(head)));
     let loss = losses(&logits, x.vector("targets"), &Options::default());
     [logits.into_dyn(), loss.into_dyn()].into_iter().chain(states).collect()
 }
 
 /// Rows of the embedding.
-fn embed<F: Real>(x: &Unit<'_, F>, name: &str) -> Array2<F> {
+pub(super) fn embed<F: Real>(x: &Unit<'_, F>, name: &str) -> Array2<F> {
     let rows: Vec<usize> = x.vector("input_ids").iter().map(|id| id.value() as usize).collect();
     x.matrix(name).select(Axis(0), &rows)
 }
@@ -55,7 +65,7 @@ fn embed<F: Real>(x: &Unit<'_, F>, name: &str) -> Array2<F> {
 /// The mixer's output, and the states after it.
 fn mix<F: Real>(x: &Unit<'_, F>, model: &Model, layer: usize, hidden: &Array2<F>) -> (Array2<F>, Vec<ArrayD<F>>) {
     let prefix = format!("{}.layers.{layer}.{}", model.names.trunk, model.names.mixer);
-    if model.softmax(x.problem.spec.name, layer) {
+    if softmax_at(x.problem.spec.name, layer) {
         let mut answers = ask(x, &layers::attn::SPEC, &prefix, layer, "attn.").with("x", hidden.view()).run();
         return (answers.matrix("o"), Vec::new());
     }

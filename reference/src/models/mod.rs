@@ -2,10 +2,14 @@
 
 pub mod blueprint;
 mod decoder;
+mod part;
+mod rwkv;
+mod stack;
 mod stream;
 
 pub mod abc;
 pub mod bitnet;
+pub mod cat;
 pub mod comba;
 pub mod cyclic_flow_attention;
 pub mod delta_net;
@@ -35,10 +39,14 @@ pub mod precond_gated_deltanet;
 pub mod precond_kda;
 pub mod raven;
 pub mod retnet;
+pub mod rodimus;
+pub mod rwkv6;
+pub mod rwkv7;
 pub mod samba;
 pub mod stickbreaking_attn;
 pub mod transformer;
 pub mod wall_transformer;
+pub mod yoco;
 
 use std::sync::LazyLock;
 
@@ -88,18 +96,44 @@ pub static DECODERS: &[&Model] = &[
 const DEPTH: usize = 2;
 
 /// Every model, as a stack of two blocks; and where a model may have blocks of softmax attention, another whose last
-/// block is one.
+/// block is one. What else follows an `@` is which kind of block a model has.
 pub static MODELS: LazyLock<Vec<&'static OpSpec>> = LazyLock::new(|| {
     let stacks = |model: &&'static Model| {
         let hybrid = model.hybrid.then(|| stack(model, true));
         std::iter::once(stack(model, false)).chain(hybrid)
     };
-    DECODERS.iter().flat_map(stacks).collect()
+    DECODERS.iter().flat_map(stacks).chain(others().into_iter().map(leaked)).collect()
 });
 
+/// Those with blocks of their own.
+fn others() -> Vec<OpSpec> {
+    use rodimus::Block;
+    use yoco::Mixer;
+    vec![
+        cat::spec(1, DEPTH),
+        rodimus::spec("", &[Block::Plus; DEPTH]),
+        rodimus::spec("@rodimus", &[Block::Rodimus; DEPTH]),
+        rodimus::spec("@1", &[Block::Plus, Block::Softmax]),
+        rwkv6::spec(&blocks(false)),
+        rwkv6::spec(&blocks(true)),
+        rwkv7::spec(DEPTH),
+        yoco::spec(Mixer::GatedDeltaNet, 1, DEPTH - 1),
+        yoco::spec(Mixer::GatedRetention, 1, DEPTH - 1),
+        yoco::spec(Mixer::Window, 1, DEPTH - 1),
+    ]
+}
+
 fn stack(model: &'static Model, last: bool) -> &'static OpSpec {
-    let blocks: Vec<bool> = (1..DEPTH).map(|_| false).chain([last]).collect();
-    Box::leak(Box::new(model.spec(&blocks)))
+    leaked(model.spec(&blocks(last)))
+}
+
+fn leaked(spec: OpSpec) -> &'static OpSpec {
+    Box::leak(Box::new(spec))
+}
+
+/// Which blocks have softmax attention: the last one, or none.
+fn blocks(last: bool) -> Vec<bool> {
+    (1..DEPTH).map(|_| false).chain([last]).collect()
 }
 
 /// The model whose spec has this name.

@@ -25,7 +25,7 @@ pub enum Dim {
     D,
     /// Memory slots, or modes, of a head.
     M,
-    /// Rows of a table that belongs to a head.
+    /// Rows of a table that belongs to a head, or the most tokens of a chunk.
     C,
     /// Levels, sources or chosen blocks.
     L,
@@ -37,15 +37,15 @@ pub enum Dim {
     I,
     /// Rank of a projection through a bottleneck.
     E,
-    /// Groups of channels, or a further kind of heads.
+    /// Groups of channels, a further kind of heads, the rank of a gate, or places that a table has.
     G,
     /// Symbols of the vocabulary.
     S,
-    /// Query heads of the softmax attention in a hybrid stack.
+    /// Query heads of a further attention in a stack: the softmax attention of a hybrid one, a compressor's.
     AQ,
-    /// Key heads of the softmax attention in a hybrid stack, of which the query heads are a multiple.
+    /// Key heads of a further attention in a stack, of which the query heads are a multiple.
     AH,
-    /// Width of a head of the softmax attention in a hybrid stack.
+    /// Width of a head of a further attention in a stack.
     AK,
 }
 

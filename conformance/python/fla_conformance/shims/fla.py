@@ -101,7 +101,7 @@ def register(form):
         if form in layer.forms:
             op(name, arrays="torch", refusal=refusal)(_built(layers.call, name, layer, form))
     for name, model in MODELS.items():
-        if form in LAYERS[model.layer].forms:
+        if form in model.forms:
             op(name, arrays="torch", refusal=refusal)(_built(models.call, name, model, form))
 
 

@@ -24,19 +24,40 @@ class Model:
     trunk: str = "model"
     mixer: str = "attn"
 
+    @property
+    def forms(self):
+        """The forms of its layer."""
+        return LAYERS[self.layer].forms
 
-def _part(spec, inputs, prefix, state):
-    """The question that one layer of a model is asked, by the names of the layer's own spec."""
-    found = {name: x for name, x in inputs.items() if name in spec.attrs}
+    def configuration(self, op, x, form):
+        """The configuration of a question."""
+        return _config(self, op, x, form)
+
+    def blocks(self, op, x):
+        """For each layer of the cache, what keeps states in it: layers, questions, what their states are called."""
+        depth = len({n.split(".")[2] for n in x.inputs if n.startswith(f"{self.trunk}.layers.")})
+        return [[part(self.layer, x, f"{self.trunk}.layers.{i}.{self.mixer}.", f"layers.{i}.")] for i in range(depth)]
+
+    def arguments(self, x):
+        """Further arguments of `forward`."""
+        return {}
+
+
+def part(name, x, prefix, states, fixed=None):
+    """A layer of a model, its question, by the names of its own spec, and what its states are called."""
+    spec, own = SPECS[name], {}
     for port in spec.inputs:
-        found[port.name] = next((inputs[n] for n in (prefix + port.name, state + port.name) if n in inputs), None)
-    return Question(spec, {n: x for n, x in found.items() if x is not None})
+        own[port.name] = next((x.get(n + port.name) for n in (prefix, states) if x.has(n + port.name)), None)
+    question = Question(spec, {n: tensor for n, tensor in own.items() if tensor is not None}, x.cu_seqlens)
+    question.B, question.T = x.B, x.T
+    question.attrs |= {n: x.attrs[n] for n in spec.attrs if n in x.attrs} | (fixed or {})
+    return LAYERS[name], question, states
 
 
 def _config(model, op, x, form):
-    layer, part = LAYERS[model.layer], _part(SPECS[model.layer], x.inputs, f"{model.trunk}.layers.0.{model.mixer}.", "layers.0.")
+    layer, question, _ = part(model.layer, x, f"{model.trunk}.layers.0.{model.mixer}.", "layers.0.")
     own = {}
-    for argument, value in layer.arguments(part).items():
+    for argument, value in layer.arguments(question).items():
         field = model.fields.get(argument, argument)
         if field is not None and argument != "layer_idx":
             own[field] = value
@@ -80,10 +101,10 @@ def call(op, model, form, inputs, want):
     import torch
     from torch.func import functional_call
 
-    spec, layer = SPECS[op], LAYERS[model.layer]
+    spec = SPECS[op]
     offsets = inputs.pop("cu_seqlens", None)
-    x = Question(spec, inputs)
-    built = getattr(importlib.import_module(model.module), model.name)(_config(model, op, x, form))
+    x = Question(spec, inputs, offsets)
+    built = getattr(importlib.import_module(model.module), model.name)(model.configuration(op, x, form))
     parameters = weights(x, spec)
     own = {n for n, _ in built.named_parameters()}
     if own != set(parameters):
@@ -91,13 +112,12 @@ def call(op, model, form, inputs, want):
     built.criterion = _criterion(x)
     ids, targets = x.get("input_ids"), x.get("targets")
     arguments = {"input_ids": ids, "labels": torch.cat([torch.full_like(targets[:, :1], -100), targets[:, :-1]], 1)}
-    arguments |= {"use_cache": False, "return_dict": True}
+    arguments |= {"use_cache": False, "return_dict": True} | model.arguments(x)
     if offsets is not None:
         arguments["cu_seqlens"] = offsets
-    depth = built.config.num_hidden_layers
-    questions = [_part(SPECS[model.layer], x.inputs, f"{model.trunk}.layers.{i}.{model.mixer}.", f"layers.{i}.") for i in range(depth)]
+    blocks = model.blocks(op, x)
     states = {p.name for p in spec.outputs if "N" in p.dims}
-    before = [layer.load(q) for q in questions]
+    before = [dict(state for layer, own, _ in block for state in layer.load(own).items()) for block in blocks]
     given = any(s is not None for states in before for s in states.values())
     if want & states or given:
         from fla.models.utils import Cache
@@ -110,9 +130,10 @@ def call(op, model, form, inputs, want):
     result = functional_call(built, parameters, (), arguments)
     outputs = {"logits": result.logits, "loss": result.loss.reshape(targets.shape)}
     if want & states:
-        for i, question in enumerate(questions):
-            kept = layer.keep(result.past_key_values[i], question)
-            outputs |= {f"layers.{i}.{name}": state for name, state in kept.items()}
+        for i, block in enumerate(blocks):
+            for layer, own, prefix in block:
+                kept = layer.keep(result.past_key_values[i], own)
+                outputs |= {f"{prefix}{name}": state for name, state in kept.items()}
     return {p.name: outputs.get(p.name) for p in spec.outputs if p.name in want}
 
 
@@ -244,3 +265,7 @@ MODELS = {
 }
 
 MODELS |= {f"{name}@1": model for name, model in MODELS.items()}
+
+from fla_conformance.shims import models_own  # noqa: E402 (it imports this)
+
+MODELS |= models_own.MODELS

@@ -1,0 +1,26 @@
+//! The language model of RWKV-6.
+//!
+//! Upstream: `RWKV6ForCausalLM` of `fla/models/rwkv6` in 0.6.0. The gate's activation is swish, its norm has weights;
+//! `proj_low_rank_dim` is E, `gate_low_rank_dim` G. `attn_mode`, `fuse_norm`, `max_position_embeddings` and the ways to
+//! compute the loss do not change values. What `use_l2warp` adds to a gradient is not the gradient of an output.
+//!
+//! A stack with softmax attention is not resumed; its initial states are inputs like others.
+
+use super::part::Part;
+use super::rwkv::Rwkv;
+use crate::spec::{Dim, OpSpec};
+use crate::{layers, modules};
+
+/// The spec of a stack; `softmax` says for each block whether it has softmax attention instead of time mixing.
+#[must_use]
+pub fn spec(softmax: &[bool]) -> OpSpec {
+    MODEL.spec(softmax)
+}
+
+pub(super) static MODEL: Rwkv = Rwkv {
+    model_type: "rwkv6",
+    upstream: &["fla.models.RWKV6ForCausalLM", "fla.models.RWKV6Model"],
+    source: "Peng et al. 2024 (arXiv 2404.05892)",
+    time: |_| Part { omits: &["x", "gate_fn"], renamed: &[(Dim::I, Dim::G)], ..Part::of(&layers::rwkv6::SPEC) },
+    channel: Part::of(&modules::rwkv6_feed_forward::SPEC),
+};
