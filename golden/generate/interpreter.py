@@ -1,8 +1,8 @@
 """Makes fla's Triton kernels run on a CPU, forward and backward, by Triton's interpreter; import before fla.
 
-The interpreter lacks a few things that fla relies on: loop counters that are tensors, masks of integers, an autotuner that
-need not time anything, flash-attn, for which plain softmax attention stands in, and scans by a function of the kernel's own,
-for which PyTorch does. None of that touches what another kernel computes. Assertions that only ask for another device or
+The interpreter lacks a few things that fla relies on: loop counters that are tensors, masks of integers, products of bfloat16,
+which it keeps as integers, an autotuner that need not time anything, flash-attn, for which plain softmax attention stands in,
+and scans by a function of the kernel's own, for which PyTorch does. None of that touches what another kernel computes. Assertions that only ask for another device or
 storage type go with `python -O`.
 """
 
@@ -25,6 +25,7 @@ def prepare():
     Autotuner._bench = lambda self, *args, **kwargs: [1.0] * 3
     for name in ("create_masked_load", "create_masked_store"):
         setattr(InterpreterBuilder, name, _with_boolean_masks(getattr(InterpreterBuilder, name)))
+    InterpreterBuilder.create_dot = _of_values(InterpreterBuilder.create_dot)
     _flash_attention()
 
 
@@ -37,6 +38,19 @@ def _with_boolean_masks(method):
         return method(self, *args, **kwargs)
 
     return patched
+
+
+def _of_values(create_dot):
+    import numpy as np
+    import triton.language as tl
+    from triton.runtime.interpreter import TensorHandle
+
+    def widened(x):
+        if x.dtype.scalar != tl.bfloat16:
+            return x
+        return TensorHandle((x.data.astype(np.uint32) << 16).view(np.float32), tl.float32)
+
+    return lambda self, a, b, *rest: create_dot(self, widened(a), widened(b), *rest)
 
 
 def _counting(name):
@@ -73,6 +87,22 @@ def after_import():
             module.range = _range
         if name.startswith("fla.ops.lightnet") and hasattr(module, "fused_additive_gate"):
             module.fused_additive_gate = _additive_gate
+        if name == "fla.ops.attnres.fused":
+            module.fused_attnres_fwd = _wherever(module.fused_attnres_fwd)
+
+
+def _wherever(function):
+    """For a function that refuses sources of attention residuals that are not on a GPU."""
+    import torch
+
+    class Elsewhere(torch.Tensor):
+        is_cuda = True
+        __torch_function__ = torch._C._disabled_torch_function_impl
+
+    def run(residuals, **rest):
+        return function(residuals=(residuals[0].as_subclass(Elsewhere), *residuals[1:]), **rest)
+
+    return run
 
 
 def _additive_gate(x, initial_state=None, cu_seqlens=None):

@@ -1,0 +1,35 @@
+"""Models of state spaces and cyclic flow."""
+
+from models import hybrid, model
+
+UNBIASED = ("in_proj.bias[x]", "in_proj.bias[z]", "out_proj.bias")
+MAMBA = {"I": 24, "E": 4, "W": 4}
+SAMBA = model(
+    "samba_model",
+    "mamba_layer",
+    MAMBA | {"D": 8, "F": 256},
+    form="layer",
+    short={"without": UNBIASED},
+    long={"lengths": (), "without": UNBIASED},
+    resumed=False,
+)
+
+MAKERS = (
+    model("mamba_model", "mamba_layer", MAMBA, form="layer", short={"without": UNBIASED}, long={"lengths": ()}, resumed=False),
+    model(
+        "mamba2_model",
+        "mamba2_layer",
+        {"HV": 4, "H": 1, "W": 4},
+        form="layer",
+        short={"without": (*UNBIASED, "in_proj.bias[B]", "in_proj.bias[C]", "in_proj.bias[dt]")},
+        long={"lengths": (), "norm_before_gate": True, "D_has_hdim": True, "dt_limit_low": 0.1, "dt_limit_high": 0.5},
+        resumed=False,
+    ),
+    SAMBA,
+    hybrid(SAMBA, form="layer", without=UNBIASED),
+    model("cyclic_flow_attention_model", "cyfa_layer", {"C": 15, "K": 16, "M": 16, "V": 16, "W": 4}, form=None),
+    model(
+        "log_linear_mamba2_model", "log_linear_mamba2_layer", {"D": 8, "F": 256, "HV": 2, "H": 1, "K": 64, "L": 15, "W": 4}, form=None
+    ),
+    model("mamba3_model", "mamba3_layer", {"HV": 2, "H": 1, "R": 1, "L": 2}, form=None),
+)
