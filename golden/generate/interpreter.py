@@ -1,9 +1,10 @@
 """Makes fla's Triton kernels run on a CPU, forward and backward, by Triton's interpreter; import before fla.
 
-The interpreter lacks a few things that fla relies on: loop counters that are tensors, masks of integers, products of bfloat16,
-which it keeps as integers, an autotuner that need not time anything, flash-attn, for which plain softmax attention stands in,
-and scans by a function of the kernel's own, for which PyTorch does. None of that touches what another kernel computes. Assertions that only ask for another device or
-storage type go with `python -O`.
+The interpreter lacks a few things that fla relies on: bounds and counters of loops that are tensors, masks of integers,
+products of bfloat16, which it keeps as integers, an autotuner that need not time anything, functions of a device
+library, flash-attn, for which plain softmax attention stands in, and scans by a function of the kernel's own, for which
+PyTorch does. None of that touches what another kernel computes. Assertions that only ask for another device or storage
+type go with `python -O`.
 """
 
 import builtins
@@ -19,6 +20,7 @@ os.environ.setdefault("TRITON_F32_DEFAULT", "ieee")
 
 def prepare():
     """Patches Triton; then fla may be imported, and `after_import` called."""
+    from triton.runtime import interpreter
     from triton.runtime.autotuner import Autotuner
     from triton.runtime.interpreter import InterpreterBuilder
 
@@ -26,6 +28,7 @@ def prepare():
     for name in ("create_masked_load", "create_masked_store"):
         setattr(InterpreterBuilder, name, _with_boolean_masks(getattr(InterpreterBuilder, name)))
     InterpreterBuilder.create_dot = _of_values(InterpreterBuilder.create_dot)
+    interpreter._patch_lang_tensor = _with_scalars(interpreter._patch_lang_tensor)
     _flash_attention()
 
 
@@ -51,6 +54,15 @@ def _of_values(create_dot):
         return TensorHandle((x.data.astype(np.uint32) << 16).view(np.float32), tl.float32)
 
     return lambda self, a, b, *rest: create_dot(self, widened(a), widened(b), *rest)
+
+
+def _with_scalars(patch):
+    def patched(tensor, scope):
+        patch(tensor, scope)
+        # NumPy converts no array with an axis, which every scalar of the interpreter's is
+        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))
+
+    return patched
 
 
 def _counting(name):
@@ -81,12 +93,16 @@ def _range(*bounds):
 
 
 def after_import():
-    """Gives the loops of fla's kernels counters that convert."""
+    """Gives the loops of fla's kernels counters that convert, and kernels what they lack."""
+    import triton.language as tl
+
     for name, module in list(sys.modules.items()):
         if name.startswith(("fla.ops", "fla.modules")) and not name.endswith("naive") and module is not None:
             module.range = _range
         if name.startswith("fla.ops.lightnet") and hasattr(module, "fused_additive_gate"):
             module.fused_additive_gate = _additive_gate
+        if name.startswith("fla.ops.cyfa") and hasattr(module, "cyfa_cos"):
+            module.cyfa_cos, module.cyfa_sin = tl.cos, tl.sin
         if name == "fla.ops.attnres.fused":
             module.fused_attnres_fwd = _wherever(module.fused_attnres_fwd)
 

@@ -20,8 +20,8 @@ def prepare():
     """Calls what a CUDA tensor would be given to."""
     from fla.layers import LogLinearMamba2
 
-    def forward(self, x, use_cache=False, **_):
-        return self.cuda_kernels_forward(x, None, use_cache, None)
+    def forward(self, hidden_states, use_cache=False, **_):
+        return self.cuda_kernels_forward(hidden_states, None, use_cache, None)
 
     LogLinearMamba2.forward = forward
 

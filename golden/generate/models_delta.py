@@ -19,7 +19,15 @@ MAKERS = (
     KDA,
     hybrid(KDA),
     model("mesa_net_model", "mesa_net_layer", W | {"K": 16}, long={"use_output_gate": True}),
-    model("mom_model", "mom_layer", W | {"M": 4}, short={"shared_mem": True, "shared_proj": True}, long={"topk": 1}, resumed=False),
+    # packed, or from states, fla orders memories otherwise
+    model(
+        "mom_model",
+        "mom_layer",
+        W | {"M": 4},
+        short={"shared_mem": True, "shared_proj": True},
+        long={"topk": 1, "lengths": ()},
+        resumed=False,
+    ),
     model("precond_gated_deltanet_model", "precond_gated_deltanet_layer", W, long={"squash_x": 2}),
     model("precond_kda_model", "precond_kda_layer", W, long={"lower_bound": -5} | UNCONVOLVED),
 )

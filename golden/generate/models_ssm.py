@@ -4,10 +4,11 @@ from models import hybrid, model
 
 UNBIASED = ("in_proj.bias[x]", "in_proj.bias[z]", "out_proj.bias")
 MAMBA = {"I": 24, "E": 4, "W": 4}
+# its feed-forward networks are as wide as a multiple of 256
 SAMBA = model(
     "samba_model",
     "mamba_layer",
-    MAMBA | {"D": 8, "F": 256},
+    MAMBA | {"D": 4, "F": 256},
     form="layer",
     short={"without": UNBIASED},
     long={"lengths": (), "without": UNBIASED},
@@ -15,7 +16,15 @@ SAMBA = model(
 )
 
 MAKERS = (
-    model("mamba_model", "mamba_layer", MAMBA, form="layer", short={"without": UNBIASED}, long={"lengths": ()}, resumed=False),
+    model(
+        "mamba_model",
+        "mamba_layer",
+        MAMBA,
+        form="layer",
+        short={"without": UNBIASED},
+        long={"lengths": ()},
+        resumed=False,
+    ),
     model(
         "mamba2_model",
         "mamba2_layer",

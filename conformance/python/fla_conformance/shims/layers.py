@@ -105,13 +105,7 @@ def parameters(layer, module, x, spec):
     found = {}
     for name, joined in weights(x, spec).items():
         # what `forward` takes
-        if names.get(name, name) is None:
-            continue
-        if "*" in name:
-            # a list of modules, whose parameters are one after the other
-            count = x.get(name).shape[0]
-            found |= {name.replace("*", str(i)): part for i, part in enumerate(joined.chunk(count))}
-        else:
+        if names.get(name, name) is not None:
             found[names.get(name, name)] = joined
     own = dict(module.named_parameters())
     for name in own:
@@ -134,7 +128,12 @@ def weights(x, spec):
     for port in spec.inputs:
         if not {"N", "T"} & set(port.dims) and x.has(port.name):
             parts[port.name.split("[")[0]].append(merged(x.get(port.name), port))
-    return {name: torch.cat(tensors) if len(tensors) > 1 else tensors[0] for name, tensors in parts.items()}
+    joined = {name: torch.cat(tensors) if len(tensors) > 1 else tensors[0] for name, tensors in parts.items()}
+    for name in [n for n in joined if "*" in n]:
+        # a list of modules, whose parameters are one after the other
+        one_by_one = joined.pop(name).chunk(x.get(name).shape[0])
+        joined |= {name.replace("*", str(i)): part for i, part in enumerate(one_by_one)}
+    return joined
 
 
 def merged(tensor, port):

@@ -9,6 +9,10 @@ from fla_conformance.shim import Declined
 from fla_conformance.shims.layers import LAYERS, Question, weights
 
 
+# a field that the configuration computes from others
+DERIVED = object()
+
+
 @dataclass(frozen=True)
 class Model:
     """One of fla's models: package, stem of its classes' names, layer, and how its configuration is written."""
@@ -20,7 +24,7 @@ class Model:
     without: tuple = ()
     # constructor argument of the layer -> field of the configuration, where they differ
     renamed: dict = field(default_factory=dict)
-    # further fields of a question; None: what the configuration has by itself
+    # further fields of a question
     more: object = lambda x: {}
     trunk: str = "model"
     mixer: str = "attn"
@@ -59,7 +63,7 @@ def _configuration(model, op, x, form):
     config = {
         "vocab_size": x.S,
         "num_hidden_layers": depth,
-        "intermediate_size": getattr(x, "F", None),
+        "intermediate_size": getattr(x, "F", DERIVED),
         "norm_eps": x["norm_eps"],
         "tie_word_embeddings": bool(x["tie_word_embeddings"]),
         "attn_mode": form,
@@ -77,9 +81,11 @@ def _configuration(model, op, x, form):
             "window_size": window if window is None else int(window),
             "rope_theta": float(x.attrs.get("attn.rope_theta", 10000.0)),
         }
-    config |= model.more(x)
-    left = {name for name, value in config.items() if value is None}
-    config = {name: value for name, value in (_of_the_layer(model, x) | config).items() if name not in left}
+    elif f"{op}@1" in SPECS:
+        # Samba has some unless told otherwise
+        config["attn"] = None
+    config = _of_the_layer(model, x) | config | model.more(x)
+    config = {name: value for name, value in config.items() if value is not DERIVED}
     # without a symbol for padding every embedding has its gradient
     return model.load(f"{model.stem}Config")(**config, pad_token_id=None)
 
@@ -163,7 +169,7 @@ def _criterion(x):
 def _expanded(x):
     """An inner width that the configuration gives as a multiple of the model's."""
     # the class rounds down what it multiplies
-    return {"expand": x.I // x.D if x.I % x.D == 0 else (x.I + 0.5) / x.D, "intermediate_size": None}
+    return {"expand": x.I // x.D if x.I % x.D == 0 else (x.I + 0.5) / x.D, "intermediate_size": DERIVED}
 
 
 def _bounded(x):
@@ -174,13 +180,13 @@ def _blocks_of_256(x):
     """A feed-forward network whose width the configuration gives by a ratio, rounded up."""
     if x.F % 256:
         raise Declined("the width of the feed-forward network is a multiple of 256")
-    return {"hidden_ratio": 1.5 * x.F / x.D, "intermediate_size": None}
+    return {"hidden_ratio": 1.5 * x.F / x.D, "intermediate_size": DERIVED}
 
 
 def _four_times(x):
     if x.F != 256 * -(-(8 * x.D // 3) // 256):
         raise Declined("the width of the feed-forward network follows from the model's")
-    return {"intermediate_size": None}
+    return {"intermediate_size": DERIVED}
 
 
 BACKBONE = {"trunk": "backbone", "mixer": "mixer"}
