@@ -102,7 +102,8 @@ def after_import():
         if name.startswith("fla.ops.lightnet") and hasattr(module, "fused_additive_gate"):
             module.fused_additive_gate = _additive_gate
         if name.startswith("fla.ops.cyfa") and hasattr(module, "cyfa_cos"):
-            module.cyfa_cos, module.cyfa_sin = tl.cos, tl.sin
+            # looked up when a kernel runs: the interpreter has its own by then
+            module.cyfa_cos, module.cyfa_sin = (lambda x: tl.cos(x)), (lambda x: tl.sin(x))
         if name == "fla.ops.attnres.fused":
             module.fused_attnres_fwd = _wherever(module.fused_attnres_fwd)
 

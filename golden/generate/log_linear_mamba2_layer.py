@@ -26,8 +26,8 @@ def prepare():
     LogLinearMamba2.forward = forward
 
 
-# case, form; none: Triton's interpreter cannot run the kernel
-INTERPRETED = ()
+# case, form
+INTERPRETED = tuple((c.name, "layer") for c in CASES)
 # case, form, storage type
 TRITON = ()
 # results that a form does not give

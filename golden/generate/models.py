@@ -1,7 +1,7 @@
 """What the makers of models have in common: two blocks, a narrow width, a small vocabulary.
 
-A table (models_*.py) says of each model what is particular. Its case `short` has 17 tokens in two rows, whose layers start
-from nothing; `long` has 80 tokens that start from states, or in packed sequences where there are none, and options.
+A table (models_*.py) says of each model what is particular. Its case `short` has 17 tokens in two rows, whose layers
+start from nothing; `long` has 80 tokens that start from states, or packed sequences where there are none, and options.
 """
 
 import importlib

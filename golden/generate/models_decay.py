@@ -39,9 +39,10 @@ MAKERS = (
     model(
         "raven_model",
         "raven_layer",
-        {"M": 8, "topk": 3},
+        {"M": 8},
+        {"topk": 3},
         long={"use_output_gate": True, "use_rope": True, "gla_decay": True, "router_score": "softmax"},
     ),
     RETNET,
-    hybrid(RETNET),
+    hybrid(RETNET, **{"attn.rope_theta": 100}),
 )

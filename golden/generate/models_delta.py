@@ -5,7 +5,9 @@ from models import hybrid, model
 W = {"W": 4}
 UNCONVOLVED = {"use_short_conv": False, "W": 1}
 
-DELTA = model("delta_net_model", "delta_net_layer", W, long={"use_gate": True, "qk_activation": "elu", "qk_norm": "sum"})
+DELTA = model(
+    "delta_net_model", "delta_net_layer", W, long={"use_gate": True, "qk_activation": "elu", "qk_norm": "sum"}
+)
 GATED = model("gated_deltanet_model", "gated_deltanet_layer", W, long={"allow_neg_eigval": True, "HV": 4, "V": 4})
 KDA = model("kda_model", "kda_layer", W, long={"lower_bound": -5, "HV": 4, "V": 4})
 
@@ -14,7 +16,7 @@ MAKERS = (
     DELTA,
     hybrid(DELTA, attnres=True, attnres_block_size=1),
     GATED,
-    hybrid(GATED),
+    hybrid(GATED, **{"attn.window_size": 5, "attn.qkv_bias": True}),
     model("gated_deltaproduct_model", "gated_deltaproduct_layer", W | {"R": 2}, long={"allow_neg_eigval": False}),
     KDA,
     hybrid(KDA),
@@ -23,8 +25,8 @@ MAKERS = (
     model(
         "mom_model",
         "mom_layer",
-        W | {"M": 4},
-        short={"shared_mem": True, "shared_proj": True},
+        W | {"M": 3, "V": 4, "F": 16},
+        short={"B": 1, "shared_mem": True, "shared_proj": True},
         long={"topk": 1, "lengths": ()},
         resumed=False,
     ),

@@ -176,6 +176,11 @@ def _bounded(x):
     return {"use_lower_bound": bool(x["use_lower_bound"])}
 
 
+def _unbalanced(x):
+    """The loss of the tokens alone, without what keeps the memories equally busy."""
+    return {"aux_loss_scale": 0.0}
+
+
 def _blocks_of_256(x):
     """A feed-forward network whose width the configuration gives by a ratio, rounded up."""
     if x.F % 256:
@@ -251,7 +256,7 @@ MODELS = {
     "mesa_net_model": Model("mesa_net", "MesaNet", "mesa_net_layer", without=CONV_BIAS),
     "mla_model": Model("mla", "MLA", "mla_layer"),
     "moba_model": Model("moba", "MoBA", "moba_layer"),
-    "mom_model": Model("mom", "Mom", "mom_layer", without=CONV_BIAS, evaluated=True),
+    "mom_model": Model("mom", "Mom", "mom_layer", without=CONV_BIAS, more=_unbalanced, evaluated=True),
     "nsa_model": Model("nsa", "NSA", "nsa_layer"),
     "parallax_model": Model("parallax", "Parallax", "parallax_layer"),
     "path_attn_model": Model(
