@@ -4,6 +4,8 @@ from models import hybrid, model
 
 W = {"W": 4}
 UNCONVOLVED = {"use_short_conv": False, "W": 1}
+SUMS = "decays of the preconditioner are exponentials of differences of sums: its last states are off by 2e-6"
+HALVES = "chunk_mesa_net rounds queries and keys to float16, and its solver stops at residuals of 1e-5"
 
 DELTA = model(
     "delta_net_model", "delta_net_layer", W, long={"use_gate": True, "qk_activation": "elu", "qk_norm": "sum"}
@@ -20,7 +22,13 @@ MAKERS = (
     model("gated_deltaproduct_model", "gated_deltaproduct_layer", W | {"R": 2}, long={"allow_neg_eigval": False}),
     KDA,
     hybrid(KDA),
-    model("mesa_net_model", "mesa_net_layer", W | {"K": 16}, long={"use_output_gate": True}),
+    model(
+        "mesa_net_model",
+        "mesa_net_layer",
+        W,
+        long={"use_output_gate": True},
+        FINDINGS=dict.fromkeys(("short-chunk-f32", "long-chunk-f32"), HALVES),
+    ),
     # packed, or from states, fla orders memories otherwise
     model(
         "mom_model",
@@ -30,6 +38,18 @@ MAKERS = (
         long={"topk": 1, "lengths": ()},
         resumed=False,
     ),
-    model("precond_gated_deltanet_model", "precond_gated_deltanet_layer", W, long={"squash_x": 2}),
-    model("precond_kda_model", "precond_kda_layer", W, long={"lower_bound": -5} | UNCONVOLVED),
+    model(
+        "precond_gated_deltanet_model",
+        "precond_gated_deltanet_layer",
+        W,
+        long={"squash_x": 2},
+        FINDINGS=dict.fromkeys(("short-chunk-f32", "long-chunk-f32"), SUMS),
+    ),
+    model(
+        "precond_kda_model",
+        "precond_kda_layer",
+        W,
+        long={"lower_bound": -5} | UNCONVOLVED,
+        FINDINGS=dict.fromkeys(("short-chunk-f32", "long-chunk-f32"), SUMS),
+    ),
 )
