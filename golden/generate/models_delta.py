@@ -29,7 +29,6 @@ MAKERS = (
         long={"use_output_gate": True},
         FINDINGS=dict.fromkeys(("short-chunk-f32", "long-chunk-f32"), HALVES),
     ),
-    # packed, or from states, fla orders memories otherwise
     model(
         "mom_model",
         "mom_layer",
