@@ -29,20 +29,20 @@ PRECISIONS = {"BF16": "bf16", "F16": "f16", "F32": "f32"}
 
 
 def modules():
-    """The makers: every other file here that has cases."""
+    """The makers: every other file here that has cases, and those in the tables that a file may have instead."""
     here = Path(__file__).resolve().parent
     found = [importlib.import_module(p.stem) for p in sorted(here.glob("*.py")) if p.stem != Path(__file__).stem]
-    return [module for module in found if hasattr(module, "CASES")]
+    return [maker for module in found for maker in getattr(module, "MAKERS", (module,)) if hasattr(maker, "CASES")]
 
 
 def naive(out, only=None):
-    """Every case, or those of one op, by fla's PyTorch code."""
+    """Every case, or those of these ops, by fla's PyTorch code."""
     from fla_conformance import op
     from vector import Provenance, make
 
     command = "python3 golden/generate/all.py --producer naive"
     for module in modules():
-        if only not in (None, module.CASES[0].op) or not hasattr(module, "naive"):
+        if only and module.CASES[0].op not in only or not hasattr(module, "naive"):
             continue
         op(module.CASES[0].op, arrays="torch")(module.naive)
         for case in module.CASES:
@@ -66,7 +66,7 @@ def interpreter(out, only=None):
     command = "python3 -O golden/generate/all.py --producer interpreter"
     failed = 0
     for module in modules():
-        if only not in (None, module.CASES[0].op):
+        if only and module.CASES[0].op not in only:
             continue
         if hasattr(module, "prepare"):
             module.prepare()
@@ -142,7 +142,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--producer", choices=("naive", "interpreter", "triton"))
     parser.add_argument("--out", type=Path, default=VECTORS)
-    parser.add_argument("--op", help="naive, interpreter: this op alone")
+    parser.add_argument("--op", nargs="+", help="naive, interpreter: these ops alone")
     parser.add_argument("--shard", default="0/1", help="i/n: every n-th vector of triton, from the i-th")
     parser.add_argument("--manifest", action="store_true")
     options = parser.parse_args()

@@ -17,6 +17,7 @@ CASES = (
     case("unconvolved", {"B": 2, "T": 33, "W": 1}, attrs={"use_short_conv": False, "norm_eps": 0.25}),
 )
 
+
 def prepare():
     """fla's kernels ask for CUDA; the interpreter needs none."""
     import sys
@@ -31,8 +32,8 @@ def prepare():
             module.validate_cyfa_inputs = validate
 
 
-# case, form; none: Triton's interpreter cannot run the kernels
-INTERPRETED = ()
+# case, form
+INTERPRETED = tuple((c.name, "chunk") for c in CASES)
 # case, form, storage type
 TRITON = ()
 # results that a form does not give

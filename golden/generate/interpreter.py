@@ -1,9 +1,10 @@
 """Makes fla's Triton kernels run on a CPU, forward and backward, by Triton's interpreter; import before fla.
 
-The interpreter lacks a few things that fla relies on: loop counters and bounds that are tensors, masks of integers, an
-autotuner that need not time anything, the device's tanh, flash-attn, for which plain softmax attention stands in, and scans
-by a function of the kernel's own, for which PyTorch does. None of that touches what another kernel computes. Assertions
-that only ask for another device or storage type go with `python -O`.
+The interpreter lacks a few things that fla relies on: bounds and counters of loops that are tensors, masks of integers,
+products of bfloat16, which it keeps as integers, an autotuner that need not time anything, functions of a device
+library, flash-attn, for which plain softmax attention stands in, and scans by a function of the kernel's own, for which
+PyTorch does. None of that touches what another kernel computes. Assertions that only ask for another device or storage
+type go with `python -O`.
 """
 
 import builtins
@@ -28,17 +29,9 @@ def prepare():
     Autotuner._bench = lambda self, *args, **kwargs: [1.0] * 3
     for name in ("create_masked_load", "create_masked_store"):
         setattr(InterpreterBuilder, name, _with_boolean_masks(getattr(InterpreterBuilder, name)))
-    interpreter._patch_lang_tensor = _with_indices(interpreter._patch_lang_tensor)
+    InterpreterBuilder.create_dot = _of_values(InterpreterBuilder.create_dot)
+    interpreter._patch_lang_tensor = _with_scalars(interpreter._patch_lang_tensor)
     _flash_attention()
-
-
-def _with_indices(method):
-    def patched(tensor, scope):
-        method(tensor, scope)
-        # numpy no longer converts what has an axis of extent 1
-        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))
-
-    return patched
 
 
 def _with_boolean_masks(method):
@@ -48,6 +41,28 @@ def _with_boolean_masks(method):
             if getattr(data, "dtype", None) is not None and data.dtype.kind in "iu" and data.dtype.itemsize == 1:
                 x.data = data.astype(bool)
         return method(self, *args, **kwargs)
+
+    return patched
+
+
+def _of_values(create_dot):
+    import numpy as np
+    import triton.language as tl
+    from triton.runtime.interpreter import TensorHandle
+
+    def widened(x):
+        if x.dtype.scalar != tl.bfloat16:
+            return x
+        return TensorHandle((x.data.astype(np.uint32) << 16).view(np.float32), tl.float32)
+
+    return lambda self, a, b, *rest: create_dot(self, widened(a), widened(b), *rest)
+
+
+def _with_scalars(patch):
+    def patched(tensor, scope):
+        patch(tensor, scope)
+        # NumPy converts no array with an axis, which every scalar of the interpreter's is
+        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))
 
     return patched
 
@@ -80,7 +95,9 @@ def _range(*bounds):
 
 
 def after_import():
-    """Gives fla's kernels a tanh, and their loops counters that convert."""
+    """Gives the loops of fla's kernels counters that convert, and kernels what they lack."""
+    import triton.language as tl
+
     for name, module in list(sys.modules.items()):
         if name.startswith(("fla.ops", "fla.modules")) and not name.endswith("naive") and module is not None:
             module.range = _range
@@ -88,6 +105,25 @@ def after_import():
                 module.tanh = _tanh
         if name.startswith("fla.ops.lightnet") and hasattr(module, "fused_additive_gate"):
             module.fused_additive_gate = _additive_gate
+        if name.startswith("fla.ops.cyfa") and hasattr(module, "cyfa_cos"):
+            # looked up when a kernel runs: the interpreter has its own by then
+            module.cyfa_cos, module.cyfa_sin = (lambda x: tl.cos(x)), (lambda x: tl.sin(x))
+        if name == "fla.ops.attnres.fused":
+            module.fused_attnres_fwd = _wherever(module.fused_attnres_fwd)
+
+
+def _wherever(function):
+    """For a function that refuses sources of attention residuals that are not on a GPU."""
+    import torch
+
+    class Elsewhere(torch.Tensor):
+        is_cuda = True
+        __torch_function__ = torch._C._disabled_torch_function_impl
+
+    def run(residuals, **rest):
+        return function(residuals=(residuals[0].as_subclass(Elsewhere), *residuals[1:]), **rest)
+
+    return run
 
 
 def _tanh(x):

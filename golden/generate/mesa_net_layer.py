@@ -17,8 +17,8 @@ CASES = (
     case("gated", attrs={"use_output_gate": True, "lambda_lower_bound": 0.75}),
 )
 
-# none by the interpreter: outputs of its chunk form are of another size there, with states that are right to f16
-INTERPRETED = ()
+# case, form
+INTERPRETED = tuple((c.name, "chunk") for c in CASES)
 # case, form, storage type
 TRITON = ()
 # results that a form does not give

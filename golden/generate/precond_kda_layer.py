@@ -18,8 +18,8 @@ CASES = (
     case("unconvolved", {"W": 1}, attrs={"use_short_conv": False, "squash_x": 2, "squash_eps": 0.0625}),
 )
 
-# none: Triton's interpreter stops in a kernel of the preconditioner, which asks for a number of an array
-INTERPRETED = ()
+# case, form
+INTERPRETED = tuple((c.name, "chunk") for c in CASES)
 # case, form, storage type
 TRITON = ()
 # results that a form does not give

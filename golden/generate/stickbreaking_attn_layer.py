@@ -42,6 +42,6 @@ def prepare():
 
     forward = stickbreaking_attn.StickBreakingAttention.forward
     stickbreaking_attn.torch = SimpleNamespace(float16=torch.float32, bfloat16=torch.float32)
-    stickbreaking_attn.StickBreakingAttention.forward = lambda self, x, *rest, **more: forward(
-        self, x.as_subclass(Elsewhere), *rest, **more
+    stickbreaking_attn.StickBreakingAttention.forward = lambda self, hidden_states, *rest, **more: forward(
+        self, hidden_states.as_subclass(Elsewhere), *rest, **more
     )

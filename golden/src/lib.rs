@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use reference::problem::Problem;
-use reference::spec::{Attrs, OpSpec, Value};
+use reference::spec::{Attrs, OpSpec, Precision, Value};
 use reference::tensor::{DType, Tensor, Tensors};
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
@@ -157,7 +157,8 @@ impl Vector {
         let shapes = inputs.iter().map(|(name, t)| (name.clone(), t.shape().to_vec())).collect();
         let problem = Problem::infer(spec, attrs, &shapes, offsets.as_deref())
             .map_err(|source| Error::Problem { file: file(), source })?;
-        let first = spec.inputs.first().and_then(|p| inputs.get(p.name));
+        // indices have no storage type
+        let first = spec.inputs.iter().filter(|p| p.precision != Precision::Index).find_map(|p| inputs.get(p.name));
         let dtype = first.map(Tensor::dtype).ok_or_else(|| format("no inputs".to_owned()))?;
         Ok(Loaded { problem, dtype, inputs, cotangents, expected: tensors })
     }

@@ -19,7 +19,7 @@ use agree::{IDENTITY, largest};
 use sample::{Random, problem};
 
 /// Wide enough for matrix products, long enough for errors to add up.
-const LARGER: &str = "B=2,T=40,H=2,HV=2,HQ=2,K=16,V=12,D=8,M=6,C=3,L=4,R=2,W=3,I=10,E=3,G=2,S=7,AQ=2,AH=1,AK=4";
+const LARGER: &str = "B=2,T=40,H=2,HV=2,HQ=2,K=16,V=12,D=8,M=6,C=3,L=4,R=2,W=3,I=10,F=11,E=3,G=2,S=7,AQ=2,AH=1,AK=4";
 
 fn names<'a>(ports: impl Iterator<Item = &'a Port>) -> Vec<&'static str> {
     ports.map(|p| p.name).collect()

@@ -74,6 +74,9 @@ pub const MAMBA: Names = Names { mixer_norm: "norm", mlp: None, ..BACKBONE };
 /// Inputs of a layer that the model fills: its input, its lower bound, and the input once more without its gradient.
 const FILLED: [&str; 3] = ["x", "lower_bound", "x_clock"];
 
+/// The option of softmax attention that configurations of hybrid stacks cannot name.
+const UNNAMED: &str = "qk_norm";
+
 /// Blocks of a stack, as its ports tell.
 pub(super) fn depth(spec: &OpSpec, model: &Model) -> usize {
     stack::depth(spec, &format!("{}.layers", model.names.trunk), &format!("{}.weight", model.names.mixer_norm))
@@ -143,7 +146,7 @@ impl Model {
     /// The extents that some port has.
     fn sizes(&self, hybrid: bool, ports: &[Port]) -> Vec<Dim> {
         let mut sizes = vec![Dim::B, Dim::T, Dim::S, Dim::D];
-        sizes.extend(self.names.mlp.map(|_| Dim::I));
+        sizes.extend(self.names.mlp.map(|_| Dim::F));
         sizes.extend(self.mixer.sizes.iter().copied());
         sizes.extend(self.lower_bounds.then_some(Dim::L));
         if hybrid {
@@ -176,7 +179,8 @@ impl Model {
         }
         if hybrid {
             let own = |a: &Attr| Attr { name: name(format!("attn.{}", a.name)), ..*a };
-            attrs.extend(layers::attn::SPEC.attrs.iter().map(own));
+            let attention = layers::attn::SPEC.attrs.iter().filter(|a| a.name != UNNAMED).map(own);
+            attrs.extend(attention.filter(|a| self.has(a.name)));
         }
         attrs
     }
@@ -219,7 +223,8 @@ impl Model {
             }
         }
         if softmax {
-            for port in layers::attn::SPEC.inputs.iter().filter(|p| p.name != "x") {
+            let unnamed = |p: &&Port| p.when.iter().flatten().any(|(flag, _)| *flag == UNNAMED);
+            for port in layers::attn::SPEC.inputs.iter().filter(|p| p.name != "x" && !unnamed(p)) {
                 let port = Port { name: name(format!("{mixer}.{}", port.name)), dims: renamed(port.dims), ..*port };
                 let port = Port { when: port.when.map(|w| w.map(|(f, v)| (name(format!("attn.{f}")), v))), ..port };
                 block.inputs.push(port);
@@ -227,7 +232,7 @@ impl Model {
         }
         if let Some(mlp) = self.names.mlp {
             block.inputs.push(norm(at(self.names.mlp_norm) + ".weight"));
-            for (part, dims) in [("gate", dims![I, D]), ("up", dims![I, D]), ("down", dims![D, I])] {
+            for (part, dims) in [("gate", dims![F, D]), ("up", dims![F, D]), ("down", dims![D, F])] {
                 block.inputs.push(Port::weight(name(at(&format!("{mlp}.{part}_proj.weight"))), dims, &[1, 1]));
             }
         }

@@ -1,6 +1,7 @@
 //! The language model of DeltaFormer.
 //!
-//! Upstream: `DeltaFormerForCausalLM` of `fla/models/deltaformer` in 0.6.0.
+//! Upstream: `DeltaFormerForCausalLM` of `fla/models/deltaformer` in 0.6.0. A configuration may name blocks of softmax
+//! attention (`attn`), which nothing reads: there are no hybrid stacks.
 
 use super::blueprint::{Model, NAMES};
 use crate::layers;
@@ -15,7 +16,7 @@ pub static MODEL: Model = Model {
     fixed: &[],
     names: NAMES,
     norm_eps: 1e-06,
-    hybrid: true,
+    hybrid: false,
     attnres: true,
     lower_bounds: false,
 };

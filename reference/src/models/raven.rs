@@ -11,7 +11,7 @@ pub static MODEL: Model = Model {
     upstream: &["fla.models.RavenModel", "fla.models.RavenForCausalLM"],
     source: "Zhang et al. 2024 (arXiv 2409.07146) for the slots",
     mixer: &layers::raven::SPEC,
-    omits: &["scale"],
+    omits: &["scale", "gate_fn"],
     fixed: &[],
     names: NAMES,
     norm_eps: 1e-06,

@@ -12,7 +12,7 @@ pub static MODEL: Model = Model {
     upstream: &["fla.models.RetNetModel", "fla.models.RetNetForCausalLM"],
     source: "Sun et al. 2023 (arXiv 2307.08621), eq. 1 to 8",
     mixer: &layers::multiscale_retention::SPEC,
-    omits: &["q_conv1d.bias", "k_conv1d.bias", "v_conv1d.bias", "use_short_conv"],
+    omits: &["q_conv1d.bias", "k_conv1d.bias", "v_conv1d.bias", "use_short_conv", "gate_fn"],
     fixed: &[],
     names: NAMES,
     norm_eps: 1e-06,

@@ -12,7 +12,7 @@ pub static MODEL: Model = Model {
     upstream: &["fla.models.SambaModel", "fla.models.SambaForCausalLM"],
     source: "Gu & Dao 2023 (arXiv 2312.00752), algorithm 2 and §3.4",
     mixer: &layers::mamba::SPEC,
-    omits: &[],
+    omits: &["hidden_act"],
     fixed: &[],
     names: BACKBONE,
     norm_eps: 1e-05,

@@ -40,7 +40,7 @@ class Question:
         """What an absent tensor stands for."""
         import torch
 
-        like = self.get("x") if self.has("x") else next(x for x in self.inputs.values() if hasattr(x, "device"))
+        like = next(x for x in self.inputs.values() if hasattr(x, "device") and x.is_floating_point())
         dtype = torch.float32 if port.single and like.dtype != torch.float64 else like.dtype
         return torch.full([getattr(self, d) for d in port.dims], port.neutral, dtype=dtype, device=like.device)
 
@@ -114,13 +114,7 @@ def parameters(layer, module, x, spec):
     found, own = {}, dict(module.named_parameters())
     for name, joined in weights(x, spec, lambda name: names.get(name, name) in own).items():
         # what `forward` takes
-        if names.get(name, name) is None:
-            continue
-        if "*" in name:
-            # a list of modules, whose parameters are one after the other
-            count = x.get(name).shape[0]
-            found |= {name.replace("*", str(i)): part for i, part in enumerate(joined.chunk(count))}
-        else:
+        if names.get(name, name) is not None:
             found[names.get(name, name)] = joined
     for name in own:
         if name not in found and any(p.name == name for p in spec.inputs):
@@ -146,11 +140,16 @@ def weights(x, spec, needed=lambda name: False):
     given = {base(p) for p in ports if x.get(p.name) is not None}
     for port in ports:
         tensor = x.get(port.name)
-        if tensor is None and (base(port) in given or port.optional and needed(base(port))):
+        if tensor is None and (base(port) in given or port.optional and needed(base(port).replace("*", "0"))):
             tensor = x.neutral(port)
         if tensor is not None:
-            parts[base(port)].append(merged(tensor, port))
-    return {name: torch.cat(tensors) if len(tensors) > 1 else tensors[0] for name, tensors in parts.items()}
+            parts[base(port)].append((tensor, merged(tensor, port)))
+    joined = {name: torch.cat([m for _, m in pairs]) if len(pairs) > 1 else pairs[0][1] for name, pairs in parts.items()}
+    for name in [n for n in joined if "*" in n]:
+        # a list of modules, whose parameters are one after the other
+        one_by_one = joined.pop(name).chunk(parts[name][0][0].shape[0])
+        joined |= {name.replace("*", str(i)): part for i, part in enumerate(one_by_one)}
+    return joined
 
 
 def merged(tensor, port):

@@ -22,7 +22,8 @@ def _streams(x, *options):
 
 
 def _convolution(x):
-    return {"use_short_conv": x["use_short_conv"], "conv_size": x.W, "conv_bias": x.has("*_conv1d.bias")}
+    taps = {"conv_size": x.W, "conv_bias": x.has("*_conv1d.bias")} if x["use_short_conv"] else {}
+    return {"use_short_conv": x["use_short_conv"]} | taps
 
 
 def _map(x):

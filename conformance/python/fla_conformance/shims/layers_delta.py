@@ -10,7 +10,9 @@ def _convolution(x):
 def _heads(x, *options):
     # a hair more, because the width is a product cut off to an integer
     expand = {"expand_v": x.V / x.K * (1 + 1e-9)}
-    heads = {"hidden_size": x.D, "head_dim": x.K, "num_heads": x.H, "num_v_heads": x.HV, "layer_idx": 0}
+    # none: as many as key heads, the only number that some configurations have
+    values = {"num_v_heads": None if x.HV == x.H else x.HV}
+    heads = values | {"hidden_size": x.D, "head_dim": x.K, "num_heads": x.H, "layer_idx": 0}
     return heads | expand | _convolution(x) | {name: x[name] for name in ("norm_eps", *options)}
 
 

@@ -99,11 +99,15 @@ def _rwkv6(x):
     }
 
 
-def _rwkv7(x):
+def without_initialisation():
+    """Of RWKV-7, which knows only as many channels of keys and values as there are hidden ones."""
     from fla.layers.rwkv7 import RWKV7Attention
 
-    # no fresh initialisation, which knows only as many channels of keys and values as there are hidden ones
     RWKV7Attention._is_hf_initialized = True
+
+
+def _rwkv7(x):
+    without_initialisation()
     return {
         "hidden_size": x.D,
         "head_dim": x.K,

@@ -8,21 +8,48 @@ from fla_conformance.ports import SPECS
 from fla_conformance.shim import Declined
 from fla_conformance.shims.layers import LAYERS, Question, weights
 
+# a field that the configuration computes from others
+DERIVED = object()
+
 
 @dataclass(frozen=True)
 class Model:
-    """One of fla's models: its layer, and what its configuration calls the layer's arguments."""
+    """One of fla's models: package, stem of its classes' names, layer, and how its configuration is written."""
 
-    module: str
-    config: str
-    name: str
+    package: str
+    stem: str
     layer: str
-    # constructor argument of the layer -> field of the configuration; None: no such field
-    fields: dict = field(default_factory=dict)
+    # constructor arguments of the layer that the configuration does not have
+    without: tuple = ()
+    # constructor argument of the layer -> field of the configuration, where they differ
+    renamed: dict = field(default_factory=dict)
     # further fields of a question
     more: object = lambda x: {}
     trunk: str = "model"
     mixer: str = "attn"
+    # where training is another function
+    evaluated: bool = False
+
+    @property
+    def name(self):
+        """The class."""
+        return f"{self.stem}ForCausalLM"
+
+    def load(self, name):
+        """A class of the package."""
+        return getattr(importlib.import_module(f"fla.models.{self.package}"), name)
+
+    def part(self, x, i):
+        """The question that the i-th layer is asked, by the names of the layer's own spec."""
+        spec, prefix, state = SPECS[self.layer], f"{self.trunk}.layers.{i}.{self.mixer}.", f"layers.{i}."
+        found = {name: value for name, value in x.inputs.items() if name in spec.attrs}
+        for port in spec.inputs:
+            names = (prefix + port.name, state + port.name)
+            found[port.name] = next((x.inputs[n] for n in names if n in x.inputs), None)
+        embeddings = x.get(f"{self.trunk}.embeddings.weight")
+        # what it reads is known by its extents alone
+        found["x"] = embeddings.new_empty(*x.get("input_ids").shape, embeddings.shape[1])
+        return Question(spec, {n: value for n, value in found.items() if value is not None}, x.cu_seqlens)
 
     @property
     def forms(self):
@@ -31,12 +58,14 @@ class Model:
 
     def configuration(self, op, x, form):
         """The configuration of a question."""
-        return _config(self, op, x, form)
+        return _configuration(self, op, x, form)
 
     def blocks(self, op, x):
-        """For each layer of the cache, what keeps states in it: layers, questions, what their states are called."""
-        depth = len({n.split(".")[2] for n in x.inputs if n.startswith(f"{self.trunk}.layers.")})
-        return [[part(self.layer, x, f"{self.trunk}.layers.{i}.{self.mixer}.", f"layers.{i}.")] for i in range(depth)]
+        """What keeps states in the cache, by the number of its block: layers, questions, what their states are called."""
+        prefix = f"{self.trunk}.layers."
+        depth = len({n.removeprefix(prefix).split(".")[0] for n in x.inputs if n.startswith(prefix)})
+        own = [i for i in range(depth) if i not in _softmax(op)]
+        return {i: [(LAYERS[self.layer], self.part(x, i), f"layers.{i}.")] for i in own}
 
     def arguments(self, x):
         """Further arguments of `forward`."""
@@ -54,41 +83,54 @@ def part(name, x, prefix, states, fixed=None):
     return LAYERS[name], question, states
 
 
-def _config(model, op, x, form):
-    layer, question, _ = part(model.layer, x, f"{model.trunk}.layers.0.{model.mixer}.", "layers.0.")
-    own = {}
-    for argument, value in layer.arguments(question).items():
-        field = model.fields.get(argument, argument)
-        if field is not None and argument != "layer_idx":
-            own[field] = value
-        elif argument != "layer_idx" and value != _default(layer, argument):
-            raise Declined(f"{model.config} has no {argument}")
+def _softmax(op):
+    """The blocks of a stack that have softmax attention."""
+    return [int(i) for i in op.partition("@")[2].split("+") if i]
+
+
+def _configuration(model, op, x, form):
     depth = len({n.split(".")[2] for n in x.inputs if n.startswith(f"{model.trunk}.layers.")})
-    config = own | {
+    config = {
         "vocab_size": x.S,
         "num_hidden_layers": depth,
-        "intermediate_size": x.I,
+        "intermediate_size": getattr(x, "F", DERIVED),
         "norm_eps": x["norm_eps"],
         "tie_word_embeddings": bool(x["tie_word_embeddings"]),
         "attn_mode": form,
-        "pad_token_id": None,
         "fuse_cross_entropy": x.get("input_ids").is_cuda,
     }
     if x.attrs.get("attnres"):
         config["attnres_block_size"] = int(x["attnres_block_size"])
-    hybrid = [int(i) for i in op.partition("@")[2].split("+") if i]
-    if hybrid:
+    if _softmax(op):
         window = x["attn.window_size"]
         config["attn"] = {
-            "layers": hybrid,
+            "layers": _softmax(op),
             "num_heads": x.AQ,
             "num_kv_heads": x.AH,
             "qkv_bias": bool(x["attn.qkv_bias"]),
             "window_size": window if window is None else int(window),
-            "rope_theta": float(x["attn.rope_theta"]),
+            "rope_theta": float(x.attrs.get("attn.rope_theta", 10000.0)),
         }
-    config = {k: v for k, v in (config | model.more(x)).items() if k is not None}
-    return getattr(importlib.import_module(model.module), model.config)(**config)
+    elif f"{op}@1" in SPECS:
+        # Samba has some unless told otherwise
+        config["attn"] = None
+    config = _of_the_layer(model, x) | config | model.more(x)
+    config = {name: value for name, value in config.items() if value is not DERIVED}
+    # without a symbol for padding every embedding has its gradient
+    return model.load(f"{model.stem}Config")(**config, pad_token_id=None)
+
+
+def _of_the_layer(model, x):
+    """What the configuration says of the layers, of which the first is never one of softmax attention."""
+    layer, found = LAYERS[model.layer], {}
+    for argument, value in layer.arguments(model.part(x, 0)).items():
+        if argument == "layer_idx":
+            continue
+        if argument not in model.without:
+            found[model.renamed.get(argument, argument)] = value
+        elif value != _default(layer, argument):
+            raise Declined(f"{model.stem}Config has no {argument}")
+    return found
 
 
 def _default(layer, argument):
@@ -98,43 +140,52 @@ def _default(layer, argument):
 
 def call(op, model, form, inputs, want):
     """Logits, losses and states of one of fla's models, by the spec's names."""
-    import torch
     from torch.func import functional_call
 
     spec = SPECS[op]
-    offsets = inputs.pop("cu_seqlens", None)
-    x = Question(spec, inputs, offsets)
-    built = getattr(importlib.import_module(model.module), model.name)(model.configuration(op, x, form))
-    parameters = weights(x, spec)
+    x = Question(spec, inputs, inputs.pop("cu_seqlens", None))
+    built = model.load(model.name)(model.configuration(op, x, form)).to(x.get("input_ids").device)
     own = {n for n, _ in built.named_parameters()}
+    parameters = weights(x, spec, own.__contains__)
     if own != set(parameters):
         raise ValueError(f"{model.name}: parameters that only one side has: {sorted(own ^ set(parameters))}")
     built.criterion = _criterion(x)
-    ids, targets = x.get("input_ids"), x.get("targets")
-    arguments = {"input_ids": ids, "labels": torch.cat([torch.full_like(targets[:, :1], -100), targets[:, :-1]], 1)}
-    arguments |= {"use_cache": False, "return_dict": True} | model.arguments(x)
-    if offsets is not None:
-        arguments["cu_seqlens"] = offsets
+    built.train(not model.evaluated)
     blocks = model.blocks(op, x)
-    states = {p.name for p in spec.outputs if "N" in p.dims}
-    before = [dict(state for layer, own, _ in block for state in layer.load(own).items()) for block in blocks]
-    given = any(s is not None for states in before for s in states.values())
-    if want & states or given:
-        from fla.models.utils import Cache
-
-        cache = Cache()
-        for i, state in enumerate(before):
-            if given:
-                cache.update(layer_idx=i, offset=0, **state)
-        arguments |= {"use_cache": True, "past_key_values": cache}
-    result = functional_call(built, parameters, (), arguments)
-    outputs = {"logits": result.logits, "loss": result.loss.reshape(targets.shape)}
-    if want & states:
-        for i, block in enumerate(blocks):
+    states = {i: dict(s for layer, own, _ in block for s in layer.load(own).items()) for i, block in blocks.items()}
+    cached = bool(want & {p.name for p in spec.outputs if "N" in p.dims})
+    result = functional_call(built, parameters, (), _arguments(x, states, cached) | model.arguments(x))
+    # the first block mixes nothing and has no lower bound: what is not read has gradients of 0, and not none
+    unread = (f"{model.trunk}.layers.0.attn_res_", f"{model.trunk}.lower_bounds")
+    unread = sum(0 * p.sum() for n, p in parameters.items() if n.startswith(unread))
+    outputs = {"logits": result.logits + unread, "loss": result.loss.reshape(x.get("targets").shape)}
+    if cached:
+        for i, block in blocks.items():
             for layer, own, prefix in block:
                 kept = layer.keep(result.past_key_values[i], own)
                 outputs |= {f"{prefix}{name}": state for name, state in kept.items()}
     return {p.name: outputs.get(p.name) for p in spec.outputs if p.name in want}
+
+
+def _arguments(x, states, cached):
+    """Arguments of `forward`; with a cache when states are given or asked for."""
+    import torch
+    from fla.models.utils import Cache
+
+    targets = x.get("targets")
+    # fla shifts labels itself
+    labels = torch.cat([torch.full_like(targets[:, :1], -100), targets[:, :-1]], 1)
+    arguments = {"input_ids": x.get("input_ids"), "labels": labels, "use_cache": False, "return_dict": True}
+    if x.cu_seqlens is not None:
+        arguments["cu_seqlens"] = x.cu_seqlens
+    given = any(s is not None for state in states.values() for s in state.values())
+    if not (given or cached):
+        return arguments
+    cache = Cache()
+    if given:
+        for i, state in states.items():
+            cache.update(layer_idx=i, offset=0, **state)
+    return arguments | {"use_cache": True, "past_key_values": cache}
 
 
 def _criterion(x):
@@ -147,124 +198,132 @@ def _criterion(x):
     return torch.nn.CrossEntropyLoss(reduction="none")
 
 
-# a hybrid stack is another spec of the same model
+def _expanded(x):
+    """An inner width that the configuration gives as a multiple of the model's."""
+    # the class rounds down what it multiplies
+    return {"expand": x.I // x.D if x.I % x.D == 0 else (x.I + 0.5) / x.D, "intermediate_size": DERIVED}
+
+
+def _bounded(x):
+    return {"use_lower_bound": bool(x["use_lower_bound"])}
+
+
+def _unbalanced(x):
+    """The loss of the tokens alone, without what keeps the memories equally busy."""
+    return {"aux_loss_scale": 0.0}
+
+
+def _blocks_of_256(x):
+    """A feed-forward network whose width the configuration gives by a ratio, rounded up."""
+    if x.F % 256:
+        raise Declined("the width of the feed-forward network is a multiple of 256")
+    return {"hidden_ratio": 1.5 * x.F / x.D, "intermediate_size": DERIVED}
+
+
+def _four_times(x):
+    if x.F != 256 * -(-(8 * x.D // 3) // 256):
+        raise Declined("the width of the feed-forward network follows from the model's")
+    return {"intermediate_size": DERIVED}
+
+
+BACKBONE = {"trunk": "backbone", "mixer": "mixer"}
+CONV_BIAS = ("conv_bias",)
+
 MODELS = {
     "abc_model": Model(
-        "fla.models.abc", "ABCConfig", "ABCForCausalLM", "abc_layer",
-        fields=dict.fromkeys(("conv_bias", "gate_low_rank_dim", "gate_logit_normalizer", "use_input_gate", "use_output_gate", "use_norm", "gate_fn")),
+        "abc", "ABC", "abc_layer",
+        without=(
+            "conv_bias", "gate_low_rank_dim", "gate_logit_normalizer", "use_input_gate", "use_output_gate",
+            "use_norm", "gate_fn",
+        ),
     ),
-    "bitnet_model": Model(
-        "fla.models.bitnet", "BitNetConfig", "BitNetForCausalLM", "bitattn_layer",
-        fields=dict.fromkeys(("norm_eps",)),
-    ),
+    "bitnet_model": Model("bitnet", "BitNet", "bitattn_layer", without=("norm_eps",)),
     "comba_model": Model(
-        "fla.models.comba", "CombaConfig", "CombaForCausalLM", "comba_layer",
-        fields=dict.fromkeys(("use_output_correction", "use_inner_decay", "correction_factor", "conv_bias")),
+        "comba", "Comba", "comba_layer",
+        without=("use_output_correction", "use_inner_decay", "correction_factor", "conv_bias"),
     ),
-    "cyclic_flow_attention_model": Model("fla.models.cyfa", "CyclicFlowAttentionConfig", "CyclicFlowAttentionForCausalLM", "cyfa_layer"),
-    "delta_net_model": Model(
-        "fla.models.delta_net", "DeltaNetConfig", "DeltaNetForCausalLM", "delta_net_layer",
-        fields=dict.fromkeys(("d_model", "conv_bias")),
-    ),
+    "cyclic_flow_attention_model": Model("cyfa", "CyclicFlowAttention", "cyfa_layer"),
+    "delta_net_model": Model("delta_net", "DeltaNet", "delta_net_layer", without=("d_model", "conv_bias")),
     "deltaformer_model": Model(
-        "fla.models.deltaformer", "DeltaFormerConfig", "DeltaFormerForCausalLM", "deltaformer_layer",
-        fields={"max_position_embeddings": "rope_max_position_embeddings"},
+        "deltaformer", "DeltaFormer", "deltaformer_layer",
+        renamed={"max_position_embeddings": "rope_max_position_embeddings"},
     ),
-    "forgetting_transformer_model": Model("fla.models.forgetting_transformer", "ForgettingTransformerConfig", "ForgettingTransformerForCausalLM", "forgetting_attn_layer"),
-    "gated_deltanet_model": Model(
-        "fla.models.gated_deltanet", "GatedDeltaNetConfig", "GatedDeltaNetForCausalLM", "gated_deltanet_layer",
-        fields=dict.fromkeys(("conv_bias",)),
+    "forgetting_transformer_model": Model(
+        "forgetting_transformer", "ForgettingTransformer", "forgetting_attn_layer",
     ),
+    "gated_deltanet_model": Model("gated_deltanet", "GatedDeltaNet", "gated_deltanet_layer", without=CONV_BIAS),
     "gated_deltaproduct_model": Model(
-        "fla.models.gated_deltaproduct", "GatedDeltaProductConfig", "GatedDeltaProductForCausalLM", "gated_deltaproduct_layer",
-        fields=dict.fromkeys(("num_v_heads", "conv_bias")),
+        "gated_deltaproduct", "GatedDeltaProduct", "gated_deltaproduct_layer",
+        without=("num_v_heads", "conv_bias"),
     ),
     "gla_model": Model(
-        "fla.models.gla", "GLAConfig", "GLAForCausalLM", "gla_layer",
-        fields=dict.fromkeys(("conv_bias", "gate_logit_normalizer", "gate_low_rank_dim", "gate_fn")),
+        "gla", "GLA", "gla_layer",
+        without=("conv_bias", "gate_logit_normalizer", "gate_low_rank_dim", "gate_fn"),
     ),
-    "gsa_model": Model(
-        "fla.models.gsa", "GSAConfig", "GSAForCausalLM", "gsa_layer",
-        fields=dict.fromkeys(("conv_bias", "scale", "gate_fn")),
-    ),
-    "hgrn_model": Model(
-        "fla.models.hgrn", "HGRNConfig", "HGRNForCausalLM", "hgrn_layer",
-        fields=dict.fromkeys(("conv_bias",)), more=lambda x: {"use_lower_bound": bool(x["use_lower_bound"])},
-    ),
-    "hgrn2_model": Model(
-        "fla.models.hgrn2", "HGRN2Config", "HGRN2ForCausalLM", "hgrn2_layer",
-        fields=dict.fromkeys(("conv_bias",)), more=lambda x: {"use_lower_bound": bool(x["use_lower_bound"])},
-    ),
-    "kda_model": Model(
-        "fla.models.kda", "KDAConfig", "KDAForCausalLM", "kda_layer",
-        fields=dict.fromkeys(("conv_bias",)),
-    ),
-    "lightnet_model": Model(
-        "fla.models.lightnet", "LightNetConfig", "LightNetForCausalLM", "lightnet_layer",
-        fields=dict.fromkeys(("conv_bias",)),
-    ),
+    "gsa_model": Model("gsa", "GSA", "gsa_layer", without=("conv_bias", "scale", "gate_fn")),
+    "hgrn_model": Model("hgrn", "HGRN", "hgrn_layer", without=CONV_BIAS, more=_bounded),
+    "hgrn2_model": Model("hgrn2", "HGRN2", "hgrn2_layer", without=CONV_BIAS, more=_bounded),
+    "kda_model": Model("kda", "KDA", "kda_layer", without=CONV_BIAS),
+    "lightnet_model": Model("lightnet", "LightNet", "lightnet_layer", without=CONV_BIAS),
     "linear_attn_model": Model(
-        "fla.models.linear_attn", "LinearAttentionConfig", "LinearAttentionForCausalLM", "linear_attn_layer",
-        fields={"output_norm": None, "do_feature_map_norm": "norm_feature_map"},
+        "linear_attn", "LinearAttention", "linear_attn_layer",
+        without=("output_norm",),
+        renamed={"do_feature_map_norm": "norm_feature_map"},
     ),
     "log_linear_mamba2_model": Model(
-        "fla.models.log_linear_mamba2", "LogLinearMamba2Config", "LogLinearMamba2ForCausalLM", "log_linear_mamba2_layer",
-        fields=dict.fromkeys(("conv_init", "dt_init_floor", "backend")), trunk="backbone", mixer="mixer",
+        "log_linear_mamba2", "LogLinearMamba2", "log_linear_mamba2_layer",
+        without=("conv_init", "dt_init_floor", "backend"),
+        more=_four_times,
+        **BACKBONE,
     ),
     "mamba_model": Model(
-        "fla.models.mamba", "MambaConfig", "MambaForCausalLM", "mamba_layer",
-        fields={"dt_init": "dt_init_scheme", "backend": None}, trunk="backbone", mixer="mixer",
+        "mamba", "Mamba", "mamba_layer",
+        without=("backend",),
+        renamed={"dt_init": "dt_init_scheme"},
+        more=_expanded,
+        **BACKBONE,
     ),
-    "mamba2_model": Model(
-        "fla.models.mamba2", "Mamba2Config", "Mamba2ForCausalLM", "mamba2_layer",
-        fields=dict.fromkeys(("backend",)), trunk="backbone", mixer="mixer",
-    ),
-    "mamba3_model": Model(
-        "fla.models.mamba3", "Mamba3Config", "Mamba3ForCausalLM", "mamba3_layer",
-        fields=dict.fromkeys(("device", "dtype")), trunk="backbone", mixer="mixer",
-    ),
-    "mesa_net_model": Model(
-        "fla.models.mesa_net", "MesaNetConfig", "MesaNetForCausalLM", "mesa_net_layer",
-        fields=dict.fromkeys(("conv_bias",)),
-    ),
-    "mla_model": Model("fla.models.mla", "MLAConfig", "MLAForCausalLM", "mla_layer"),
-    "moba_model": Model("fla.models.moba", "MoBAConfig", "MoBAForCausalLM", "moba_layer"),
-    "mom_model": Model(
-        "fla.models.mom", "MomConfig", "MomForCausalLM", "mom_layer",
-        fields=dict.fromkeys(("conv_bias",)),
-    ),
-    "nsa_model": Model("fla.models.nsa", "NSAConfig", "NSAForCausalLM", "nsa_layer"),
-    "parallax_model": Model("fla.models.parallax", "ParallaxConfig", "ParallaxForCausalLM", "parallax_layer"),
+    "mamba2_model": Model("mamba2", "Mamba2", "mamba2_layer", without=("backend",), **BACKBONE),
+    "mamba3_model": Model("mamba3", "Mamba3", "mamba3_layer", without=("device", "dtype"), **BACKBONE),
+    "mesa_net_model": Model("mesa_net", "MesaNet", "mesa_net_layer", without=CONV_BIAS),
+    "mla_model": Model("mla", "MLA", "mla_layer"),
+    "moba_model": Model("moba", "MoBA", "moba_layer"),
+    "mom_model": Model("mom", "Mom", "mom_layer", without=CONV_BIAS, more=_unbalanced, evaluated=True),
+    "nsa_model": Model("nsa", "NSA", "nsa_layer"),
+    "parallax_model": Model("parallax", "Parallax", "parallax_layer"),
     "path_attn_model": Model(
-        "fla.models.path_attn", "PaTHAttentionConfig", "PaTHAttentionForCausalLM", "path_attn_layer",
-        fields=dict.fromkeys(("use_qk_norm", "conv_size", "conv_bias")),
+        "path_attn", "PaTHAttention", "path_attn_layer",
+        without=("use_qk_norm", "conv_size", "conv_bias"),
     ),
     "precond_gated_deltanet_model": Model(
-        "fla.models.precond_gated_deltanet", "PrecondGatedDeltaNetConfig", "PrecondGatedDeltaNetForCausalLM", "precond_gated_deltanet_layer",
-        fields=dict.fromkeys(("conv_bias",)),
+        "precond_gated_deltanet", "PrecondGatedDeltaNet", "precond_gated_deltanet_layer",
+        without=CONV_BIAS,
     ),
-    "precond_kda_model": Model(
-        "fla.models.precond_kda", "PrecondKDAConfig", "PrecondKDAForCausalLM", "precond_kda_layer",
-        fields=dict.fromkeys(("conv_bias",)),
-    ),
-    "raven_model": Model(
-        "fla.models.raven", "RavenConfig", "RavenForCausalLM", "raven_layer",
-        fields=dict.fromkeys(("scale", "use_short_conv", "gate_fn")),
-    ),
+    "precond_kda_model": Model("precond_kda", "PrecondKDA", "precond_kda_layer", without=CONV_BIAS),
+    "raven_model": Model("raven", "Raven", "raven_layer", without=("scale", "use_short_conv", "gate_fn")),
     "retnet_model": Model(
-        "fla.models.retnet", "RetNetConfig", "RetNetForCausalLM", "multiscale_retention_layer",
-        fields=dict.fromkeys(("use_short_conv", "conv_size", "conv_bias", "gate_fn")),
+        "retnet", "RetNet", "multiscale_retention_layer",
+        without=("use_short_conv", "conv_size", "conv_bias", "gate_fn"),
     ),
     "samba_model": Model(
-        "fla.models.samba", "SambaConfig", "SambaForCausalLM", "mamba_layer",
-        fields={"use_conv_bias": None, "dt_rank": "time_step_rank", "dt_min": None, "dt_max": None, "dt_init": None, "dt_scale": None, "dt_init_floor": None, "hidden_act": None, "backend": None}, trunk="backbone", mixer="mixer",
+        "samba", "Samba", "mamba_layer",
+        without=(
+            "use_conv_bias", "dt_min", "dt_max", "dt_init", "dt_scale", "dt_init_floor", "hidden_act",
+            "backend",
+        ),
+        renamed={"dt_rank": "time_step_rank"},
+        more=lambda x: _expanded(x) | _blocks_of_256(x),
+        **BACKBONE,
     ),
-    "stickbreaking_attn_model": Model("fla.models.stickbreaking_attn", "StickBreakingAttentionConfig", "StickBreakingAttentionForCausalLM", "stickbreaking_attn_layer"),
-    "transformer_model": Model("fla.models.transformer", "TransformerConfig", "TransformerForCausalLM", "attn_layer"),
-    "wall_transformer_model": Model("fla.models.wall_transformer", "WallTransformerConfig", "WallTransformerForCausalLM", "wall_attn_layer"),
+    "stickbreaking_attn_model": Model(
+        "stickbreaking_attn", "StickBreakingAttention", "stickbreaking_attn_layer",
+    ),
+    "transformer_model": Model("transformer", "Transformer", "attn_layer"),
+    "wall_transformer_model": Model("wall_transformer", "WallTransformer", "wall_attn_layer"),
 }
 
-MODELS |= {f"{name}@1": model for name, model in MODELS.items()}
+# a hybrid stack is another spec of the same model
+MODELS |= {f"{name}@1": model for name, model in MODELS.items() if f"{name}@1" in SPECS}
 
 from fla_conformance.shims import models_own  # noqa: E402 (it imports this)
 

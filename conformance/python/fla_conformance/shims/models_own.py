@@ -1,9 +1,9 @@
 """flash-linear-attention 0.6.0's models whose blocks are not those of most: RWKV, Rodimus, YOCO, CAT."""
 
-import importlib
 from dataclasses import dataclass
 
 from fla_conformance.shim import Declined
+from fla_conformance.shims.layers_ssm import without_initialisation
 from fla_conformance.shims.models import Model, part
 
 
@@ -40,11 +40,11 @@ class Own(Model):
         if "hidden_act" in x.attrs:
             fields |= {"intermediate_size": x.I, "hidden_act": x["hidden_act"]}
         fields |= self.configure(op, x, form)
-        return getattr(importlib.import_module(self.module), self.config)(**fields)
+        return self.load(f"{self.stem}Config")(**fields)
 
     def blocks(self, op, x):
-        """For each layer of the cache, what keeps states in it: layers, questions, what their states are called."""
-        return self.stateful(op, x)
+        """What keeps states in the cache, by the number of its block: layers, questions, what their states are called."""
+        return dict(enumerate(self.stateful(op, x)))
 
     def arguments(self, x):
         """Further arguments of `forward`."""
@@ -73,6 +73,7 @@ def _rwkv6(op, x, form):
 
 
 def _rwkv7(op, x, form):
+    without_initialisation()
     ranks = {"decay_low_rank_dim": x.E, "gate_low_rank_dim": x.G, "a_low_rank_dim": x.R, "v_low_rank_dim": x.M}
     return _rwkv(op, x) | ranks | {"head_dim": x.K, "value_dim": x.H * x.V, "fuse_norm": bool(x["fuse_norm"])}
 
@@ -184,21 +185,21 @@ def _cat(op, x, form):
 
 
 _RWKV6 = Own(
-    "fla.models.rwkv6", "RWKV6Config", "RWKV6ForCausalLM", "rwkv6_layer", configure=_rwkv6, stateful=_mixing(6)
+    "rwkv6", "RWKV6", "rwkv6_layer", configure=_rwkv6, stateful=_mixing(6)
 )
 _RODIMUS = Own(
-    "fla.models.rodimus", "RodimusConfig", "RodimusForCausalLM", "rodimus_layer", configure=_rodimus, stateful=_mixers
+    "rodimus", "Rodimus", "rodimus_layer", configure=_rodimus, stateful=_mixers
 )
 
 
 def _decoder(layer):
-    return Own("fla.models.yoco", "YOCOConfig", "YOCOForCausalLM", layer, configure=_yoco, stateful=_retained)
+    return Own("yoco", "YOCO", layer, configure=_yoco, stateful=_retained)
 
 
 MODELS = {
     # its attention is PyTorch's
     "cat_model": Own(
-        "fla.models.cat", "CATConfig", "CATForCausalLM", "attn_layer",
+        "cat", "CAT", "attn_layer",
         configure=_cat, further=lambda x: {"chunk_size": x.C if x["chunk_size"] is None else int(x["chunk_size"])},
     ),
     "rodimus_model": _RODIMUS,
@@ -207,7 +208,7 @@ MODELS = {
     "rwkv6_model": _RWKV6,
     "rwkv6_model@1": _RWKV6,
     "rwkv7_model": Own(
-        "fla.models.rwkv7", "RWKV7Config", "RWKV7ForCausalLM", "rwkv7_layer", configure=_rwkv7, stateful=_mixing(7)
+        "rwkv7", "RWKV7", "rwkv7_layer", configure=_rwkv7, stateful=_mixing(7)
     ),
     "yoco_model": _decoder("gated_deltanet_layer"),
     "yoco_model@gated_retention": _decoder("yoco_gated_retention_layer"),
