@@ -159,7 +159,7 @@ pub(crate) fn bytes() -> usize {
 
 fn unary(x: Var, value: f64, partial: f64) -> Var {
     TAPE.with_borrow_mut(|tape| {
-        tape.edge(x, partial);
+        tape.edge(x, rounded::accumulated(partial));
         tape.close(rounded::accumulated(value), 1)
     })
 }

@@ -36,6 +36,11 @@ class Question:
         """Whether a tensor is given whose name fits."""
         return any(x is not None and fnmatch(name, pattern.replace("[", "[[]")) for name, x in self.inputs.items())
 
+    @property
+    def device(self):
+        """Where the tensors are."""
+        return next(x.device for x in self.inputs.values() if hasattr(x, "device"))
+
     def neutral(self, port):
         """What an absent tensor stands for."""
         import torch
@@ -200,7 +205,7 @@ def call(op, layer, form, inputs, want):
     spec = SPECS[op]
     offsets = inputs.pop("cu_seqlens", None)
     x = Question(spec, inputs, offsets)
-    module = layer.build(x, form).to(x.get("x").device)
+    module = layer.build(x, form).to(x.device)
     cache = None
     states = {p.name for p in spec.outputs if "N" in p.dims}
     before = layer.load(x)

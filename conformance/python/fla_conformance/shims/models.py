@@ -144,7 +144,7 @@ def call(op, model, form, inputs, want):
 
     spec = SPECS[op]
     x = Question(spec, inputs, inputs.pop("cu_seqlens", None))
-    built = model.load(model.name)(model.configuration(op, x, form)).to(x.get("input_ids").device)
+    built = model.load(model.name)(model.configuration(op, x, form)).to(x.device)
     own = {n for n, _ in built.named_parameters()}
     parameters = weights(x, spec, own.__contains__)
     if own != set(parameters):

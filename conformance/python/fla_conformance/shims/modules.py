@@ -49,7 +49,7 @@ def _answers(module, x, spec):
     thing = module.load(x)
     arguments = module.forward(x)
     if inspect.isclass(thing):
-        built = thing(**module.arguments(x)).to(next(iter(inputs.values())).device)
+        built = thing(**module.arguments(x)).to(x.device)
         result = functional_call(built, _parameters(module, built, x, spec), (), arguments)
     elif inspect.ismethod(thing):
         # the `apply` of an autograd function, which knows no names
