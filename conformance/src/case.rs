@@ -173,7 +173,7 @@ fn fill(problem: &mut Problem) {
             Dim::H => 2,
             Dim::HV | Dim::HQ => problem.size(Dim::H),
             Dim::K | Dim::V | Dim::D | Dim::S => 32,
-            Dim::I => 48,
+            Dim::I | Dim::F => 48,
             Dim::M => 8,
             Dim::C | Dim::L => 3,
             Dim::R | Dim::G | Dim::AQ | Dim::AH => 2,

@@ -141,7 +141,7 @@ fn plain(spec: &'static OpSpec, recipe: &Recipe, i: usize) -> Case {
             Dim::L => [2, 4, 3, 1][i % 4],
             Dim::R => 1 + i % 3,
             Dim::W => [4, 3, 2][i % 3],
-            Dim::I => [48, 20, 33][i % 3],
+            Dim::I | Dim::F => [48, 20, 33][i % 3],
             Dim::E => [8, 3, 16][i % 3],
             Dim::G => [2, 4, 1][i % 3],
             Dim::S => [50, 37, 64][i % 3],

@@ -31,7 +31,7 @@ fn case(tokens: usize, width: usize, dtypes: &'static [DType]) -> impl Strategy<
             Dim::K => (dim, k),
             Dim::V | Dim::D | Dim::M => (dim, v),
             Dim::C | Dim::L | Dim::R | Dim::W | Dim::G | Dim::AQ | Dim::AH => (dim, h),
-            Dim::I | Dim::E | Dim::S | Dim::AK => (dim, k),
+            Dim::I | Dim::F | Dim::E | Dim::S | Dim::AK => (dim, k),
         };
         let mut problem = Problem::new(spec, &spec.sizes.iter().map(size).collect::<Vec<_>>());
         let (flags, absent, packing) = choices;

@@ -54,7 +54,7 @@ fn case(spec: &'static OpSpec, extents: &Extents, dtype: DType) -> Option<Case> 
         Dim::L => 16,
         Dim::R => 2,
         Dim::W => 4,
-        Dim::I => 4 * extents.heads * extents.width,
+        Dim::I | Dim::F => 4 * extents.heads * extents.width,
         Dim::E => 16,
         Dim::G => 8,
         Dim::S => 32_000,
@@ -79,7 +79,7 @@ pub(super) fn small(case: &Case) -> Case {
             Dim::T => (*extent).min(TOKENS),
             Dim::H => 1,
             Dim::HV | Dim::HQ => (*extent / heads).max(1),
-            Dim::D | Dim::I | Dim::S => (*extent).min(200),
+            Dim::D | Dim::I | Dim::F | Dim::S => (*extent).min(200),
             _ => *extent,
         };
     }

@@ -1,5 +1,6 @@
 //! From what a model file says to the spec of a stack of any depth.
 
+use super::config::Config;
 use super::decoder::decoder;
 use crate::dims;
 use crate::function;
@@ -32,6 +33,8 @@ pub struct Model {
     pub attnres: bool,
     /// Whether the layers have lower bounds for their forget gates, which grow with the depth.
     pub lower_bounds: bool,
+    /// The fields of its configuration.
+    pub config: Config,
 }
 
 /// Names of the parts in upstream's state-dict keys.
@@ -128,6 +131,11 @@ impl Model {
         spec.split_once('@').is_some_and(|(_, places)| places.split('+').any(|place| place.parse() == Ok(layer)))
     }
 
+    /// The inner width of the feed-forward network; a layer that has an `I` of its own keeps it.
+    pub(super) fn inner(&self) -> Dim {
+        if self.mixer.sizes.contains(&Dim::I) { Dim::F } else { Dim::I }
+    }
+
     fn has(&self, name: &str) -> bool {
         !self.omits.contains(&name)
     }
@@ -168,7 +176,7 @@ impl Model {
     /// The extents that some port has.
     fn sizes(&self, hybrid: bool, ports: &[Port]) -> Vec<Dim> {
         let mut sizes = vec![Dim::B, Dim::T, Dim::S, Dim::D];
-        sizes.extend(self.names.mlp.map(|_| Dim::I));
+        sizes.extend(self.names.mlp.map(|_| self.inner()));
         sizes.extend(self.mixer.sizes.iter().copied());
         sizes.extend(self.lower_bounds.then_some(Dim::L));
         if hybrid {
@@ -255,7 +263,9 @@ impl Model {
         }
         if let Some(mlp) = self.names.mlp {
             block.inputs.push(norm(at(self.names.mlp_norm) + ".weight"));
-            for (part, dims) in [("gate", dims![I, D]), ("up", dims![I, D]), ("down", dims![D, I])] {
+            let inner = self.inner();
+            for (part, dims) in [("gate", [inner, Dim::D]), ("up", [inner, Dim::D]), ("down", [Dim::D, inner])] {
+                let dims = kept(dims.to_vec());
                 block.inputs.push(Port::weight(name(at(&format!("{mlp}.{part}_proj.weight"))), dims, &[1, 1]));
             }
         }

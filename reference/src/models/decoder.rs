@@ -25,33 +25,58 @@ const IGNORED: f64 = -100.0;
 /// The function of every model that follows the skeleton; which one it is says the spec's name.
 pub(super) fn decoder<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let model = super::model(x.problem.spec.name);
-    let mut stream = Stream::new(x, model, embed(x, &format!("{}.embeddings.weight", model.names.trunk)));
+    let mut stream = Stream::new(x.problem, model, embed(x, model));
     let mut states = Vec::new();
     for layer in 0..depth(x.problem.spec, model) {
-        let hidden = stream.enter_mixer(layer);
-        let (mixed, after) = mix(x, model, layer, &hidden);
-        stream.add(mixed);
-        states.extend(after);
-        if let Some(name) = model.names.mlp {
-            let hidden = stream.enter_mlp(layer);
-            let w = |part: &str| x.tensor(&format!("{}.layers.{layer}.{name}.{part}_proj.weight", model.names.trunk));
-            stream.add(mlp(hidden.view(), w("gate"), w("up"), w("down")));
-        }
+        states.extend(block(x, model, layer, &mut stream, None));
     }
-    let head = if x.problem.flag("tie_word_embeddings") {
-        x.tensor(&format!("{}.embeddings.weight", model.names.trunk))
-    } else {
-        x.tensor("lm_head.weight")
-    };
-    let logits: Array2<F> = rank(linear(&stream.leave(), head));
+    let logits = head(x, model, &stream);
     let loss = losses(&logits, x.vector("targets"));
     [logits.into_dyn(), loss.into_dyn()].into_iter().chain(states).collect()
 }
 
 /// Rows of the embedding.
-fn embed<F: Real>(x: &Unit<'_, F>, name: &str) -> Array2<F> {
+pub(super) fn embed<F: Real>(x: &Unit<'_, F>, model: &Model) -> Array2<F> {
     let rows: Vec<usize> = x.vector("input_ids").iter().map(|id| id.value() as usize).collect();
-    x.matrix(name).select(Axis(0), &rows)
+    x.matrix(&format!("{}.embeddings.weight", model.names.trunk)).select(Axis(0), &rows)
+}
+
+/// One block, which adds to the stream; and the states after it. Where its mixer has none, what it has read from the
+/// beginning of the sequence may stand before the stream, and comes to have its tokens too.
+pub(super) fn block<F: Real>(
+    x: &Unit<'_, F>,
+    model: &Model,
+    layer: usize,
+    stream: &mut Stream<F>,
+    seen: Option<&mut Array2<F>>,
+) -> Vec<ArrayD<F>> {
+    let hidden = stream.enter_mixer(x, layer);
+    let (mixed, states) = match seen {
+        None => mix(x, model, layer, &hidden),
+        Some(seen) => {
+            let before = seen.nrows();
+            seen.append(Axis(0), hidden.view()).expect("what a block reads is as wide as the model");
+            let (mixed, states) = mix(x, model, layer, seen);
+            (mixed.slice_axis(Axis(0), (before..).into()).to_owned(), states)
+        }
+    };
+    stream.add(mixed);
+    if let Some(name) = model.names.mlp {
+        let hidden = stream.enter_mlp(x, layer);
+        let w = |part: &str| x.tensor(&format!("{}.layers.{layer}.{name}.{part}_proj.weight", model.names.trunk));
+        stream.add(mlp(hidden.view(), w("gate"), w("up"), w("down")));
+    }
+    states
+}
+
+/// The logits of what the last block gave.
+pub(super) fn head<F: Real>(x: &Unit<'_, F>, model: &Model, stream: &Stream<F>) -> Array2<F> {
+    let weight = if x.problem.flag("tie_word_embeddings") {
+        x.tensor(&format!("{}.embeddings.weight", model.names.trunk))
+    } else {
+        x.tensor("lm_head.weight")
+    };
+    rank(linear(&stream.leave(x), weight))
 }
 
 /// The mixer's output, and the states after it.

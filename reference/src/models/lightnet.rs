@@ -3,7 +3,13 @@
 //! Upstream: `LightNetForCausalLM` of `fla/models/lightnet` in 0.6.0. Convolutions have no biases.
 
 use super::blueprint::{Model, NAMES};
-use crate::layers;
+use super::config::{
+    Config, Draft, LOSS,
+    Means::{By, Extent, Hybrid, Idle, Option as Set, Weights},
+    POSITIONS, SKELETON,
+};
+use crate::spec::Dim;
+use crate::{fields, layers};
 
 /// See the module documentation.
 pub static MODEL: Model = Model {
@@ -18,4 +24,17 @@ pub static MODEL: Model = Model {
     hybrid: true,
     attnres: true,
     lower_bounds: false,
+    config: Config {
+        own: fields![
+            attn_mode = "chunk" => Idle,
+            num_heads = null => Idle,
+            expand_ratio = 128 => By(Draft::forgetting_heads),
+            gate_low_rank_dim = 128 => Extent(Dim::E),
+            use_short_conv = false => Set("use_short_conv"),
+            conv_size = 4 => Extent(Dim::W),
+            elementwise_affine = true => Weights(&["g_norm.weight"]),
+            attn = null => Hybrid(&["rope_theta"]),
+        ],
+        shared: &[SKELETON, LOSS, POSITIONS],
+    },
 };

@@ -35,6 +35,8 @@ pub enum Dim {
     W,
     /// Inner width of a feed-forward network, or a second width of the model.
     I,
+    /// Inner width of the feed-forward network of a model whose layer has an `I` of its own.
+    F,
     /// Rank of a projection through a bottleneck.
     E,
     /// Groups of channels, or a further kind of heads.
@@ -51,7 +53,7 @@ pub enum Dim {
 
 impl Dim {
     /// Every dimension.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::B,
         Self::N,
         Self::T,
@@ -67,6 +69,7 @@ impl Dim {
         Self::R,
         Self::W,
         Self::I,
+        Self::F,
         Self::E,
         Self::G,
         Self::S,
@@ -97,6 +100,7 @@ impl Dim {
             Self::R => "R",
             Self::W => "W",
             Self::I => "I",
+            Self::F => "F",
             Self::E => "E",
             Self::G => "G",
             Self::S => "S",

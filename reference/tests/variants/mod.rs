@@ -7,11 +7,11 @@ use crate::sample::problem;
 
 /// Several value heads for a key head; packed with an empty sequence; no token; one token; no sequence.
 const SHAPES: [&str; 5] = [
-    "B=2,T=5,H=2,HV=4,HQ=4,K=3,V=4,D=3,M=3,C=3,L=2,R=2,W=3,I=4,E=2,G=2,S=5,AQ=2,AH=1,AK=2",
-    "B=1,T=7,H=2,HV=2,HQ=2,K=4,V=3,D=2,M=2,C=3,L=3,R=1,W=2,I=3,E=1,G=1,S=4,AQ=2,AH=1,AK=2,seqs=3+0+4",
-    "B=2,T=0,H=1,HV=2,HQ=2,K=2,V=3,D=2,M=2,C=1,L=1,R=2,W=2,I=2,E=1,G=1,S=3,AQ=2,AH=1,AK=2",
-    "B=1,T=1,H=1,HV=1,HQ=1,K=2,V=1,D=1,M=1,C=1,L=1,R=3,W=1,I=1,E=1,G=1,S=2,AQ=2,AH=1,AK=2",
-    "B=1,T=0,H=1,HV=1,HQ=1,K=2,V=2,D=1,M=1,C=1,L=1,R=1,W=4,I=2,E=1,G=1,S=2,AQ=2,AH=1,AK=2,seqs=",
+    "B=2,T=5,H=2,HV=4,HQ=4,K=3,V=4,D=3,M=3,C=3,L=2,R=2,W=3,I=4,F=3,E=2,G=2,S=5,AQ=2,AH=1,AK=2",
+    "B=1,T=7,H=2,HV=2,HQ=2,K=4,V=3,D=2,M=2,C=3,L=3,R=1,W=2,I=3,F=2,E=1,G=1,S=4,AQ=2,AH=1,AK=2,seqs=3+0+4",
+    "B=2,T=0,H=1,HV=2,HQ=2,K=2,V=3,D=2,M=2,C=1,L=1,R=2,W=2,I=2,F=3,E=1,G=1,S=3,AQ=2,AH=1,AK=2",
+    "B=1,T=1,H=1,HV=1,HQ=1,K=2,V=1,D=1,M=1,C=1,L=1,R=3,W=1,I=1,F=2,E=1,G=1,S=2,AQ=2,AH=1,AK=2",
+    "B=1,T=0,H=1,HV=1,HQ=1,K=2,V=2,D=1,M=1,C=1,L=1,R=1,W=4,I=2,F=3,E=1,G=1,S=2,AQ=2,AH=1,AK=2,seqs=",
 ];
 
 /// Every valid combination of a shape, attribute values and absent inputs.

@@ -46,7 +46,7 @@ def _config(model, op, x, form):
     config = own | {
         "vocab_size": x.S,
         "num_hidden_layers": depth,
-        "intermediate_size": x.I,
+        "intermediate_size": getattr(x, "F", getattr(x, "I", None)),
         "norm_eps": x["norm_eps"],
         "tie_word_embeddings": bool(x["tie_word_embeddings"]),
         "attn_mode": form,
@@ -237,6 +237,7 @@ MODELS = {
     "samba_model": Model(
         "fla.models.samba", "SambaConfig", "SambaForCausalLM", "mamba_layer",
         fields={"use_conv_bias": None, "dt_rank": "time_step_rank", "dt_min": None, "dt_max": None, "dt_init": None, "dt_scale": None, "dt_init_floor": None, "hidden_act": None, "backend": None}, trunk="backbone", mixer="mixer",
+        more=lambda x: {"intermediate_size": x.I},  # of Mamba; that of the feed-forward network follows from hidden_ratio
     ),
     "stickbreaking_attn_model": Model("fla.models.stickbreaking_attn", "StickBreakingAttentionConfig", "StickBreakingAttentionForCausalLM", "stickbreaking_attn_layer"),
     "transformer_model": Model("fla.models.transformer", "TransformerConfig", "TransformerForCausalLM", "attn_layer"),
