@@ -40,16 +40,17 @@ def committed():
                 parameter.add_(0.25 * torch.randn_like(parameter))
             else:
                 parameter.mul_(8)
-        ids = torch.tensor([TOKENS])
-        logits = model(ids).logits[0]
-        # by its cache, token by token
-        options = {"max_new_tokens": 6, "do_sample": False, "eos_token_id": None}
-        generated = model.generate(ids, attention_mask=torch.ones_like(ids), **options)
+        logits = model(torch.tensor([TOKENS])).logits[0]
+        added, state, ids = [], None, TOKENS
+        for _ in range(6):
+            # by its cache, token by token: `generate` loses the cache under transformers 5.24
+            answer = model(torch.tensor([ids]), use_cache=True, past_key_values=state)
+            state, ids = answer.past_key_values, [int(answer.logits[0, -1].argmax())]
+            added += ids
     for folder, most in ((FOLDER, "1GB"), (FOLDER.with_name("gla-in-parts"), "12KB")):
         shutil.rmtree(folder, ignore_errors=True)
         model.save_pretrained(folder, max_shard_size=most)
         (folder / "generation_config.json").unlink(missing_ok=True)
-    added = generated[0, len(TOKENS) :].tolist()
     answer = {"input_ids": TOKENS, "logits": logits.double().tolist(), "generated": added}
     (FOLDER / "logits.json").write_text(json.dumps(answer) + "\n")
 
