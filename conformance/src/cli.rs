@@ -36,6 +36,8 @@ pub enum Command {
     Serve(ServeArgs),
     /// HTML, Markdown and JUnit from records
     Report(ReportArgs),
+    /// A language model from its files: look at it, evaluate it, let it go on
+    Model(crate::model::args::ModelArgs),
 }
 
 /// `list`.

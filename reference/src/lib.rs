@@ -24,6 +24,7 @@ pub mod layers;
 pub mod mixer;
 pub mod models;
 pub mod modules;
+pub mod nearest;
 pub mod ops;
 pub mod oracle;
 pub mod problem;

@@ -317,7 +317,7 @@ impl Problem {
     }
 
     /// Gives an extent that no given input has what the constraints make of it.
-    fn derive(&mut self) {
+    pub(crate) fn derive(&mut self) {
         let mut mended = self.clone();
         mended.mend();
         for &dim in self.spec.sizes {

@@ -4,7 +4,13 @@
 //! the feed-forward network and the head are not.
 
 use super::blueprint::{Model, NAMES};
-use crate::layers;
+use super::config::{
+    Config, LOSS,
+    Means::{Heads, Idle, Like, Option as Set},
+    POSITIONS, SKELETON,
+};
+use crate::spec::Dim;
+use crate::{fields, layers};
 
 /// See the module documentation.
 pub static MODEL: Model = Model {
@@ -19,4 +25,14 @@ pub static MODEL: Model = Model {
     hybrid: false,
     attnres: true,
     lower_bounds: false,
+    config: Config {
+        own: fields![
+            num_heads = 32 => Heads(Dim::HQ),
+            num_kv_heads = null => Like(Dim::H, Dim::HQ),
+            window_size = null => Set("window_size"),
+            rope_theta = 10000.0 => Set("rope_theta"),
+            elementwise_affine = true => Idle,
+        ],
+        shared: &[SKELETON, LOSS, POSITIONS],
+    },
 };

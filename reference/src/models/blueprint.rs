@@ -1,5 +1,6 @@
 //! From what a model file says to the spec of a stack of any depth.
 
+use super::config::Config;
 use super::decoder::decoder;
 use super::stack::{
     self, EVEN, HYBRID, RESIDUALS, head, kept, labelled, logits_and_loss, name, norm, options, places, residual, tokens,
@@ -35,6 +36,8 @@ pub struct Model {
     pub attnres: bool,
     /// Whether the layers have lower bounds for their forget gates, which grow with the depth.
     pub lower_bounds: bool,
+    /// The fields of its configuration.
+    pub config: Config,
 }
 
 /// Names of the parts in upstream's state-dict keys.

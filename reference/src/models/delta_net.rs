@@ -3,7 +3,13 @@
 //! Upstream: `DeltaNetForCausalLM` of `fla/models/delta_net` in 0.6.0. Convolutions have no biases.
 
 use super::blueprint::{Model, NAMES};
-use crate::layers;
+use super::config::{
+    Config, LOSS,
+    Means::{Extent, Idle, Option as Set, Share},
+    POSITIONS, SKELETON,
+};
+use crate::spec::Dim;
+use crate::{fields, layers};
 
 /// See the module documentation.
 pub static MODEL: Model = Model {
@@ -18,4 +24,21 @@ pub static MODEL: Model = Model {
     hybrid: true,
     attnres: true,
     lower_bounds: false,
+    config: Config {
+        own: fields![
+            attn_mode = "chunk" => Idle,
+            num_heads = 16 => Extent(Dim::H),
+            expand_k = 1.0 => Share(Dim::K, Dim::H),
+            expand_v = 1.0 => Share(Dim::V, Dim::H),
+            conv_size = 4 => Extent(Dim::W),
+            use_gate = false => Set("use_gate"),
+            use_short_conv = true => Set("use_short_conv"),
+            allow_neg_eigval = false => Set("allow_neg_eigval"),
+            use_beta = true => Set("use_beta"),
+            qk_norm = "l2" => Set("qk_norm"),
+            qk_activation = "silu" => Set("qk_activation"),
+            use_output_norm = true => Idle,
+        ],
+        shared: &[SKELETON, LOSS, POSITIONS],
+    },
 };

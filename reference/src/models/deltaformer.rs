@@ -4,7 +4,13 @@
 //! attention (`attn`), which nothing reads: there are no hybrid stacks.
 
 use super::blueprint::{Model, NAMES};
-use crate::layers;
+use super::config::{
+    Config, LOSS,
+    Means::{Heads, Idle, Like, Option as Set},
+    POSITIONS, SKELETON,
+};
+use crate::spec::Dim;
+use crate::{fields, layers};
 
 /// See the module documentation.
 pub static MODEL: Model = Model {
@@ -19,4 +25,21 @@ pub static MODEL: Model = Model {
     hybrid: false,
     attnres: true,
     lower_bounds: false,
+    config: Config {
+        own: fields![
+            attn_mode = "chunk" => Idle,
+            num_heads = 8 => Heads(Dim::HQ),
+            num_kv_heads = null => Like(Dim::H, Dim::HQ),
+            qkv_bias = false => Set("qkv_bias"),
+            qk_norm = false => Set("qk_norm"),
+            rope_theta = 10000.0 => Set("rope_theta"),
+            rope_max_position_embeddings = null => Idle,
+            elementwise_affine = true => Idle,
+            attn = null => Idle,
+            use_cache = false => Idle,
+            output_attentions = false => Idle,
+            output_hidden_states = false => Idle,
+        ],
+        shared: &[SKELETON, LOSS, POSITIONS],
+    },
 };

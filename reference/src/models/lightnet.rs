@@ -4,7 +4,13 @@
 //! the wavelengths of the softmax attention are what they are by default, whatever `rope_theta` says.
 
 use super::blueprint::{Model, NAMES};
-use crate::layers;
+use super::config::{
+    Config, Draft, LOSS,
+    Means::{By, Extent, Hybrid, Idle, Option as Set, Weights},
+    POSITIONS, SKELETON,
+};
+use crate::spec::Dim;
+use crate::{fields, layers};
 
 /// See the module documentation.
 pub static MODEL: Model = Model {
@@ -19,4 +25,17 @@ pub static MODEL: Model = Model {
     hybrid: true,
     attnres: true,
     lower_bounds: false,
+    config: Config {
+        own: fields![
+            attn_mode = "chunk" => Idle,
+            num_heads = null => Idle,
+            expand_ratio = 128 => By(Draft::forgetting_heads),
+            gate_low_rank_dim = 128 => Extent(Dim::E),
+            use_short_conv = false => Set("use_short_conv"),
+            conv_size = 4 => Extent(Dim::W),
+            elementwise_affine = true => Weights(&["g_norm.weight"]),
+            attn = null => Hybrid(&["rope_theta"]),
+        ],
+        shared: &[SKELETON, LOSS, POSITIONS],
+    },
 };

@@ -4,7 +4,12 @@
 //! network.
 
 use super::blueprint::{MAMBA, Model};
-use crate::layers;
+use super::config::{
+    Config, Draft, MIXER,
+    Means::{By, Extent, Idle, Times, Weights},
+};
+use crate::spec::Dim;
+use crate::{fields, layers};
 
 /// See the module documentation.
 pub static MODEL: Model = Model {
@@ -19,4 +24,24 @@ pub static MODEL: Model = Model {
     hybrid: false,
     attnres: false,
     lower_bounds: false,
+    config: Config {
+        own: fields![
+            state_size = 16 => Extent(Dim::K),
+            conv_kernel = 4 => Extent(Dim::W),
+            expand = 2 => Times(Dim::I, Dim::D),
+            intermediate_size => Extent(Dim::I),
+            dt_rank = "auto" => By(Draft::time_step_rank),
+            hidden_act = "silu" => By(Draft::silu),
+            use_bias = false => Weights(&["in_proj.bias", "out_proj.bias"]),
+            use_conv_bias = true => Weights(&["conv1d.bias"]),
+            dt_scale = 1.0 => Idle,
+            dt_min = 0.001 => Idle,
+            dt_max = 0.1 => Idle,
+            dt_init_floor = 0.0001 => Idle,
+            dt_init_scheme = "random" => Idle,
+            residual_in_fp32 = false => Idle,
+            rescale_prenorm_residual = false => Idle,
+        ],
+        shared: &[MIXER],
+    },
 };

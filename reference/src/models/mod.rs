@@ -1,11 +1,14 @@
 //! The table of models. One file and one row each.
 
 pub mod blueprint;
+pub mod config;
 mod decoder;
 mod part;
 mod rwkv;
 mod stack;
+pub mod prompts;
 mod stream;
+pub mod walk;
 
 pub mod abc;
 pub mod bitnet;
@@ -52,6 +55,17 @@ use std::sync::LazyLock;
 
 use crate::spec::OpSpec;
 use blueprint::Model;
+
+/// A part of a stack that is computed by itself, from what the parts before it gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// From symbols to vectors.
+    Embedding,
+    /// A block: a mixer and, in most models, a feed-forward network.
+    Block(usize),
+    /// The last norm and the logits.
+    Head,
+}
 
 /// Every model that follows the skeleton of the decoder.
 pub static DECODERS: &[&Model] = &[

@@ -3,7 +3,13 @@
 //! Upstream: `NSAForCausalLM` of `fla/models/nsa` in 0.6.0.
 
 use super::blueprint::{Model, NAMES};
-use crate::layers;
+use super::config::{
+    Config, LOSS,
+    Means::{Extent, Idle, Like, Option as Set},
+    POSITIONS, SKELETON,
+};
+use crate::spec::Dim;
+use crate::{fields, layers};
 
 /// See the module documentation.
 pub static MODEL: Model = Model {
@@ -18,4 +24,18 @@ pub static MODEL: Model = Model {
     hybrid: false,
     attnres: true,
     lower_bounds: false,
+    config: Config {
+        own: fields![
+            num_heads = 64 => Extent(Dim::HQ),
+            num_kv_heads = 4 => Like(Dim::H, Dim::HQ),
+            head_dim = 32 => Extent(Dim::K),
+            qkv_bias = false => Set("qkv_bias"),
+            block_size = 64 => Set("block_size"),
+            block_counts = 16 => Set("block_counts"),
+            window_size = 512 => Set("window_size"),
+            rope_theta = 10000.0 => Set("rope_theta"),
+            elementwise_affine = true => Idle,
+        ],
+        shared: &[SKELETON, LOSS, POSITIONS],
+    },
 };

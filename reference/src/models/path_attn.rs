@@ -3,8 +3,16 @@
 //! Upstream: `PaTHAttentionForCausalLM` of `fla/models/path_attn` in 0.6.0. q and k are not normed; the convolution has
 //! no bias.
 
+use serde_json::Value;
+
 use super::blueprint::{Model, NAMES};
-use crate::layers;
+use super::config::{
+    Config, Draft, LOSS,
+    Means::{By, Heads, Idle, Like, Option as Set},
+    SKELETON,
+};
+use crate::spec::{Dim, Value as Choice};
+use crate::{fields, layers};
 
 /// See the module documentation.
 pub static MODEL: Model = Model {
@@ -19,4 +27,29 @@ pub static MODEL: Model = Model {
     hybrid: false,
     attnres: true,
     lower_bounds: false,
+    config: Config {
+        own: fields![
+            num_heads = 32 => Heads(Dim::HQ),
+            num_kv_heads = null => Like(Dim::H, Dim::HQ),
+            use_forget_gate = false => Set("use_forget_gate"),
+            use_w_shortconv = true => By(convolution),
+            use_low_rank_w = true => By(bottleneck),
+            elementwise_affine = true => Idle,
+        ],
+        shared: &[SKELETON, LOSS],
+    },
 };
+
+/// The convolution of w has three taps.
+fn convolution(draft: &mut Draft, flag: &Value) -> Result<(), &'static str> {
+    draft.option("use_w_shortconv", Choice::Flag(flag.as_bool().ok_or("true or false")?));
+    draft.set(Dim::W, 3);
+    Ok(())
+}
+
+/// The bottleneck of w has rank 32.
+fn bottleneck(draft: &mut Draft, flag: &Value) -> Result<(), &'static str> {
+    draft.option("use_low_rank_w", Choice::Flag(flag.as_bool().ok_or("true or false")?));
+    draft.set(Dim::E, 32);
+    Ok(())
+}

@@ -3,7 +3,13 @@
 //! Upstream: `PrecondKDAForCausalLM` of `fla/models/precond_kda` in 0.6.0. Convolutions have no biases.
 
 use super::blueprint::{Model, NAMES};
-use crate::layers;
+use super::config::{
+    Config,
+    Means::{Extent, Idle, Like, Option as Set, Times},
+    POSITIONS, SKELETON,
+};
+use crate::spec::Dim;
+use crate::{fields, layers};
 
 /// See the module documentation.
 pub static MODEL: Model = Model {
@@ -18,4 +24,24 @@ pub static MODEL: Model = Model {
     hybrid: true,
     attnres: false,
     lower_bounds: false,
+    config: Config {
+        own: fields![
+            attn_mode = "chunk" => Idle,
+            head_dim = 128 => Extent(Dim::K),
+            num_heads = 16 => Extent(Dim::H),
+            num_v_heads = null => Like(Dim::HV, Dim::H),
+            expand_v = 1.0 => Times(Dim::V, Dim::K),
+            conv_size = 4 => Extent(Dim::W),
+            use_short_conv = true => Set("use_short_conv"),
+            allow_neg_eigval = false => Set("allow_neg_eigval"),
+            lower_bound = null => Set("lower_bound"),
+            safe_gate = false => Idle,
+            use_l2warp = false => Idle,
+            squash_x = 1.5 => Set("squash_x"),
+            squash_eps = 1e-06 => Set("squash_eps"),
+            log_atk_scale_init = -0.2 => Idle,
+            a_log_init_lower = 1 => Idle,
+        ],
+        shared: &[SKELETON, POSITIONS],
+    },
 };

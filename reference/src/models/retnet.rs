@@ -4,7 +4,13 @@
 //! `conv_size` of a configuration are not handed on.
 
 use super::blueprint::{Model, NAMES};
-use crate::layers;
+use super::config::{
+    Config, Draft, LOSS,
+    Means::{By, Extent, Idle, Like, Option as Set, Share, Weights},
+    POSITIONS, SKELETON,
+};
+use crate::spec::Dim;
+use crate::{fields, layers};
 
 /// See the module documentation.
 pub static MODEL: Model = Model {
@@ -19,4 +25,21 @@ pub static MODEL: Model = Model {
     hybrid: true,
     attnres: true,
     lower_bounds: false,
+    config: Config {
+        own: fields![
+            attn_mode = "chunk" => Idle,
+            num_heads = 8 => Extent(Dim::HQ),
+            num_kv_heads = null => Like(Dim::H, Dim::HQ),
+            expand_k = 1.0 => Share(Dim::K, Dim::HQ),
+            expand_v = 2.0 => Share(Dim::V, Dim::HQ),
+            hidden_ratio = 2 => Idle,
+            feature_map = null => Set("feature_map"),
+            use_output_gate = true => Set("use_output_gate"),
+            elementwise_affine = true => Weights(&["g_norm_swish_gate.weight", "g_norm.weight"]),
+            fuse_norm = true => By(Draft::fused_norm),
+            use_short_conv = false => Idle,
+            conv_size = 4 => Idle,
+        ],
+        shared: &[SKELETON, LOSS, POSITIONS],
+    },
 };

@@ -126,7 +126,7 @@ fn yoco<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let count = |kind: &str| depth(spec, &format!("model.{kind}_layers"), "attn_norm.weight");
     let (own, cross) = (count("self"), count("cross"));
     let scale = F::from_f64((x.problem.size(Dim::D) as f64).sqrt());
-    let mut stream = Stream::new(x, embed(x, EMBEDDING).mapv(|e| scale * e));
+    let mut stream = Stream::new(x.problem, embed(x, EMBEDDING).mapv(|e| scale * e));
     let mut states = Vec::new();
     for layer in 0..own {
         let at = format!("model.self_layers.{layer}");
@@ -137,7 +137,7 @@ fn yoco<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
             answers.matrix("o")
         });
     }
-    let (k, v) = shared(x, stream.read("model.shared_kv_res"));
+    let (k, v) = shared(x, stream.read(x, "model.shared_kv_res"));
     for layer in 0..cross {
         let at = format!("model.cross_layers.{layer}");
         through(x, &mut stream, &at, own + layer, |weights, hidden| {
@@ -145,20 +145,20 @@ fn yoco<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
             call.with("shared_k", k.view()).with("shared_v", v.view()).run().matrix("o")
         });
     }
-    judged(x, &stream.leave("model.res", "model.norm"), EMBEDDING, states)
+    judged(x, &stream.leave(x, "model.res", "model.norm"), EMBEDDING, states)
 }
 
 /// One layer at `at`, the `index`-th of all.
-fn through<'a, F: Real>(
-    x: &'a Unit<'a, F>,
-    stream: &mut Stream<'a, F>,
+fn through<F: Real>(
+    x: &Unit<'_, F>,
+    stream: &mut Stream<F>,
     at: &str,
     index: usize,
     mixer: impl FnOnce(&str, Array2<F>) -> Array2<F>,
 ) {
-    let hidden = stream.enter(2 * index, &format!("{at}.attn_res"), &format!("{at}.attn_norm"));
+    let hidden = stream.enter(x, 2 * index, &format!("{at}.attn_res"), &format!("{at}.attn_norm"));
     stream.add(mixer(&format!("{at}.attn"), hidden));
-    let hidden = stream.enter(2 * index + 1, &format!("{at}.mlp_res"), &format!("{at}.mlp_norm"));
+    let hidden = stream.enter(x, 2 * index + 1, &format!("{at}.mlp_res"), &format!("{at}.mlp_norm"));
     stream.add(MLP.run(x, &format!("{at}.mlp"), &hidden));
 }
 
