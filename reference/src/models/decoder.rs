@@ -17,6 +17,7 @@ use crate::layers;
 use crate::modules::gated_mlp::mlp;
 use crate::real::Real;
 use crate::spec::OpSpec;
+use crate::tap;
 use crate::unit::{Outputs, Unit};
 
 /// A target that counts for nothing.
@@ -25,25 +26,28 @@ const IGNORED: f64 = -100.0;
 /// The function of every model that follows the skeleton; which one it is says the spec's name.
 pub(super) fn decoder<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let model = super::model(x.problem.spec.name);
-    let mut stream = Stream::new(x, model, embed(x, &format!("{}.embeddings.weight", model.names.trunk)));
+    let embedded = embed(x, &format!("{}.embeddings.weight", model.names.trunk));
+    let mut stream = Stream::new(x, model, tap::pass(|| "embeddings".to_owned(), embedded));
     let mut states = Vec::new();
     for layer in 0..depth(x.problem.spec, model) {
-        let hidden = stream.enter_mixer(layer);
+        let hidden = tap::pass(|| format!("layers.{layer}.norm"), stream.enter_mixer(layer));
         let (mixed, after) = mix(x, model, layer, &hidden);
-        stream.add(mixed);
+        stream.add(tap::pass(|| format!("layers.{layer}.mixer"), mixed));
         states.extend(after);
         if let Some(name) = model.names.mlp {
             let hidden = stream.enter_mlp(layer);
             let w = |part: &str| x.tensor(&format!("{}.layers.{layer}.{name}.{part}_proj.weight", model.names.trunk));
             stream.add(mlp(hidden.view(), w("gate"), w("up"), w("down")));
         }
+        stream.pass(&format!("layers.{layer}"));
     }
     let head = if x.problem.flag("tie_word_embeddings") {
         x.tensor(&format!("{}.embeddings.weight", model.names.trunk))
     } else {
         x.tensor("lm_head.weight")
     };
-    let logits: Array2<F> = rank(linear(&stream.leave(), head));
+    let hidden = tap::pass(|| "norm".to_owned(), stream.leave());
+    let logits: Array2<F> = rank(linear(&hidden, head));
     let loss = losses(&logits, x.vector("targets"));
     [logits.into_dyn(), loss.into_dyn()].into_iter().chain(states).collect()
 }

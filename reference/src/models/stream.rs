@@ -11,6 +11,7 @@ use crate::call::Call;
 use crate::modules::rms_norm::normalise;
 use crate::ops;
 use crate::real::Real;
+use crate::tap;
 use crate::unit::Unit;
 
 /// The residual stream of one sequence, `[T, D]`.
@@ -60,6 +61,11 @@ impl<'a, F: Real> Stream<'a, F> {
             Some(sum) => sum + y,
             None => y,
         });
+    }
+
+    /// Lets the sum pass the end of a block.
+    pub(super) fn pass(&mut self, place: &str) {
+        self.sum = self.sum.take().map(|sum| tap::pass(|| place.to_owned(), sum));
     }
 
     /// What the head reads.
