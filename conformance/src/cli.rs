@@ -1,11 +1,15 @@
 //! The command line, as data.
 
+mod steps;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::suite::Size;
+
+pub use steps::{AccountArgs, SwapArgs, TwinArgs};
 
 /// Is this linear-attention kernel right, how fast is it, and how much memory does it use?
 ///
@@ -32,6 +36,12 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Speed and memory, side by side
     Bench(BenchArgs),
+    /// One layer of a model through a candidate, and where the model starts to differ
+    Swap(SwapArgs),
+    /// Norms, magnitudes and the first NaN or Inf of a model's step, layer by layer
+    Account(AccountArgs),
+    /// Tiny models trained on exact gradients and on a candidate's, and where their losses part
+    Twin(TwinArgs),
     /// Speak the wire on stdin and stdout
     Serve(ServeArgs),
     /// HTML, Markdown and JUnit from records

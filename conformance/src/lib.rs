@@ -7,6 +7,7 @@
 #![deny(unsafe_code)]
 
 pub mod abi;
+pub mod account;
 pub mod bench;
 pub mod candidate;
 pub mod case;
@@ -25,9 +26,14 @@ pub mod report;
 pub mod run;
 pub mod sample;
 pub mod serve;
+pub mod sheet;
 pub mod shrink;
+pub mod step;
 pub mod suite;
+pub mod swap;
 pub mod truth;
+pub mod twin;
+pub mod weights;
 pub mod wire;
 
 pub use reference::nearest;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use fla_conformance::cli::{Cli, Command};
-use fla_conformance::{bench, list, model, replay, report, run, serve};
+use fla_conformance::{account, bench, list, model, replay, report, run, serve, swap, twin};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -30,6 +30,9 @@ fn dispatch(command: &Command) -> Result<ExitCode, Refusal> {
         Command::Run(args) => run::command(args).map_err(|e| (e.to_string(), e.exit_code())),
         Command::Replay(args) => replay::command(args).map_err(|e| (e.to_string(), e.exit_code())),
         Command::Bench(args) => bench::command(args).map_err(|e| (e.to_string(), e.exit_code())),
+        Command::Swap(args) => swap::command(args).map_err(|e| (e.to_string(), e.exit_code())),
+        Command::Account(args) => account::command(args).map_err(|e| (e.to_string(), 2)),
+        Command::Twin(args) => twin::command(args).map_err(|e| (e.to_string(), e.exit_code())),
         Command::Serve(args) => serve::command(args).map_err(|e| (e.to_string(), e.exit_code())),
         Command::Model(args) => model::command(args).map_err(|e| (e.to_string(), e.exit_code())),
         Command::Report(args) => report::command(args).map_err(|e| (e.to_string(), 2)),

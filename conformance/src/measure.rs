@@ -30,12 +30,15 @@
 //! An element whose truth and whose floor are zero must be zero. A case whose floor exceeds [`cap`] relative to the
 //! truth, or a gradient's [`GRADIENT_CAP`], is not judged: it could not fail.
 
+mod training;
+
 use ndarray::{ArrayD, Dimension, Zip};
 use reference::rounded::{CHUNK, Rounding};
 use reference::spec::Dim;
 use reference::tensor::{DType, Tensor};
 use reports::verdict::Fault;
 pub use reports::verdict::Measure;
+pub use training::{corridor, parting, resolves};
 
 /// Rounded runs behind a floor.
 pub const SAMPLES: u64 = 4;

@@ -8,6 +8,7 @@ use crate::oracle;
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::spec::{Attrs, Dim, OpSpec, Port, Value};
+use crate::tap;
 use crate::tensor::Arrays;
 
 /// A question about one sequence: tensors are `[T, H, ·]`, states `[H, ·, ·]`, without an axis for the batch.
@@ -73,7 +74,8 @@ impl<F: Real> Call<F> {
         let shapes: BTreeMap<_, _> = self.inputs.iter().map(|(name, a)| (name.clone(), a.shape().to_vec())).collect();
         let problem = Problem::infer(spec, self.attrs, &shapes, None)
             .unwrap_or_else(|error| panic!("a layer asks {} what it cannot: {error}", spec.name));
-        let mut outputs = oracle::apply(&problem, &self.inputs);
+        let elsewhere = tap::answer(&problem, &self.inputs);
+        let mut outputs = elsewhere.unwrap_or_else(|| oracle::apply(&problem, &self.inputs));
         for port in problem.produced() {
             if let (Some(axis), Some(array)) = (batch(port), outputs.get_mut(port.name)) {
                 array.index_axis_inplace(axis, 0);

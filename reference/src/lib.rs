@@ -31,6 +31,7 @@ pub mod problem;
 pub mod real;
 pub mod rounded;
 pub mod spec;
+pub mod tap;
 pub mod tape;
 pub mod tensor;
 mod text;

@@ -17,6 +17,7 @@ use crate::problem::Problem;
 use crate::real::Real;
 use crate::rounded::{self, Rounding};
 use crate::spec::Port;
+use crate::tap::Shared;
 use crate::tensor::Arrays;
 use crate::unit::{Outputs, Parts};
 
@@ -87,6 +88,20 @@ pub fn rounded(
     rounding: &Rounding,
 ) -> Result<Answer, Error> {
     gradient::answer(problem, inputs, cotangents, want, Some(rounding))
+}
+
+/// Outputs and gradients of one run, with `tap` attached to it: sequences in turn, each recorded as a whole.
+///
+/// # Errors
+/// As [`gradients`].
+pub fn traced(
+    problem: &Problem,
+    inputs: &Arrays,
+    cotangents: &Arrays,
+    rounding: Option<&Rounding>,
+    tap: &Shared,
+) -> Result<Answer, Error> {
+    gradient::traced(problem, inputs, cotangents, rounding, tap)
 }
 
 /// The outputs at any scalar, of a question that is known to be valid.

@@ -13,6 +13,9 @@ use rayon::prelude::*;
 
 use crate::unit::{Function, Outputs, Unit};
 
+/// From cotangents of some numbers to the gradient by what they were computed from.
+pub type Pull = Box<dyn FnOnce(&[f64]) -> Vec<f64>>;
+
 /// A real number, possibly one that remembers how it came about.
 ///
 /// `+ - * /` and the functions are elementwise arithmetic, which kernels do in their accumulator's precision.
@@ -86,6 +89,17 @@ pub trait Real:
 
     /// The mathematics of an op at this scalar.
     fn of(function: &Function) -> fn(&Unit<'_, Self>) -> Outputs<Self>;
+
+    /// Whether derivatives by it are kept: a constant does not vary.
+    fn varies(self) -> bool {
+        false
+    }
+
+    /// Numbers that somebody else has computed from `parents`. Where derivatives are kept, `pull` turns cotangents of the
+    /// numbers into the gradient by each parent.
+    fn foreign(values: Vec<f64>, _parents: &[Self], _pull: Pull) -> Vec<Self> {
+        values.into_iter().map(Self::from_f64).collect()
+    }
 
     /// `f` of every item, in order; on several cores where the scalar keeps nothing on its thread.
     fn each<I: Sync, R: Send>(items: &[I], f: impl Fn(&I) -> R + Send + Sync) -> Vec<R> {

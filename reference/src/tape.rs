@@ -10,7 +10,7 @@ use std::ops::{Add, Div, Mul, Neg, Range, Sub};
 
 use ndarray::ArrayView1;
 
-use crate::real::Real;
+use crate::real::{Pull, Real};
 use crate::rounded;
 use crate::unit::{Function, Outputs, Unit};
 
@@ -21,7 +21,7 @@ pub struct Var {
     node: u32,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Tape {
     /// End of each node's edges; node `i` owns `ends[i-1]..ends[i]`.
     ends: Vec<u32>,
@@ -31,6 +31,15 @@ struct Tape {
     /// and the adjoints of such a product are such products themselves.
     elementwise: Vec<u8>,
     adjoints: Vec<f64>,
+    /// Numbers from elsewhere, in the order in which they came.
+    foreign: Vec<Foreign>,
+}
+
+/// Consecutive nodes whose derivatives somebody else knows.
+struct Foreign {
+    nodes: Range<usize>,
+    parents: Vec<u32>,
+    pull: Pull,
 }
 
 thread_local! {
@@ -44,6 +53,7 @@ impl Tape {
         self.parents.clear();
         self.partials.clear();
         self.elementwise.clear();
+        self.foreign.clear();
     }
 
     fn edge(&mut self, parent: Var, partial: f64) {
@@ -73,6 +83,10 @@ impl Tape {
     fn propagate(&mut self) {
         let rounding = rounded::active();
         for node in (1..self.ends.len()).rev() {
+            // nothing after the last of its nodes is left, and they do not depend on one another
+            while let Some(foreign) = self.foreign.pop_if(|f| f.nodes.end == node + 1) {
+                self.pull(foreign);
+            }
             let adjoint = self.adjoints[node];
             if adjoint == 0.0 {
                 continue;
@@ -112,6 +126,14 @@ impl Tape {
         for e in edges {
             let term = if self.partials[e] == PAST { adjoint - read } else { read };
             self.adjoints[self.parents[e] as usize] += term;
+        }
+    }
+
+    fn pull(&mut self, Foreign { nodes, parents, pull }: Foreign) {
+        let gradients = pull(&self.adjoints[nodes]);
+        for (parent, gradient) in parents.into_iter().zip(gradients).filter(|(parent, _)| *parent != 0) {
+            let adjoint = &mut self.adjoints[parent as usize];
+            *adjoint = rounded::accumulated(*adjoint + gradient);
         }
     }
 }
@@ -237,6 +259,20 @@ impl Real for Var {
     fn of(function: &Function) -> fn(&Unit<'_, Self>) -> Outputs<Self> {
         function.var
     }
+    fn varies(self) -> bool {
+        self.node != 0
+    }
+    fn foreign(values: Vec<f64>, parents: &[Self], pull: Pull) -> Vec<Self> {
+        let parents = parents.iter().map(|p| p.node).collect();
+        TAPE.with_borrow_mut(|tape| {
+            let variables: Vec<Self> = values.into_iter().map(|x| tape.variable(x)).collect();
+            let end = tape.ends.len();
+            if !variables.is_empty() {
+                tape.foreign.push(Foreign { nodes: end - variables.len()..end, parents, pull });
+            }
+            variables
+        })
+    }
     fn sqrt(self) -> Self {
         let root = self.value.sqrt();
         unary(self, root, 0.5 / root)
@@ -297,6 +333,18 @@ mod tests {
     fn constants_record_nothing() {
         let f = |x: &[Var]| vec![Var::one() * Var::from_f64(4.0), x[0].exp()];
         assert_eq!(record(&[2.0], f, |_| vec![7.0, 1.0]), [2f64.exp()]);
+    }
+
+    #[test]
+    fn numbers_from_elsewhere_have_the_derivatives_that_they_say() {
+        // (a, b) = (x y, x + y), and x² times their sum
+        let f = |x: &[Var]| {
+            let values = vec![x[0].value() * x[1].value(), x[0].value() + x[1].value()];
+            let pull: Pull = Box::new(|c: &[f64]| vec![c[0] * 5.0 + c[1], c[0] * 3.0 + c[1]]);
+            let from = Var::foreign(values, &[x[0], x[1], Var::one()][..2], pull);
+            vec![x[0] * x[0] * (from[0] + from[1])]
+        };
+        assert_eq!(record(&[3.0, 5.0], f, |_| vec![1.0]), [2.0 * 3.0 * 23.0 + 9.0 * 6.0, 9.0 * 4.0]);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod evidence;
-mod number;
+pub mod number;
 pub mod record;
 pub mod render;
 pub mod summary;

@@ -10,11 +10,19 @@ enum Written {
     Name(String),
 }
 
-pub(crate) fn serialize<S: Serializer>(x: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+/// Writes a number.
+///
+/// # Errors
+/// The serializer's.
+pub fn serialize<S: Serializer>(x: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     if x.is_finite() { serializer.serialize_f64(*x) } else { serializer.collect_str(x) }
 }
 
-pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+/// Reads one.
+///
+/// # Errors
+/// What is neither a number nor the name of one.
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     match Written::deserialize(deserializer)? {
         Written::Number(x) => Ok(x),
         Written::Name(name) => name.parse().map_err(|_| D::Error::custom(format!("expected a number, got {name:?}"))),

@@ -1,9 +1,11 @@
 //! From records to pages: HTML for looking, Markdown for a summary, JUnit for CI.
 
+pub mod curves;
 mod html;
 mod junit;
 mod markdown;
 mod plot;
+pub mod sheet;
 mod speed;
 
 use std::fs;

@@ -203,3 +203,13 @@ fn has_tokens(case: &Case) -> bool {
 pub fn accurate(standards: &crate::truth::Standards, answers: &Tensors) -> Verdict {
     verdicts::accurate(standards, answers, 0)
 }
+
+/// The verdict on one tensor by itself.
+#[must_use]
+pub fn single(standard: &crate::measure::Standard, answer: &Tensor) -> Verdict {
+    match (&standard.doubt, standard.judge(answer)) {
+        (Some(reason), _) => Verdict::Mistrusted { reason: reason.clone() },
+        (None, Ok(measures)) => Verdict::Pass { measures },
+        (None, Err(fault)) => Verdict::Fail { fault, call: 0 },
+    }
+}

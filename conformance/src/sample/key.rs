@@ -24,7 +24,7 @@ impl Key {
     }
 
     /// Uniform in [0, 1).
-    pub(super) fn uniform(&self, i: u64) -> f64 {
+    pub(crate) fn uniform(&self, i: u64) -> f64 {
         (self.word_at(i, 6) >> 11) as f64 / (1u64 << 53) as f64
     }
 

@@ -4,9 +4,9 @@ pub mod blueprint;
 pub mod config;
 mod decoder;
 mod part;
+pub mod prompts;
 mod rwkv;
 mod stack;
-pub mod prompts;
 mod stream;
 pub mod walk;
 

@@ -15,8 +15,8 @@ use super::config::ports;
 use super::decoder::{block, embed, head};
 use super::stack::softmax;
 use super::stream::Stream;
-use crate::modules::cross_entropy::{Options, losses};
 use crate::error::Error;
+use crate::modules::cross_entropy::{Options, losses};
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::spec::{Dim, Port};
@@ -215,7 +215,8 @@ impl Walk {
     fn enter<F: Real>(&self, ids: &[usize], parts: &mut Parts<F>) -> Stream<F> {
         let symbols: Array1<F> = ids.iter().map(|&id| F::from_f64(id as f64)).collect();
         parts.insert("input_ids", symbols.into_dyn());
-        let embedded = self.at(ids.len(), parts, |x| embed(x, &format!("{}.embeddings.weight", self.model.names.trunk)));
+        let embedded =
+            self.at(ids.len(), parts, |x| embed(x, &format!("{}.embeddings.weight", self.model.names.trunk)));
         Stream::new(&self.problem, embedded)
     }
 

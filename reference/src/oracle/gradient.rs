@@ -15,6 +15,7 @@ use crate::problem::Problem;
 use crate::real::Real;
 use crate::rounded::{self, CHUNK, Rounded, Rounding};
 use crate::spec::Port;
+use crate::tap::{self, Shared};
 use crate::tape::{self, Var};
 use crate::tensor::Arrays;
 use crate::unit::Unit;
@@ -46,23 +47,51 @@ pub(super) fn answer(
             }
         })
         .collect();
+    Ok(joined(problem, &units, &results, &want))
+}
+
+/// The same, sequence by sequence on this thread, each on one tape as a whole, for `tap` to see.
+pub(super) fn traced(
+    problem: &Problem,
+    inputs: &Arrays,
+    cotangents: &Arrays,
+    rounding: Option<&Rounding>,
+    tap: &Shared,
+) -> Result<Answer, Error> {
+    check(problem, inputs)?;
+    let want: Vec<&'static Port> = problem.differentiable().collect();
+    check_cotangents(problem, cotangents)?;
+    let units = slice::units(problem);
+    let run = |(i, unit): (usize, &Slice)| {
+        let work = Work::new(problem, unit, inputs, cotangents, &want, rounding.is_some());
+        tap::with(tap, i, || match rounding {
+            Some(rounding) => rounded::with(rounding, i as u64, || work.at_once()),
+            None => work.at_once(),
+        })
+    };
+    let results: Vec<(Parts, Parts)> = units.iter().enumerate().map(run).collect();
+    Ok(joined(problem, &units, &results, &want))
+}
+
+/// Outputs and gradients of the whole, from those of its slices.
+fn joined(problem: &Problem, units: &[Slice], results: &[(Parts, Parts)], want: &[&'static Port]) -> Answer {
     let mut answer = Answer::default();
     for port in problem.produced() {
         let mut whole = ArrayD::zeros(problem.shape(port));
-        for (unit, (outputs, _)) in units.iter().zip(&results) {
+        for (unit, (outputs, _)) in units.iter().zip(results) {
             unit.part_mut(problem, port, &mut whole).assign(&outputs[port.name]);
         }
         answer.outputs.insert(port.name.to_owned(), whole);
     }
     for port in want {
         let mut whole = ArrayD::zeros(problem.shape(port));
-        for (unit, (_, gradients)) in units.iter().zip(&results) {
+        for (unit, (_, gradients)) in units.iter().zip(results) {
             let mut part = unit.part_mut(problem, port, &mut whole);
             part += &gradients[port.name];
         }
         answer.gradients.insert(format!("d_{}", port.name), whole);
     }
-    Ok(answer)
+    answer
 }
 
 fn wanted(problem: &Problem, want: &[&str]) -> Result<Vec<&'static Port>, Error> {
@@ -221,7 +250,7 @@ impl<'a> Work<'a> {
             let inputs = self.pieces.still(self.pieces.cut(&self.inputs, segment, start));
             let names: Vec<&'static str> = start.keys().copied().collect();
             let seeds = |total| self.seeds(segment, None, &rest, total);
-            self.differentiate(segment.len(), 0..segment.len(), inputs, &names, seeds)
+            self.differentiate(segment.len(), 0..segment.len(), inputs, &names, seeds, |_| {})
         })
     }
 
@@ -242,13 +271,29 @@ impl<'a> Work<'a> {
         let names: Vec<&'static str> = inputs.keys().copied().filter(|n| variable(n)).collect();
         let part = |rows: Range<usize>| {
             let seeds = |total| self.seeds(segment, Some(&rows), carried, total);
-            self.differentiate(segment.len(), rows.clone(), inputs.clone(), &names, seeds)
+            self.differentiate(segment.len(), rows.clone(), inputs.clone(), &names, seeds, |_| {})
         };
         let parts = self.rows(segment.len(), &inputs, &names).into_iter().map(part);
         parts.reduce(rows::sum).expect("at least one part")
     }
 
-    /// Gradients of one piece by the inputs of these names, its outputs being asked for at some tokens.
+    /// Outputs and gradients from one run over all tokens.
+    fn at_once(&self) -> (Parts, Parts) {
+        let names: Vec<&'static str> = self.want.iter().map(|p| p.name).collect();
+        let whole = 0..self.tokens;
+        let last = |port: &Port| self.problem.spec.states.iter().find(|s| s.last == port.name);
+        let states = self.problem.spec.outputs.iter().filter_map(|p| Some((last(p)?.initial, p.name)));
+        let carried = states.filter_map(|(initial, last)| Some((initial, self.cotangents.get(last)?.clone())));
+        let carried: Parts = carried.collect();
+        let mut outputs = Parts::new();
+        let seeds = |total| self.seeds(&whole, Some(&whole), &carried, total);
+        let keep = |run: &[ArrayD<Var>]| outputs = self.pieces.named(run.iter().map(|a| a.mapv(Real::value)).collect());
+        let gradients = self.differentiate(self.tokens, whole.clone(), self.inputs.clone(), &names, seeds, keep);
+        (outputs, gradients)
+    }
+
+    /// Gradients of one piece by the inputs of these names, its outputs being asked for at some tokens; `keep` sees the
+    /// outputs.
     fn differentiate(
         &self,
         tokens: usize,
@@ -256,6 +301,7 @@ impl<'a> Work<'a> {
         inputs: Parts,
         names: &[&'static str],
         seeds: impl FnOnce(usize) -> Vec<f64>,
+        keep: impl FnOnce(&[ArrayD<Var>]),
     ) -> Parts {
         let values: Vec<f64> = names.iter().flat_map(|n| inputs[n].iter().copied()).collect();
         let shapes: Vec<_> = names.iter().map(|n| inputs[n].raw_dim()).collect();
@@ -269,7 +315,9 @@ impl<'a> Work<'a> {
                 rest = others;
             }
             let unit = Unit { asked, ..self.pieces.unit(tokens, parts) };
-            (self.problem.spec.function.var)(&unit).into_iter().flatten().collect::<Vec<Var>>()
+            let outputs = (self.problem.spec.function.var)(&unit);
+            keep(&outputs);
+            outputs.into_iter().flatten().collect::<Vec<Var>>()
         };
         let recorded = tape::record(&values, function, seeds);
         let mut rest = recorded.as_slice();

@@ -13,12 +13,15 @@ use crate::verdict::{Fault, Measure, Verdict};
 const DOTS: usize = 240;
 
 /// Colours that stay apart for colour-blind readers and on light and dark grounds.
-const PALETTE: [RGBColor; 5] = [
+pub(super) const PALETTE: [RGBColor; 8] = [
     RGBColor(0x33, 0x77, 0xcc),
     RGBColor(0xd5, 0x7a, 0x1a),
     RGBColor(0x2a, 0x9d, 0x6f),
     RGBColor(0xb0, 0x4a, 0x9c),
     RGBColor(0x88, 0x88, 0x88),
+    RGBColor(0x5b, 0xb5, 0xd6),
+    RGBColor(0x8a, 0x6d, 0x3b),
+    RGBColor(0xc9, 0x50, 0x5f),
 ];
 
 /// Error over bound of every measured case, by op and storage type, as an SVG; `None` when nothing was measured.

@@ -1,0 +1,54 @@
+//! How far two training runs may drift apart.
+
+use reference::tensor::DType;
+
+use super::{TAIL, half_ulp, quantiles, scale};
+
+/// How far a curve of a training run may be from the exact one at each step: what single elements may be, of σ that is the
+/// largest deviation, as a root mean square over rounded runs, so far. Errors of training only add up.
+#[must_use]
+pub fn corridor(exact: &[f64], samples: &[Vec<f64>], storage: DType) -> Vec<f64> {
+    let (_, most) = quantiles(exact.len(), exact.len());
+    let mut sigma: f64 = 0.0;
+    let limit = |(t, y): (usize, &f64)| {
+        let stored = half_ulp(DType::F32, *y).powi(2) / 3.0;
+        let squares = samples.iter().map(|s| ((s[t] - y) * scale(storage)).powi(2));
+        let mean = squares.sum::<f64>() / samples.len().max(1) as f64;
+        sigma = sigma.max((mean + stored).sqrt());
+        TAIL * most * sigma
+    };
+    exact.iter().enumerate().map(limit).collect()
+}
+
+/// The first step at which a curve is further from the exact one than its corridor is wide.
+#[must_use]
+pub fn parting(exact: &[f64], got: &[f64], corridor: &[f64]) -> Option<usize> {
+    // what is no number is within nothing
+    let within = |t: usize| got.get(t).is_some_and(|y| (y - exact[t]).abs() <= corridor[t]);
+    (0..exact.len()).find(|&t| !within(t))
+}
+
+/// Largest corridor, relative to the loss at the start, in which a curve is still judged.
+const WIDEST: f64 = 1.0 / 8.0;
+
+/// Whether a corridor is so narrow that a curve could be outside of it.
+#[must_use]
+pub fn resolves(corridor: f64, start: f64) -> bool {
+    corridor <= WIDEST * start
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_curve_parts_where_it_leaves_its_corridor() {
+        let exact = vec![1.0, 0.5, 0.25];
+        let corridor = corridor(&exact, &[vec![1.0, 0.51, 0.25], vec![1.0, 0.49, 0.25]], DType::F32);
+        assert!(corridor[0] < 1e-5 && corridor[1] > 0.05 && corridor[2] >= corridor[1], "{corridor:?}");
+        assert_eq!(parting(&exact, &[1.0, 0.53, 0.3], &corridor), None);
+        assert_eq!(parting(&exact, &[1.001, 0.5, 0.25], &corridor), Some(0));
+        assert_eq!(parting(&exact, &[1.0, f64::NAN, 0.25], &corridor), Some(1));
+        assert_eq!(parting(&exact, &[1.0, 0.5], &corridor), Some(2));
+    }
+}

@@ -1,0 +1,123 @@
+//! Lines over steps or places, as SVG.
+
+use plotters::coord::Shift;
+use plotters::coord::combinators::IntoLogRange;
+use plotters::prelude::*;
+
+use super::Error;
+use super::plot::PALETTE;
+
+/// Some lines.
+#[derive(Debug, Clone, Default)]
+pub struct Chart {
+    /// Headline.
+    pub title: String,
+    /// What goes to the right.
+    pub x: String,
+    /// What goes up.
+    pub y: String,
+    /// Names of x = 0, 1, …; numbers where there are none.
+    pub ticks: Vec<String>,
+    /// Whether y is logarithmic.
+    pub log: bool,
+    /// A limit to draw across.
+    pub limit: Option<f64>,
+    /// An x to mark.
+    pub mark: Option<f64>,
+    /// Names and points. What is not finite, or not positive on a logarithmic axis, is left out.
+    pub lines: Vec<(String, Vec<(f64, f64)>)>,
+}
+
+const SIZE: (u32, u32) = (560, 320);
+
+type Drawn<T> = Result<T, DrawingAreaErrorKind<std::convert::Infallible>>;
+
+impl Chart {
+    /// The drawing.
+    ///
+    /// # Errors
+    /// A fault of this crate.
+    pub fn svg(&self) -> Result<String, Error> {
+        let mut svg = String::new();
+        self.draw(&mut svg).map_err(|e| Error::Plot(e.to_string()))?;
+        Ok(svg)
+    }
+
+    fn seen(&self, y: f64) -> bool {
+        y.is_finite() && (!self.log || y > 0.0)
+    }
+
+    /// The least and the greatest y, a little apart.
+    fn range(&self) -> (f64, f64) {
+        let points = self.lines.iter().flat_map(|(_, line)| line.iter().map(|p| p.1)).chain(self.limit);
+        let all = || points.clone().filter(|&y| self.seen(y));
+        let (low, high) = (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max));
+        match (low.is_finite(), self.log) {
+            (false, _) => (0.1, 1.0),
+            (true, true) => (low / 2.0, high * 2.0),
+            (true, false) => (low - 0.05 * (high - low), high + 0.05 * (high - low).max(1e-9)),
+        }
+    }
+
+    fn draw(&self, svg: &mut String) -> Drawn<()> {
+        let size = (SIZE.0.max(90 + 26 * self.ticks.len() as u32), SIZE.1 + if self.ticks.is_empty() { 0 } else { 90 });
+        let area = SVGBackend::with_string(svg, size).into_drawing_area();
+        let (low, high) = self.range();
+        if self.log {
+            self.on(&area, (low..high).log_scale())?;
+        } else {
+            self.on(&area, low..high)?;
+        }
+        area.present().map_err(|_| DrawingAreaErrorKind::LayoutError)
+    }
+
+    fn on<'a, Y>(&self, area: &DrawingArea<SVGBackend<'a>, Shift>, range: Y) -> Drawn<()>
+    where
+        Y: plotters::coord::ranged1d::AsRangedCoord<Value = f64>,
+        Y::CoordDescType: plotters::coord::ranged1d::ValueFormatter<f64>,
+    {
+        let layout = |_| DrawingAreaErrorKind::LayoutError;
+        let most = self.lines.iter().flat_map(|l| l.1.iter().map(|p| p.0)).fold(1.0, f64::max);
+        let ink = RGBColor(0x80, 0x80, 0x80);
+        let mut chart = ChartBuilder::on(area)
+            .caption(&self.title, ("sans-serif", 14, &ink))
+            .margin(10)
+            .x_label_area_size(if self.ticks.is_empty() { 36 } else { 126 })
+            .y_label_area_size(64)
+            .build_cartesian_2d(0.0..most, range)
+            .map_err(layout)?;
+        let tick = |x: &f64| {
+            let named = (x - x.round()).abs() < 0.01;
+            let name = self.ticks.get(x.round() as usize).filter(|_| named).cloned().unwrap_or_default();
+            if self.ticks.is_empty() { format!("{x}") } else { name }
+        };
+        let upright = ("sans-serif", 11, &ink).into_text_style(area).transform(FontTransform::Rotate90);
+        let mut mesh = chart.configure_mesh();
+        mesh.disable_x_mesh().x_desc(&self.x).y_desc(&self.y).axis_style(ink).light_line_style(TRANSPARENT);
+        mesh.bold_line_style(ink.mix(0.2)).label_style(("sans-serif", 11, &ink)).x_label_formatter(&tick);
+        mesh.y_label_formatter(&|y| short(*y));
+        if !self.ticks.is_empty() {
+            mesh.x_labels(2 * self.ticks.len()).x_label_style(upright);
+        }
+        mesh.draw().map_err(layout)?;
+        let across = self.limit.map(|y| vec![(0.0, y), (most, y)]);
+        chart.draw_series(across.map(|line| PathElement::new(line, RED.stroke_width(1)))).map_err(layout)?;
+        let (low, high) = self.range();
+        let up = self.mark.map(|x| vec![(x, low), (x, high)]);
+        chart.draw_series(up.map(|line| PathElement::new(line, RED.mix(0.6).stroke_width(1)))).map_err(layout)?;
+        for (i, (name, line)) in self.lines.iter().enumerate() {
+            let colour = PALETTE[i % PALETTE.len()];
+            let points = line.iter().copied().filter(|p| self.seen(p.1));
+            let drawn = chart.draw_series(LineSeries::new(points, colour.stroke_width(2))).map_err(layout)?;
+            drawn.label(name).legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 14, y)], colour));
+        }
+        let mut legend = chart.configure_series_labels();
+        legend.label_font(("sans-serif", 11, &ink)).border_style(TRANSPARENT).draw().map_err(layout)
+    }
+}
+
+/// Few digits.
+fn short(y: f64) -> String {
+    let size = y.abs();
+    if size > 0.0 && !(1e-2..1e4).contains(&size) { format!("{y:.0e}") } else { format!("{}", (y * 1e3).round() / 1e3) }
+}
