@@ -121,9 +121,10 @@ fn assert_resumable(problem: Problem, cuts: &[usize]) {
 #[test]
 fn resuming_at_any_token_is_running_through() {
     for spec in specs().filter(|s| !s.states.is_empty()) {
-        for problem in
-            variants::at(spec, "B=2,T=4,H=2,HV=4,HQ=4,K=3,V=4,D=3,M=4,C=3,L=3,R=2,W=3,I=3,F=4,E=2,G=2,S=5,AQ=2,AH=1,AK=2")
-        {
+        for problem in variants::at(
+            spec,
+            "B=2,T=4,H=2,HV=4,HQ=4,K=3,V=4,D=3,M=4,C=3,L=3,R=2,W=3,I=3,F=4,E=2,G=2,S=5,AQ=2,AH=1,AK=2",
+        ) {
             for t in 0..=problem.size(Dim::T) {
                 assert_resumable(problem.clone(), &[t]);
             }
@@ -135,9 +136,10 @@ fn resuming_at_any_token_is_running_through() {
 #[test]
 fn ranks_that_pass_on_their_states_are_one() {
     for spec in specs().filter(|s| !s.states.is_empty()) {
-        for problem in
-            variants::at(spec, "B=1,T=8,H=1,HV=2,HQ=2,K=3,V=2,D=3,M=4,C=3,L=4,R=2,W=3,I=3,F=4,E=2,G=2,S=5,AQ=2,AH=1,AK=2")
-        {
+        for problem in variants::at(
+            spec,
+            "B=1,T=8,H=1,HV=2,HQ=2,K=3,V=2,D=3,M=4,C=3,L=4,R=2,W=3,I=3,F=4,E=2,G=2,S=5,AQ=2,AH=1,AK=2",
+        ) {
             for cuts in [&[2, 4, 6][..], &[1, 1, 7], &[4]] {
                 assert_resumable(problem.clone(), cuts);
             }
