@@ -112,9 +112,9 @@ pub(crate) fn gated_delta_rule(target: Target, scalar: Scalar, width: usize) -> 
     }
 }
 
-/// `hgrn` has no key width; a block works on this many channels.
+/// `hgrn` has no key width; a block works on this many channels, in segments of `slice` tokens.
 pub(crate) const HGRN: Kernel =
-    Kernel { source: HGRN_SOURCE, template: "", scalar: Scalar::F32, chunk: 64, width: 128, slice: 16 };
+    Kernel { source: HGRN_SOURCE, template: "", scalar: Scalar::F32, chunk: 64, width: 64, slice: 16 };
 
 pub(crate) const GLA_SOURCE: &str = "chunk/simple_gla.cu";
 pub(crate) const DELTA_SOURCE: &str = "delta/gated_delta_rule.cu";
@@ -148,7 +148,7 @@ pub(crate) fn all(target: Target) -> Vec<Kernel> {
             add(PROLOGUE_SOURCE, "NormForward", NORM);
             add(PROLOGUE_SOURCE, "NormBackward", NORM);
         }
-        for template in ["HgrnForward", "HgrnStates", "HgrnBackward"] {
+        for template in ["HgrnForward", "HgrnBackward"] {
             kernels.push(Kernel { template, scalar, ..HGRN });
         }
     }

@@ -1,6 +1,7 @@
 // What the CUDA and HIP back ends share: how tiles lie in shared memory and how work is dealt to warps and lanes.
-// The including back end gives TILE_LANES, exp2, nearest, fused (a product plus a number, rounded once), the lane's element positions in a 16 x 16 block (block_row, block_col, and
-// which of them share a row or a column), the operands Left<T> and Right<T> of a 16 x 16 x 16 product, and their loads.
+// The including back end gives TILE_LANES, exp2, bits_to_float, float_to_bits, fused, the lane's element positions in a
+// 16 x 16 block (block_row, block_col, and which of them share a row or a column), the operands Left<T> and Right<T> of a
+// 16 x 16 x 16 product, and their loads.
 #pragma once
 
 namespace tile {
@@ -9,7 +10,15 @@ namespace tile {
 TILE_FN int row_step(int e) { return block_row(e) - block_row(0); }
 TILE_FN int col_step(int e) { return block_col(e) - block_col(0); }
 
-TILE_FN int warp() { return thread_index() / TILE_LANES; }
+// within the W warps that work together: a whole block, or a role or group, which begins at a multiple of W
+template <int W>
+TILE_FN int thread() {
+    return thread_index() % (W * TILE_LANES);
+}
+template <int W>
+TILE_FN int warp() {
+    return thread_index() / TILE_LANES % W;
+}
 TILE_FN int lane() { return thread_index() % TILE_LANES; }
 
 template <class T>
@@ -22,14 +31,19 @@ TILE_FN float exp(float x) {
     return exp2(x * 1.44269504f);
 }
 // The power of two apart, and a series for the rest: the instruction behind exp2 is off by up to two units in the last
-// place, and always in the same direction near 1, which a state that hardly decays sums up over its tokens.
+// place, and always in the same direction near 1, which a state that hardly decays sums up over its tokens. Choices are
+// between operands, not between results, so that no branch comes of them.
 template <>
 TILE_FN float exp<float>(float x) {
-    const float n = nearest(x * 1.44269504f), r = fused(n, -1.42860677e-6f, fused(n, -0.693145752f, x));
+    const bool gone = x < -86.f;
+    x = x > 89.f ? 89.f : x;
+    const float shifted = fused(x, 1.44269504f, 12582912.f), n = shifted - 12582912.f;
+    const float rest = fused(n, -1.42860677e-6f, fused(n, -0.693145752f, x)), r = gone ? 0.f : rest;
     float p = fused(1.f / 5040, r, 1.f / 720);
     p = fused(fused(fused(p, r, 1.f / 120), r, 1.f / 24), r, 1.f / 6);
     p = fused(fused(fused(p, r, .5f), r, 1.f), r, 1.f);
-    return x < -86.f ? 0.f : x > 88.72f ? exp2(200.f) : p * exp2(n - 1) * 2;
+    const float half = bits_to_float((float_to_bits(shifted) - 0x4b400000u + 126u) << 23);
+    return p * (gone ? 0.f : half) * 2;
 }
 
 // 16 bytes of a row
@@ -37,33 +51,70 @@ struct alignas(16) Piece {
     uint32_t word[4];
 };
 
-// Rows are cut into 16-byte pieces whose place within the row is scrambled by the row number, so that eight rows of one
-// column lie in different banks. The alignment lets a column offset be applied to a whole address by exclusive or.
+// two neighbours of a row, moved as one
+template <class T>
+struct alignas(2 * sizeof(T)) Pair {
+    T x, y;
+};
+
+// Tiles of 16-bit elements are cut into panels of 64 columns, and rows into 16-byte pieces whose place within the row is
+// scrambled by the row number, so that eight rows of one column lie in different banks; it is also how Hopper's products
+// over warp groups want their operands. The alignment lets a column offset be applied to a whole address by exclusive or.
 template <class T_, int R, int N>
-struct alignas(N * sizeof(T_) > 128 ? N * sizeof(T_) : 128) Tile {
+struct alignas(sizeof(T_) == 2 ? 16 * (N < 64 ? N : 64) : N < 32 ? 128 : N * sizeof(T_)) Tile {
     static_assert(R % 16 == 0 && N % 16 == 0, "tiles are made of 16 x 16 blocks");
     using T = T_;
-    static constexpr int ROWS = R, COLS = N, WIDTH = 16 / sizeof(T), PIECES = N / WIDTH;
+    static constexpr int ROWS = R, COLS = N, PANEL = sizeof(T) == 2 && N > 64 ? 64 : N;
+    static constexpr int WIDTH = 16 / sizeof(T), PIECES = PANEL / WIDTH;
+    static_assert(N % PANEL == 0, "whole panels");
     T d[R * N];
 
     static TILE_FN int scramble(int r) { return PIECES >= 8 ? r & 7 : PIECES == 4 ? (r >> 1) & 3 : (r >> 2) & 1; }
-    static TILE_FN int index(int r, int c) { return r * N + ((c / WIDTH) ^ scramble(r)) * WIDTH + c % WIDTH; }
+    static TILE_FN int index(int r, int c) {
+        const int in_panel = r * PANEL + ((c % PANEL / WIDTH) ^ scramble(r)) * WIDTH + c % WIDTH;
+        return PANEL == N ? in_panel : c / PANEL * (R * PANEL) + in_panel;
+    }
     TILE_FN Piece* piece(int r, int p) { return reinterpret_cast<Piece*>(d + index(r, p * WIDTH)); }
     TILE_FN const Piece* piece(int r, int p) const { return reinterpret_cast<const Piece*>(d + index(r, p * WIDTH)); }
     TILE_FN float at(int r, int c) const { return to_float(d[index(r, c)]); }
     TILE_FN void set(int r, int c, float x) { d[index(r, c)] = round_to<T>(x); }
+    TILE_FN void get_pair(float& x, float& y, int r, int c) const {
+        const Pair<T> pair = *reinterpret_cast<const Pair<T>*>(d + index(r, c));
+        x = to_float(pair.x);
+        y = to_float(pair.y);
+    }
+    TILE_FN void set_pair(int r, int c, float x, float y) {
+        *reinterpret_cast<Pair<T>*>(d + index(r, c)) = {round_to<T>(x), round_to<T>(y)};
+    }
 };
 template <class S>
 TILE_FN Transposed<S> t(S& tile) {
     return {tile};
 }
+// R2 rows of a tile, which lie where they lie in it: ROWS is what addresses go by
+template <class S, int R2>
+struct Band {
+    using T = typename S::T;
+    static constexpr int ROWS = S::ROWS, COLS = S::COLS, PANEL = S::PANEL;
+    T* d;
+    static TILE_FN int index(int r, int c) { return S::index(r, c); }
+    TILE_FN Piece* piece(int r, int p) const { return reinterpret_cast<Piece*>(d + index(r, p * (16 / sizeof(T)))); }
+};
 template <int R2, class T, int R, int N>
-TILE_FN Tile<T, R2, N>& rows(Tile<T, R, N>& tile, int i) {
+TILE_FN Band<Tile<T, R, N>, R2> rows(Tile<T, R, N>& tile, int i) {
     static_assert(R2 % 16 == 0, "a band of blocks");
-    return *reinterpret_cast<Tile<T, R2, N>*>(tile.d + i * R2 * N);
+    return {tile.d + i * R2 * Tile<T, R, N>::PANEL};
 }
 
-// The block's warps form a grid of WARP_ROWS x WARP_COLS, each with BLOCK_ROWS x BLOCK_COLS blocks; warps left over idle.
+}  // namespace tile
+
+#if defined(TILE_CUDA)
+#include "warp_group.h"
+#endif
+
+namespace tile {
+
+// The warps form a grid of WARP_ROWS x WARP_COLS, each with BLOCK_ROWS x BLOCK_COLS blocks; warps left over idle.
 template <int M, int N, int W>
 struct Acc {
     static constexpr int WARP_ROWS = M / 16 < W ? M / 16 : W;
@@ -72,9 +123,9 @@ struct Acc {
     static_assert(BLOCK_ROWS * WARP_ROWS * 16 == M && BLOCK_COLS * WARP_COLS * 16 == N, "does not split over the warps");
     float d[BLOCK_ROWS][BLOCK_COLS][BLOCK_ELEMENTS];
 
-    static TILE_FN bool active() { return WARP_ROWS * WARP_COLS == W || warp() < WARP_ROWS * WARP_COLS; }
-    static TILE_FN int first_row() { return WARP_ROWS == 1 ? 0 : warp() / WARP_COLS * (M / WARP_ROWS); }
-    static TILE_FN int first_col() { return WARP_COLS == 1 ? 0 : warp() % WARP_COLS * (N / WARP_COLS); }
+    static TILE_FN bool active() { return WARP_ROWS * WARP_COLS == W || warp<W>() < WARP_ROWS * WARP_COLS; }
+    static TILE_FN int first_row() { return WARP_ROWS == 1 ? 0 : warp<W>() / WARP_COLS * (M / WARP_ROWS); }
+    static TILE_FN int first_col() { return WARP_COLS == 1 ? 0 : warp<W>() % WARP_COLS * (N / WARP_COLS); }
     // f(block of elements, its first row, its first column)
     template <class F>
     TILE_FN void for_each_block(F f) {
@@ -160,6 +211,11 @@ struct Shape<Tile<T_, R, N>> {
     using T = T_;
     static constexpr int ROWS = R, COLS = N;
 };
+template <class S, int R2>
+struct Shape<Band<S, R2>> {
+    using T = typename S::T;
+    static constexpr int ROWS = R2, COLS = S::COLS;
+};
 template <class S>
 struct Shape<const S> : Shape<S> {};
 template <class S>
@@ -216,6 +272,124 @@ TILE_FN void mma(Acc<M, N, W>& acc, const A& a, const B& b) {
     }
 }
 
+#if defined(TILE_WARP_GROUP)
+// nothing that touches these registers moves across
+template <int M, int N, int W>
+TILE_FN void pin(Acc<M, N, W>& acc) {
+    acc.for_each_block([](float(&x)[BLOCK_ELEMENTS], int, int) {
+        TILE_UNROLL
+        for (int e = 0; e < BLOCK_ELEMENTS; e++) asm volatile("" : "+f"(x[e])::"memory");
+    });
+}
+template <class T, int M, int K, int W>
+TILE_FN void pin(Reg<T, M, K, W>& left) {
+    left.for_each_block([](Left<T>& x, int, int) {
+        TILE_UNROLL
+        for (int i = 0; i < 4; i++) asm volatile("" : "+r"(x.word[i])::"memory");
+    });
+}
+template <class... Registers>
+TILE_FN void prepare(Registers&... registers) {
+    (pin(registers), ...);
+    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+template <class T, int M, int N, int K, int W, class B>
+TILE_FN void issue(Acc<M, N, W>& acc, const Reg<T, M, K, W>& a, const B& b) {
+    static_assert(W % 4 == 0 && M == 16 * W, "whole warp groups, a block row each warp");
+    static_assert(Shape<B>::ROWS == K && Shape<B>::COLS == N, "shapes differ");
+    TILE_UNROLL
+    for (int k = 0; k < K / 16; k++) WarpGroup<T, ALONG_ROWS<B>>::multiply(acc.d[0], a.d[0][k], slice(b, k));
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+template <class T, int M, int N, int K, int W, class B>
+TILE_FN void issue_halves(Acc<M, N, W>& left, Acc<M, N, W>& right, const Reg<T, M, K, W>& a, const B& b) {
+    static_assert(W % 4 == 0 && M == 16 * W && N == 32, "whole warp groups, a block row each warp");
+    static_assert(Shape<B>::ROWS == K && Shape<B>::COLS == 2 * N, "shapes differ");
+    TILE_UNROLL
+    for (int k = 0; k < K / 16; k++)
+        WarpGroup<T, ALONG_ROWS<B>>::multiply(left.d[0], right.d[0], a.d[0][k], slice(b, k));
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+template <class... Registers>
+TILE_FN void settle(Registers&... registers) {
+    asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+    (pin(registers), ...);
+}
+template <class C, class A, class B>
+constexpr bool BY_WARP_GROUP = false;
+template <class T, int M, int N, int K, int W, class B>
+constexpr bool BY_WARP_GROUP<Acc<M, N, W>, Reg<T, M, K, W>, B> =
+    sizeof(T) == 2 && W % 4 == 0 && M == 16 * W && K <= 128 && (N == 32 || N == 64 || N == 128);
+#else
+template <class C, class A, class B>
+constexpr bool BY_WARP_GROUP = false;
+template <class... Registers>
+TILE_FN void prepare(Registers&...) {}
+template <class T, int M, int N, int K, int W, class B>
+TILE_FN void issue(Acc<M, N, W>& acc, const Reg<T, M, K, W>& a, const B& b) {
+    mma(acc, a, b);
+}
+template <class T, int M, int N, int K, int W, class S>
+TILE_FN void issue_halves(Acc<M, N, W>& left, Acc<M, N, W>& right, const Reg<T, M, K, W>& a, const Transposed<S>& b) {
+    const auto &first = rows<N>(b.tile, 0), &second = rows<N>(b.tile, 1);
+    mma(left, a, t(first));
+    mma(right, a, t(second));
+}
+template <class... Registers>
+TILE_FN void settle(Registers&...) {}
+#endif
+// the warp group's product has no masks
+template <Mask MASK = FULL, class T, int M, int N, int K, int W, class B>
+TILE_FN void product(Acc<M, N, W>& acc, Reg<T, M, K, W>& a, const B& b) {
+    if constexpr (BY_WARP_GROUP<Acc<M, N, W>, Reg<T, M, K, W>, B>) {
+        prepare(a, acc);
+        issue(acc, a, b);
+        settle(a, acc);
+    } else {
+        mma<MASK>(acc, a, b);
+    }
+}
+template <Mask MASK = FULL, class T, int M, int N, int K, int W, class B>
+TILE_FN void product(Acc<M, N, W>& acc, const Rounded<T, M, K, W>& a, const B& b) {
+    if constexpr (BY_WARP_GROUP<Acc<M, N, W>, Reg<T, M, K, W>, B>) {
+        Reg<T, M, K, W> left;
+        left.round(a.acc);
+        product(acc, left, b);
+    } else {
+        mma<MASK>(acc, a, b);
+    }
+}
+
+template <Mask MASK = FULL, int M, int N, int W, class A, class B>
+TILE_FN void mma_both(Acc<M, N, W>& acc, Acc<M, N, W>& other, const A& a, const A& other_a, const B& b) {
+    using C = Acc<M, N, W>;
+    using T = typename Shape<A>::T;
+    static_assert(Shape<A>::ROWS == M && Shape<B>::COLS == N && Shape<A>::COLS == Shape<B>::ROWS, "shapes differ");
+    static_assert(MASK == FULL || MASK == LOWER_OUT, "masks of the result");
+    if (!C::active()) return;
+    const int r0 = C::first_row(), c0 = C::first_col();
+    TILE_UNROLL
+    for (int k = 0; k < Shape<A>::COLS / 16; k++) {
+        Left<T> left[2][C::BLOCK_ROWS];
+        TILE_UNROLL
+        for (int m = 0; m < C::BLOCK_ROWS; m++) {
+            get_left(left[0][m], a, r0, m, k);
+            get_left(left[1][m], other_a, r0, m, k);
+        }
+        TILE_UNROLL
+        for (int n = 0; n < C::BLOCK_COLS; n++) {
+            if (MASK == LOWER_OUT && c0 + 16 * n >= r0 + 16 * C::BLOCK_ROWS) continue;
+            Right<T> right;
+            load_right(right, b, 16 * k, c0 + 16 * n);
+            TILE_UNROLL
+            for (int m = 0; m < C::BLOCK_ROWS; m++) {
+                multiply(acc.d[m][n], left[0][m], right);
+                multiply(other.d[m][n], left[1][m], right);
+            }
+        }
+    }
+}
+
 template <int M, int N, int W, class V, class F>
 TILE_FN void zip(Acc<M, N, W>& acc, const V& view, F f) {
     static_assert(Shape<V>::ROWS == M && Shape<V>::COLS == N, "shapes differ");
@@ -261,10 +435,22 @@ TILE_FN void for_each_index(F f) {
     constexpr int THREADS = W * TILE_LANES;
     TILE_UNROLL
     for (int first = 0; first < N; first += THREADS) {
-        const int i = first + opaque(thread_index());
+        const int i = first + opaque(thread<W>());
         if (N % THREADS == 0 || i < N) f(i);
     }
 }
+template <class X, int N, int W>
+struct Own {
+    static constexpr int THREADS = W * TILE_LANES;
+    static_assert(N % THREADS == 0, "every thread owns as many");
+    X d[N / THREADS];
+
+    template <class F>
+    TILE_FN void for_each(F f) {
+        TILE_UNROLL
+        for (int n = 0; n < N / THREADS; n++) f(d[n], n * THREADS + opaque(thread<W>()));
+    }
+};
 template <int W, class T, class U, int R, int N, class F>
 TILE_FN void map(Tile<T, R, N>& dst, const Tile<U, R, N>& src, F f) {
     for_each_index<W, R * N / 4>([&](int i) {
@@ -319,8 +505,10 @@ TILE_FN Piece gather_wide(const T* ptr) {
     return *reinterpret_cast<const Piece*>(ptr);
 }
 
-template <int W, bool ASYNC, class T, int R, int N, class U>
-TILE_FN void load_pieces(Tile<T, R, N>& tile, const U* ptr, int64_t ld, int rows, int cols) {
+template <int W, bool ASYNC, class S, class U>
+TILE_FN void load_pieces(S& tile, const U* ptr, int64_t ld, int rows, int cols) {
+    using T = typename S::T;
+    constexpr int R = Shape<S>::ROWS, N = Shape<S>::COLS;
     constexpr int WIDTH = 16 / sizeof(T), PIECES = N / WIDTH, THREADS = W * TILE_LANES;
     const bool aligned = wide(ptr, ld);
     cols = opaque(cols);
@@ -336,7 +524,7 @@ TILE_FN void load_pieces(Tile<T, R, N>& tile, const U* ptr, int64_t ld, int rows
         return;
     }
     TILE_ROLL
-    for (int i = opaque(thread_index()); i < R * PIECES; i += THREADS) {
+    for (int i = opaque(thread<W>()); i < R * PIECES; i += THREADS) {
         const int r = i / PIECES, p = i % PIECES, n = r < rows ? cols - p * WIDTH : 0;
         if (aligned && n >= WIDTH)
             whole(r, p);
@@ -348,9 +536,50 @@ template <int W, class T, int R, int N, class U>
 TILE_FN void load(Tile<T, R, N>& tile, const U* ptr, int64_t ld, int rows, int cols) {
     load_pieces<W, false>(tile, ptr, ld, rows, cols);
 }
+// two matrices at once, and this thread's share of their inner product in f32
+template <int W, class T, int R, int N>
+TILE_FN float load_product(Tile<T, R, N>& x, const float* px, Tile<T, R, N>& y, const float* py, int64_t ld, int rows,
+                           int cols) {
+    constexpr int PIECES = N / 4;
+    const bool aligned = wide(px, ld) && wide(py, ld);
+    constexpr int EACH = R * PIECES / (W * TILE_LANES), BATCH = EACH % 2 == 0 ? 2 : 1;
+    static_assert(EACH * W * TILE_LANES == R * PIECES, "every thread loads as many");
+    float share = 0;
+    auto load_piece = [&](int i) {
+        const int r = i / PIECES, c = i % PIECES * 4, n = r < rows ? cols - c : 0;
+        Float4 a = {}, b = {};
+        if (aligned && n >= 4) {
+            a = *reinterpret_cast<const Float4*>(px + r * ld + c);
+            b = *reinterpret_cast<const Float4*>(py + r * ld + c);
+        } else {
+            TILE_UNROLL
+            for (int e = 0; e < 4; e++) {
+                a.x[e] = e < n ? px[r * ld + c + e] : 0.f;
+                b.x[e] = e < n ? py[r * ld + c + e] : 0.f;
+            }
+        }
+        TILE_UNROLL
+        for (int e = 0; e < 4; e++) share = fused(a.x[e], b.x[e], share);
+        TILE_UNROLL
+        for (int e = 0; e < 4; e += 2) {
+            x.set_pair(r, c + e, a.x[e], a.x[e + 1]);
+            y.set_pair(r, c + e, b.x[e], b.x[e + 1]);
+        }
+    };
+    TILE_ROLL
+    for (int i = opaque(thread<W>()); i < R * PIECES; i += BATCH * W * TILE_LANES) {
+        TILE_UNROLL
+        for (int u = 0; u < BATCH; u++) load_piece(i + u * W * TILE_LANES);
+    }
+    return share;
+}
 template <int W, class T, int R, int N>
 TILE_FN void load_async(Tile<T, R, N>& tile, const T* ptr, int64_t ld, int rows, int cols) {
     load_pieces<W, true>(tile, ptr, ld, rows, cols);
+}
+template <int W, class S, int R2>
+TILE_FN void load_async(Band<S, R2> band, const typename S::T* ptr, int64_t ld, int rows, int cols) {
+    load_pieces<W, true>(band, ptr, ld, rows, cols);
 }
 template <int W, int N, class U>
 TILE_FN void load(float (&x)[N], const U* ptr, int64_t stride, int n) {
@@ -377,7 +606,7 @@ TILE_FN void store_global(T* ptr, int64_t ld, const Tile<T, R, N>& tile, int row
         return;
     }
     TILE_ROLL
-    for (int i = opaque(thread_index()); i < R * PIECES; i += THREADS) {
+    for (int i = opaque(thread<W>()); i < R * PIECES; i += THREADS) {
         const int r = i / PIECES, p = i % PIECES, n = r < rows ? cols - p * WIDTH : 0;
         if (aligned && n >= WIDTH) {
             whole(r, p);
@@ -385,6 +614,28 @@ TILE_FN void store_global(T* ptr, int64_t ld, const Tile<T, R, N>& tile, int row
             TILE_UNROLL
             for (int e = 0; e < WIDTH; e++)
                 if (e < n) ptr[r * ld + p * WIDTH + e] = tile.d[tile.index(r, p * WIDTH) + e];
+        }
+    }
+}
+template <class T, int R, int N, int W>
+TILE_FN void store_global(T* ptr, int64_t ld, Transposed<Tile<T, R, N>> view, const Acc<N, R, W>& acc, int rows, int cols) {
+    using C = Acc<N, R, W>;
+    static_assert(C::WARP_COLS == 1 && C::WARP_ROWS == W, "a warp owns whole rows");
+    constexpr int WIDTH = 16 / sizeof(T), EACH = N / W / WIDTH;
+    store(view, acc);
+    warp_barrier();
+    const bool aligned = wide(ptr, ld), whole = aligned && rows >= R && cols >= N;
+    const int first = warp<W>() * EACH, own = opaque(lane());
+    TILE_UNROLL
+    for (int i = 0; i < R * EACH; i += TILE_LANES) {
+        const int r = (i + own) / EACH, p = first + (i + own) % EACH, n = r < rows ? cols - p * WIDTH : 0;
+        if (R * EACH % TILE_LANES != 0 && i + own >= R * EACH) break;
+        T* to = ptr + r * ld + p * WIDTH;
+        if (whole || (aligned && n >= WIDTH)) {
+            *reinterpret_cast<Piece*>(to) = *view.tile.piece(r, p);
+        } else {
+            TILE_ROLL
+            for (int e = 0; e < WIDTH && e < n; e++) to[e] = view.tile.d[view.tile.index(r, p * WIDTH) + e];
         }
     }
 }
@@ -419,41 +670,33 @@ struct Prefix {
     TILE_FN float operator[](int i) const { return high[i] + low[i]; }
     TILE_FN float between(int i, int j) const { return (high[i] - high[j]) + (low[i] - low[j]); }
 };
-// (high, low) += (x, y), the rounding error of high going to low
-TILE_FN void add_exactly(float& high, float& low, float x, float y) {
-    const float s = high + x, back = s - high;
-    low += y + ((high - (s - back)) + (x - back));
-    high = s;
-}
 template <int W, int N>
 TILE_FN void prefix_sum(Prefix<N>& G, const float (&g)[N]) {
     constexpr int EACH = (N + TILE_LANES - 1) / TILE_LANES;
-    if (warp() != 0) return;
+    if (warp<W>() != 0) return;
     const int l = opaque(lane());
-    float high[EACH], low[EACH], sum = 0, rest = 0;
+    double to[EACH], own = 0;
     TILE_UNROLL
     for (int e = 0; e < EACH; e++) {
         const int i = l * EACH + e;
         const float x = i < N ? g[i] : 0.f;
-        add_exactly(sum, rest, x < -1e5f ? -1e5f : x, 0.f);
-        high[e] = sum;
-        low[e] = rest;
+        own += x < -1e5f ? -1e5f : x;
+        to[e] = own;
     }
-    float before = 0, before_rest = 0;
+    double all = own;
+    TILE_UNROLL
     for (int step = 1; step < TILE_LANES; step *= 2) {
-        const float x = shuffle_up(sum, step), y = shuffle_up(rest, step);
-        if (l >= step) {
-            add_exactly(sum, rest, x, y);
-            add_exactly(before, before_rest, x, y);
-        }
+        const double x = shuffle_up(all, step);
+        all += l >= step ? x : 0.;
     }
     TILE_UNROLL
     for (int e = 0; e < EACH; e++) {
         const int i = l * EACH + e;
-        add_exactly(high[e], low[e], before, before_rest);
+        const double sum = all - own + to[e];
+        const float high = static_cast<float>(sum);
         if (i < N) {
-            G.high[i] = high[e];
-            G.low[i] = low[e];
+            G.high[i] = high;
+            G.low[i] = static_cast<float>(sum - high);
         }
     }
 }
@@ -489,7 +732,7 @@ TILE_FN void row_sums(float (&out)[M], float (&scratch)[W * M], Acc<M, N, W>& ac
             for (int e = 0; e < BLOCK_ELEMENTS; e++)
                 if (first_of_row_slot(e)) {
                     const float total = sum_over_row(s[row_slot(e)]);
-                    if (block_col(e) == 0) scratch[warp() % C::WARP_COLS * M + r + block_row(e)] = total;
+                    if (block_col(e) == 0) scratch[warp<W>() % C::WARP_COLS * M + r + block_row(e)] = total;
                 }
         }
     }
@@ -514,28 +757,55 @@ TILE_FN void column_sums(float (&out)[N], float (&scratch)[W * N], Acc<M, N, W>&
             for (int e = 0; e < BLOCK_ELEMENTS; e++)
                 if (first_of_col_slot(e)) {
                     const float total = sum_over_column(s[col_slot(e)]);
-                    if (block_row(e) == 0) scratch[warp() / C::WARP_COLS * N + c + block_col(e)] = total;
+                    if (block_row(e) == 0) scratch[warp<W>() / C::WARP_COLS * N + c + block_col(e)] = total;
                 }
         }
     }
     add_partial_sums<W, C::WARP_ROWS>(out, scratch);
 }
+template <int W>
+TILE_FN float total(float (&scratch)[W], float s) {
+    for (int step = TILE_LANES / 2; step > 0; step /= 2) s += shuffle_xor(s, step);
+    barrier();
+    if (lane() == 0) scratch[warp<W>()] = s;
+    barrier();
+    s = scratch[0];
+    TILE_UNROLL
+    for (int w = 1; w < W; w++) s += scratch[w];
+    barrier();
+    return s;
+}
 template <int W, class F>
 TILE_FN float sum(float (&scratch)[W], int64_t n, F f) {
     float s = 0;
-    for (int64_t i = thread_index(); i < n; i += W * TILE_LANES) s += f(i);
-    for (int step = TILE_LANES / 2; step > 0; step /= 2) s += shuffle_xor(s, step);
-    barrier();
-    if (lane() == 0) scratch[warp()] = s;
-    barrier();
-    float total = scratch[0];
-    TILE_UNROLL
-    for (int w = 1; w < W; w++) total += scratch[w];
-    barrier();
-    return total;
+    for (int64_t i = thread<W>(); i < n; i += W * TILE_LANES) s += f(i);
+    return total<W>(scratch, s);
 }
 
-// The 16 x 16 blocks on the diagonal by forward substitution, a column a lane; then pairs of inverted blocks of size S are
+// One 16 x 16 block on the diagonal by forward substitution, a column a lane, by one warp.
+template <int C>
+TILE_FN void invert_diagonal_block(Tile<float, C, C>& a, int b) {
+    const int j = lane() % 16;
+    float x[16];
+    TILE_UNROLL
+    for (int i = 0; i < 16; i++) x[i] = i == j ? 1.f : 0.f;
+    TILE_UNROLL
+    for (int k = 0; k < 16; k += 4) {
+        TILE_UNROLL
+        for (int i = k + 1; i < 16; i++) {
+            const Float4 row = *reinterpret_cast<const Float4*>(a.piece(b + i, (b + k) / 4));
+            TILE_UNROLL
+            for (int e = 0; e < 4; e++)
+                if (k + e < i) x[i] -= row.x[e] * x[k + e];
+        }
+    }
+    warp_barrier();
+    if (lane() < 16) {
+        TILE_UNROLL
+        for (int i = 0; i < 16; i++) a.set(b + i, b + j, x[i]);
+    }
+}
+// The diagonal first; then pairs of inverted blocks of size S are
 // joined into one of 2 S: the lower left of the inverse is -X22 (A21 X11), A21 being needed only there.
 template <int W, int C, int S>
 TILE_FN void join_inverses(Tile<float, C, C>& a) {
@@ -544,7 +814,7 @@ TILE_FN void join_inverses(Tile<float, C, C>& a) {
     auto each = [&](auto f) {
         TILE_UNROLL
         for (int n = 0; n < EACH; n++) {
-            const int item = n * W + warp(), pair = item / (B * B), r = item / B % B, c = item % B;
+            const int item = n * W + warp<W>(), pair = item / (B * B), r = item / B % B, c = item % B;
             if (item < ITEMS) f(y[n], pair * 2 * S, 16 * r, 16 * c);
         }
     };
@@ -580,23 +850,52 @@ TILE_FN void invert_unit_lower(Tile<float, C, C>& a) {
     for_each_index<W, C * C>([&](int i) {
         if (i % C / 16 > i / C / 16) a.set(i / C, i % C, 0.f);
     });
-    for (int b = 16 * warp(); b < C; b += 16 * W) {
-        const int j = lane() % 16;
-        float x[16];
-        TILE_UNROLL
-        for (int i = 0; i < 16; i++) {
-            x[i] = i == j ? 1.f : 0.f;
-            TILE_UNROLL
-            for (int k = 0; k < i; k++) x[i] -= a.at(b + i, b + k) * x[k];
-        }
-        warp_barrier();
-        if (lane() < 16) {
-            TILE_UNROLL
-            for (int i = 0; i < 16; i++) a.set(b + i, b + j, x[i]);
-        }
-    }
+    for (int b = 16 * warp<W>(); b < C; b += 16 * W) invert_diagonal_block(a, b);
     barrier();
     if constexpr (C > 16) join_inverses<W, C, 16>(a);
+}
+
+// Block column w of the inverse by warp w, transposed, so that blocks already found are left operands:
+// X_iw = -X_ii sum_k a_ik X_kw, w <= k < i.
+template <int W, class T, int C, class F>
+TILE_FN void invert_unit_lower(Tile<T, C, C>& out, Tile<float, C, C>& a, F f) {
+    constexpr int BLOCKS = C / 16;
+    static_assert(BLOCKS <= W, "a warp for each block column");
+    const int w = warp<W>();
+    group_barrier<W>();
+    if (w < BLOCKS) invert_diagonal_block(a, 16 * w);
+    group_barrier<W>();
+    if (w >= BLOCKS) return;
+    const Transposed<Tile<float, C, C>> view = t(a);
+    Transposed<Tile<T, C, C>> to = t(out);
+    Left<float> x[BLOCKS];
+    TILE_UNROLL
+    for (int i = 0; i < BLOCKS; i++) {
+        float y[BLOCK_ELEMENTS] = {};
+        if (i == w) {
+            load_left(x[i], view, 16 * w, 16 * w);
+            widen(y, x[i]);
+        } else if (i > w) {
+            float s[BLOCK_ELEMENTS] = {};
+            Right<float> right;
+            TILE_UNROLL
+            for (int k = 0; k < i; k++) {
+                if (k < w) continue;
+                load_right(right, view, 16 * k, 16 * i);
+                multiply(s, x[k], right);
+            }
+            TILE_UNROLL
+            for (int e = 0; e < BLOCK_ELEMENTS; e++) s[e] = -s[e];
+            Left<float> left;
+            round_left(left, s);
+            load_right(right, view, 16 * i, 16 * i);
+            multiply(y, left, right);
+            round_left(x[i], y);
+        }
+        TILE_UNROLL
+        for (int e = 0; e < BLOCK_ELEMENTS; e++) y[e] = f(y[e], 16 * i + block_col(e), 16 * w + block_row(e));
+        store_block(to, 16 * w, 16 * i, y);
+    }
 }
 
 }  // namespace tile

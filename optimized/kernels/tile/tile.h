@@ -4,8 +4,8 @@
 // otherwise. W is always the kernel's WARPS.
 //
 // storage types  bf16, f16, float.  round_to<T>(x) is the one rounding point, to_float(x) its exact inverse.
-// Tile<T,R,N>    operand in shared memory; R and N multiples of 16. t(tile): its transpose. rows<R2>(tile, i): the i-th
-//                band of R2 rows. tile.at(r, c) and tile.set(r, c, x): one element, for odd jobs.
+// Tile<T,R,N>    operand in shared memory; R and N multiples of 16. t(tile): its transpose. tile.at(r, c) and tile.set(r, c, x): one element, for odd jobs; tile.get_pair(x, y, r, c)
+//                and tile.set_pair(r, c, x, y): it and its right neighbour, c even.
 //                Tile<float,R,N> keeps f32 and its products are f32-accurate on every machine.
 // Acc<M,N,W>     f32 accumulators in registers. fill(x); for_each(f(float& x, int row, int col)).
 //                zip(acc, view, f(float& x, float y, row, col)): y is the element of a Tile or t(Tile) of the same shape.
@@ -27,6 +27,8 @@
 // load(acc, ptr, row_stride, col_stride, rows, cols), store_global(ptr, row_stride, col_stride, acc, rows, cols)
 //                f32 or T global memory from and to accumulators; rows and cols bound as above.
 // for_each_index<W, N>(f(int i))             i = 0..N-1, each once, in no order.
+// Own<X,N,W>     N plain values in registers; for_each(f(X& x, int i)): each is seen by its index alone, in any order.
+// fused(x, y, z) x y + z, rounded once where the machine can.
 // prefix_sum<W>(Prefix<N>& G, const float (&g)[N])  inclusive, in two floats, so that G.between(i, j) = g[j+1] + ... + g[i]
 //                keeps its accuracy behind a sum of any size; G[i] is the sum itself. g is clamped at -1e5 (exp is 0 there).
 // row_sums<W>(float (&out)[M], float (&scratch)[W*M], acc, f(float x, row, col) -> float), column_sums<W>(out[N],
