@@ -3,12 +3,16 @@
 //   d_x_t = d_o_t + c,   d_g_t = d_x_t exp(g_t) h_{t-1},   c <- d_x_t exp(g_t);   d_h0 is what is left.
 // h_{t-1} is computed again within chunks of C tokens from the states before them, never by division.
 //
-// A block walks one sequence chunk by chunk on K channels. Within a chunk, C / V segments of V tokens run side by side: each
-// sums up what it does to whatever state enters it, h -> decay h + end (and c -> decay c + back), in one pass; in a second
-// it knows the state that enters it and gives its outputs. Between the passes everything stays in registers, so that every
+// A block walks one sequence chunk by chunk on K channels. Within a chunk, C / V segments of V tokens run side by side:
+// each
+// sums up what it does to whatever state enters it, h -> decay h + end (and c -> decay c + back), in one pass; in a
+// second
+// it knows the state that enters it and gives its outputs. Between the passes everything stays in registers, so that
+// every
 // number is loaded once, and the copies of later chunks are under way meanwhile.
 //
-// Tokens are rows p of [B T, D]; sequence n owns the rows offsets[n] .. offsets[n+1]; chunks[n] = sum of ceil(length / C) over
+// Tokens are rows p of [B T, D]; sequence n owns the rows offsets[n] .. offsets[n+1]; chunks[n] = sum of ceil(length /
+// C) over
 // the sequences before n, total = chunks[N]. slices = ceil(D / K).
 //
 // forward:   HgrnForward    grid N slices     also before backward when d_g is wanted, for the states
@@ -228,7 +232,8 @@ struct HgrnBackward : Scan<T, C, K, V> {
     }
 
     // d_x in place of x, d_g in place of g
-    static TILE_FN void finish(Item& y, Stage& x, Shared& s, bool d_g, int item, const float (&carry)[K], float (&next)[K]) {
+    static TILE_FN void finish(Item& y, Stage& x, Shared& s, bool d_g, int item, const float (&carry)[K],
+                               float (&next)[K]) {
         const int k = S::channel(item), segment = S::segment(item);
         if (d_g) {
             Two h = S::enter(s.segments, x.h, k, segment);

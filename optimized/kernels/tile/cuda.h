@@ -7,6 +7,11 @@
 #define TILE_ROLL _Pragma("unroll 1")
 #define TILE_LANES 32
 #define TILE_ASYNC 1
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#define TILE_ISSUES 1
+#else
+#define TILE_ISSUES 0
+#endif
 #define TILE_SHARED_LIMIT (160 * 1024)
 #if __CUDA_ARCH__ >= 900
 #define TILE_SHARED_MOST (226 * 1024)
@@ -26,7 +31,11 @@ TILE_FN float shuffle_xor(float x, int step) { return __shfl_xor_sync(~0u, x, st
 struct alignas(16) Float4 {
     float x[4];
 };
-TILE_FN int opaque(int x) { return x; }
+// keeps what is computed from x from being computed early and kept: addresses in a loop cost registers
+TILE_FN int opaque(int x) {
+    asm volatile("" : "+r"(x));
+    return x;
+}
 
 template <class T>
 TILE_FN T round_to(float x);
@@ -342,6 +351,7 @@ TILE_FN void lockstep(int n, A& a, B& b) {
 
 }  // namespace tile
 
+#include "warp_group.h"
 #include "device.h"
 
 #define TILE_ENTRY(name, ...)                                                                                       \

@@ -1,7 +1,7 @@
 // What the CUDA and HIP back ends share: how tiles lie in shared memory and how work is dealt to warps and lanes.
-// The including back end gives TILE_LANES, exp2, bits_to_float, float_to_bits, fused, the lane's element positions in a
-// 16 x 16 block (block_row, block_col, and which of them share a row or a column), the operands Left<T> and Right<T> of a
-// 16 x 16 x 16 product, and their loads.
+// The including back end gives TILE_LANES, exp2, bits_to_float, float_to_bits, fused, the lane's element positions in
+// a 16 x 16 block (block_row, block_col, and which of them share a row or a column), the operands Left<T> and Right<T>
+// of a 16 x 16 x 16 product, and their loads.
 #pragma once
 
 namespace tile {
@@ -57,9 +57,10 @@ struct alignas(2 * sizeof(T)) Pair {
     T x, y;
 };
 
-// Tiles of 16-bit elements are cut into panels of 64 columns, and rows into 16-byte pieces whose place within the row is
-// scrambled by the row number, so that eight rows of one column lie in different banks; it is also how Hopper's products
-// over warp groups want their operands. The alignment lets a column offset be applied to a whole address by exclusive or.
+// Tiles of 16-bit elements are cut into panels of 64 columns, and rows into 16-byte pieces whose place within the row
+// is scrambled by the row number, so that eight rows of one column lie in different banks; it is also how Hopper's
+// products over warp groups want their operands. The alignment lets a column offset be applied to a whole address by
+// exclusive or.
 template <class T_, int R, int N>
 struct alignas(sizeof(T_) == 2 ? 16 * (N < 64 ? N : 64) : N < 32 ? 128 : N * sizeof(T_)) Tile {
     static_assert(R % 16 == 0 && N % 16 == 0, "tiles are made of 16 x 16 blocks");
@@ -105,14 +106,6 @@ TILE_FN Band<Tile<T, R, N>, R2> rows(Tile<T, R, N>& tile, int i) {
     static_assert(R2 % 16 == 0, "a band of blocks");
     return {tile.d + i * R2 * Tile<T, R, N>::PANEL};
 }
-
-}  // namespace tile
-
-#if defined(TILE_CUDA)
-#include "warp_group.h"
-#endif
-
-namespace tile {
 
 // The warps form a grid of WARP_ROWS x WARP_COLS, each with BLOCK_ROWS x BLOCK_COLS blocks; warps left over idle.
 template <int M, int N, int W>
@@ -311,6 +304,11 @@ TILE_FN void issue_halves(Acc<M, N, W>& left, Acc<M, N, W>& right, const Reg<T, 
     asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
 }
 template <class... Registers>
+TILE_FN void settle_but_last(Registers&... registers) {
+    asm volatile("wgmma.wait_group.sync.aligned 1;" ::: "memory");
+    (pin(registers), ...);
+}
+template <class... Registers>
 TILE_FN void settle(Registers&... registers) {
     asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
     (pin(registers), ...);
@@ -320,23 +318,35 @@ constexpr bool BY_WARP_GROUP = false;
 template <class T, int M, int N, int K, int W, class B>
 constexpr bool BY_WARP_GROUP<Acc<M, N, W>, Reg<T, M, K, W>, B> =
     sizeof(T) == 2 && W % 4 == 0 && M == 16 * W && K <= 128 && (N == 32 || N == 64 || N == 128);
+template <class T, int M, int K, int W>
+TILE_FN Reg<T, M, K, W> operand(const Acc<M, K, W>& acc) {
+    Reg<T, M, K, W> left;
+    left.round(acc);
+    return left;
+}
 #else
 template <class C, class A, class B>
 constexpr bool BY_WARP_GROUP = false;
 template <class... Registers>
 TILE_FN void prepare(Registers&...) {}
-template <class T, int M, int N, int K, int W, class B>
-TILE_FN void issue(Acc<M, N, W>& acc, const Reg<T, M, K, W>& a, const B& b) {
+template <int M, int N, int W, class A, class B>
+TILE_FN void issue(Acc<M, N, W>& acc, const A& a, const B& b) {
     mma(acc, a, b);
 }
-template <class T, int M, int N, int K, int W, class S>
-TILE_FN void issue_halves(Acc<M, N, W>& left, Acc<M, N, W>& right, const Reg<T, M, K, W>& a, const Transposed<S>& b) {
+template <int M, int N, int W, class A, class S>
+TILE_FN void issue_halves(Acc<M, N, W>& left, Acc<M, N, W>& right, const A& a, const Transposed<S>& b) {
     const auto &first = rows<N>(b.tile, 0), &second = rows<N>(b.tile, 1);
     mma(left, a, t(first));
     mma(right, a, t(second));
 }
 template <class... Registers>
+TILE_FN void settle_but_last(Registers&...) {}
+template <class... Registers>
 TILE_FN void settle(Registers&...) {}
+template <class T, int M, int K, int W>
+TILE_FN Rounded<T, M, K, W> operand(const Acc<M, K, W>& acc) {
+    return {acc};
+}
 #endif
 // the warp group's product has no masks
 template <Mask MASK = FULL, class T, int M, int N, int K, int W, class B>
@@ -459,6 +469,38 @@ TILE_FN void map(Tile<T, R, N>& dst, const Tile<U, R, N>& src, F f) {
         for (int e = 0; e < 4; e++) dst.set(r, c + e, f(src.at(r, c + e), r, c + e));
     });
 }
+// f(four neighbours of x, of y, their row and first column)
+template <int W, int R, int N, class F>
+TILE_FN void for_each_four(const Tile<float, R, N>& x, const Tile<float, R, N>& y, F f) {
+    for_each_index<W, R * N / 4>([&](int i) {
+        const int r = i / (N / 4), p = i % (N / 4);
+        f(*reinterpret_cast<const Float4*>(x.piece(r, p)), *reinterpret_cast<const Float4*>(y.piece(r, p)), r, 4 * p);
+    });
+}
+template <int W, int R, int N>
+TILE_FN float inner_product(const Tile<float, R, N>& x, const Tile<float, R, N>& y) {
+    float share = 0;
+    for_each_four<W>(x, y, [&](const Float4& a, const Float4& b, int, int) {
+        TILE_UNROLL
+        for (int e = 0; e < 4; e++) share = fused(a.x[e], b.x[e], share);
+    });
+    return share;
+}
+template <int W, class T, int R, int N>
+TILE_FN float round_both(Tile<T, R, N>& x, const Tile<float, R, N>& from_x, Tile<T, R, N>& y,
+                         const Tile<float, R, N>& from_y) {
+    float share = 0;
+    for_each_four<W>(from_x, from_y, [&](const Float4& a, const Float4& b, int r, int c) {
+        TILE_UNROLL
+        for (int e = 0; e < 4; e++) share = fused(a.x[e], b.x[e], share);
+        TILE_UNROLL
+        for (int e = 0; e < 4; e += 2) {
+            x.set_pair(r, c + e, a.x[e], a.x[e + 1]);
+            y.set_pair(r, c + e, b.x[e], b.x[e + 1]);
+        }
+    });
+    return share;
+}
 template <int W, class T, int R, int N>
 TILE_FN void fill(Tile<T, R, N>& tile, float x) {
     for_each_index<W, R * N / 4>([&](int i) {
@@ -467,435 +509,7 @@ TILE_FN void fill(Tile<T, R, N>& tile, float x) {
     });
 }
 
-// whether every row of a matrix starts on a 16-byte boundary
-template <class U>
-TILE_FN bool wide(const U* ptr, int64_t ld) {
-    return ((reinterpret_cast<uintptr_t>(ptr) | static_cast<uint64_t>(ld * static_cast<int64_t>(sizeof(U)))) & 15) == 0;
-}
-// 16 bytes of T from up to n elements of global memory, the rest zero
-template <class T, class U>
-TILE_FN Piece gather(const U* ptr, int n) {
-    constexpr int WIDTH = 16 / sizeof(T);
-    union {
-        Piece piece;
-        T element[WIDTH];
-    } x;
-    TILE_UNROLL
-    for (int e = 0; e < WIDTH; e++) x.element[e] = e < n ? round_to<T>(to_float(ptr[e])) : round_to<T>(0.f);
-    return x.piece;
-}
-// the same for n full and ptr aligned to 16 bytes
-template <class T>
-TILE_FN Piece gather_wide(const float* ptr) {
-    constexpr int WIDTH = 16 / sizeof(T);
-    union {
-        Piece piece;
-        T element[WIDTH];
-    } x;
-    TILE_UNROLL
-    for (int e = 0; e < WIDTH; e += 4) {
-        const Float4 y = *reinterpret_cast<const Float4*>(ptr + e);
-        TILE_UNROLL
-        for (int i = 0; i < 4; i++) x.element[e + i] = round_to<T>(y.x[i]);
-    }
-    return x.piece;
-}
-template <class T>
-TILE_FN Piece gather_wide(const T* ptr) {
-    return *reinterpret_cast<const Piece*>(ptr);
-}
-
-template <int W, bool ASYNC, class S, class U>
-TILE_FN void load_pieces(S& tile, const U* ptr, int64_t ld, int rows, int cols) {
-    using T = typename S::T;
-    constexpr int R = Shape<S>::ROWS, N = Shape<S>::COLS;
-    constexpr int WIDTH = 16 / sizeof(T), PIECES = N / WIDTH, THREADS = W * TILE_LANES;
-    const bool aligned = wide(ptr, ld);
-    cols = opaque(cols);
-    auto whole = [&](int r, int p) {
-        const U* src = ptr + r * ld + p * WIDTH;
-        if constexpr (ASYNC)
-            copy_async(tile.piece(r, p), src);
-        else
-            *tile.piece(r, p) = gather_wide<T>(src);
-    };
-    if (aligned && rows >= R && cols >= N) {
-        for_each_index<W, R * PIECES>([&](int i) { whole(i / PIECES, i % PIECES); });
-        return;
-    }
-    TILE_ROLL
-    for (int i = opaque(thread<W>()); i < R * PIECES; i += THREADS) {
-        const int r = i / PIECES, p = i % PIECES, n = r < rows ? cols - p * WIDTH : 0;
-        if (aligned && n >= WIDTH)
-            whole(r, p);
-        else
-            *tile.piece(r, p) = gather<T>(ptr + (n > 0 ? r * ld + p * WIDTH : 0), n);
-    }
-}
-template <int W, class T, int R, int N, class U>
-TILE_FN void load(Tile<T, R, N>& tile, const U* ptr, int64_t ld, int rows, int cols) {
-    load_pieces<W, false>(tile, ptr, ld, rows, cols);
-}
-// two matrices at once, and this thread's share of their inner product in f32
-template <int W, class T, int R, int N>
-TILE_FN float load_product(Tile<T, R, N>& x, const float* px, Tile<T, R, N>& y, const float* py, int64_t ld, int rows,
-                           int cols) {
-    constexpr int PIECES = N / 4;
-    const bool aligned = wide(px, ld) && wide(py, ld);
-    constexpr int EACH = R * PIECES / (W * TILE_LANES), BATCH = EACH % 2 == 0 ? 2 : 1;
-    static_assert(EACH * W * TILE_LANES == R * PIECES, "every thread loads as many");
-    float share = 0;
-    auto load_piece = [&](int i) {
-        const int r = i / PIECES, c = i % PIECES * 4, n = r < rows ? cols - c : 0;
-        Float4 a = {}, b = {};
-        if (aligned && n >= 4) {
-            a = *reinterpret_cast<const Float4*>(px + r * ld + c);
-            b = *reinterpret_cast<const Float4*>(py + r * ld + c);
-        } else {
-            TILE_UNROLL
-            for (int e = 0; e < 4; e++) {
-                a.x[e] = e < n ? px[r * ld + c + e] : 0.f;
-                b.x[e] = e < n ? py[r * ld + c + e] : 0.f;
-            }
-        }
-        TILE_UNROLL
-        for (int e = 0; e < 4; e++) share = fused(a.x[e], b.x[e], share);
-        TILE_UNROLL
-        for (int e = 0; e < 4; e += 2) {
-            x.set_pair(r, c + e, a.x[e], a.x[e + 1]);
-            y.set_pair(r, c + e, b.x[e], b.x[e + 1]);
-        }
-    };
-    TILE_ROLL
-    for (int i = opaque(thread<W>()); i < R * PIECES; i += BATCH * W * TILE_LANES) {
-        TILE_UNROLL
-        for (int u = 0; u < BATCH; u++) load_piece(i + u * W * TILE_LANES);
-    }
-    return share;
-}
-template <int W, class T, int R, int N>
-TILE_FN void load_async(Tile<T, R, N>& tile, const T* ptr, int64_t ld, int rows, int cols) {
-    load_pieces<W, true>(tile, ptr, ld, rows, cols);
-}
-template <int W, class S, int R2>
-TILE_FN void load_async(Band<S, R2> band, const typename S::T* ptr, int64_t ld, int rows, int cols) {
-    load_pieces<W, true>(band, ptr, ld, rows, cols);
-}
-template <int W, int N, class U>
-TILE_FN void load(float (&x)[N], const U* ptr, int64_t stride, int n) {
-    for_each_index<W, N>([&](int i) { x[i] = i < n ? to_float(ptr[i * stride]) : 0.f; });
-}
-template <int W, int N>
-TILE_FN void load_async(float (&x)[N], const float* ptr, int64_t stride, int n) {
-    for_each_index<W, N>([&](int i) {
-        if (i < n)
-            copy_async(x + i, ptr + i * stride);
-        else
-            x[i] = 0.f;
-    });
-}
-
-template <int W, class T, int R, int N>
-TILE_FN void store_global(T* ptr, int64_t ld, const Tile<T, R, N>& tile, int rows, int cols) {
-    constexpr int WIDTH = 16 / sizeof(T), PIECES = N / WIDTH, THREADS = W * TILE_LANES;
-    auto whole = [&](int r, int p) { *reinterpret_cast<Piece*>(ptr + r * ld + p * WIDTH) = *tile.piece(r, p); };
-    const bool aligned = wide(ptr, ld);
-    cols = opaque(cols);
-    if (aligned && rows >= R && cols >= N) {
-        for_each_index<W, R * PIECES>([&](int i) { whole(i / PIECES, i % PIECES); });
-        return;
-    }
-    TILE_ROLL
-    for (int i = opaque(thread<W>()); i < R * PIECES; i += THREADS) {
-        const int r = i / PIECES, p = i % PIECES, n = r < rows ? cols - p * WIDTH : 0;
-        if (aligned && n >= WIDTH) {
-            whole(r, p);
-        } else {
-            TILE_UNROLL
-            for (int e = 0; e < WIDTH; e++)
-                if (e < n) ptr[r * ld + p * WIDTH + e] = tile.d[tile.index(r, p * WIDTH) + e];
-        }
-    }
-}
-template <class T, int R, int N, int W>
-TILE_FN void store_global(T* ptr, int64_t ld, Transposed<Tile<T, R, N>> view, const Acc<N, R, W>& acc, int rows, int cols) {
-    using C = Acc<N, R, W>;
-    static_assert(C::WARP_COLS == 1 && C::WARP_ROWS == W, "a warp owns whole rows");
-    constexpr int WIDTH = 16 / sizeof(T), EACH = N / W / WIDTH;
-    store(view, acc);
-    warp_barrier();
-    const bool aligned = wide(ptr, ld), whole = aligned && rows >= R && cols >= N;
-    const int first = warp<W>() * EACH, own = opaque(lane());
-    TILE_UNROLL
-    for (int i = 0; i < R * EACH; i += TILE_LANES) {
-        const int r = (i + own) / EACH, p = first + (i + own) % EACH, n = r < rows ? cols - p * WIDTH : 0;
-        if (R * EACH % TILE_LANES != 0 && i + own >= R * EACH) break;
-        T* to = ptr + r * ld + p * WIDTH;
-        if (whole || (aligned && n >= WIDTH)) {
-            *reinterpret_cast<Piece*>(to) = *view.tile.piece(r, p);
-        } else {
-            TILE_ROLL
-            for (int e = 0; e < WIDTH && e < n; e++) to[e] = view.tile.d[view.tile.index(r, p * WIDTH) + e];
-        }
-    }
-}
-template <class U, int M, int N, int W>
-TILE_FN void load(Acc<M, N, W>& acc, const U* ptr, int64_t row_stride, int64_t col_stride, int rows, int cols) {
-    acc.for_each_block([&](float(&x)[BLOCK_ELEMENTS], int r0, int c0) {
-        const int r = r0 + block_row(0), c = c0 + block_col(0), down = opaque(rows) - r, right = opaque(cols) - c;
-        const U* src = ptr + r * row_stride + c * col_stride;
-        TILE_UNROLL
-        for (int e = 0; e < BLOCK_ELEMENTS; e++) {
-            const int i = row_step(e), j = col_step(e);
-            x[e] = i < down && j < right ? to_float(src[i * row_stride + j * col_stride]) : 0.f;
-        }
-    });
-}
-template <class U, int M, int N, int W>
-TILE_FN void store_global(U* ptr, int64_t row_stride, int64_t col_stride, const Acc<M, N, W>& acc, int rows, int cols) {
-    const_cast<Acc<M, N, W>&>(acc).for_each_block([&](float(&x)[BLOCK_ELEMENTS], int r0, int c0) {
-        const int r = r0 + block_row(0), c = c0 + block_col(0), down = opaque(rows) - r, right = opaque(cols) - c;
-        U* dst = ptr + r * row_stride + c * col_stride;
-        TILE_UNROLL
-        for (int e = 0; e < BLOCK_ELEMENTS; e++) {
-            const int i = row_step(e), j = col_step(e);
-            if (i < down && j < right) dst[i * row_stride + j * col_stride] = round_to<U>(x[e]);
-        }
-    });
-}
-
-template <int N>
-struct Prefix {
-    float high[N], low[N];
-    TILE_FN float operator[](int i) const { return high[i] + low[i]; }
-    TILE_FN float between(int i, int j) const { return (high[i] - high[j]) + (low[i] - low[j]); }
-};
-template <int W, int N>
-TILE_FN void prefix_sum(Prefix<N>& G, const float (&g)[N]) {
-    constexpr int EACH = (N + TILE_LANES - 1) / TILE_LANES;
-    if (warp<W>() != 0) return;
-    const int l = opaque(lane());
-    double to[EACH], own = 0;
-    TILE_UNROLL
-    for (int e = 0; e < EACH; e++) {
-        const int i = l * EACH + e;
-        const float x = i < N ? g[i] : 0.f;
-        own += x < -1e5f ? -1e5f : x;
-        to[e] = own;
-    }
-    double all = own;
-    TILE_UNROLL
-    for (int step = 1; step < TILE_LANES; step *= 2) {
-        const double x = shuffle_up(all, step);
-        all += l >= step ? x : 0.;
-    }
-    TILE_UNROLL
-    for (int e = 0; e < EACH; e++) {
-        const int i = l * EACH + e;
-        const double sum = all - own + to[e];
-        const float high = static_cast<float>(sum);
-        if (i < N) {
-            G.high[i] = high;
-            G.low[i] = static_cast<float>(sum - high);
-        }
-    }
-}
-
-// scratch[c][i], c < COUNT, added up over c
-template <int W, int COUNT, int N>
-TILE_FN void add_partial_sums(float (&out)[N], const float* scratch) {
-    barrier();
-    for_each_index<W, N>([&](int i) {
-        float s = scratch[i];
-        TILE_UNROLL
-        for (int c = 1; c < COUNT; c++) s += scratch[c * N + i];
-        out[i] = s;
-    });
-    barrier();
-}
-template <int W, int M, int N, class F>
-TILE_FN void row_sums(float (&out)[M], float (&scratch)[W * M], Acc<M, N, W>& acc, F f) {
-    using C = Acc<M, N, W>;
-    barrier();
-    if (C::active()) {
-        TILE_UNROLL
-        for (int m = 0; m < C::BLOCK_ROWS; m++) {
-            float s[ROW_SLOTS] = {};
-            const int r = C::first_row() + 16 * m;
-            TILE_UNROLL
-            for (int n = 0; n < C::BLOCK_COLS; n++) {
-                TILE_UNROLL
-                for (int e = 0; e < BLOCK_ELEMENTS; e++)
-                    s[row_slot(e)] += f(acc.d[m][n][e], r + block_row(e), C::first_col() + 16 * n + block_col(e));
-            }
-            TILE_UNROLL
-            for (int e = 0; e < BLOCK_ELEMENTS; e++)
-                if (first_of_row_slot(e)) {
-                    const float total = sum_over_row(s[row_slot(e)]);
-                    if (block_col(e) == 0) scratch[warp<W>() % C::WARP_COLS * M + r + block_row(e)] = total;
-                }
-        }
-    }
-    add_partial_sums<W, C::WARP_COLS>(out, scratch);
-}
-template <int W, int M, int N, class F>
-TILE_FN void column_sums(float (&out)[N], float (&scratch)[W * N], Acc<M, N, W>& acc, F f) {
-    using C = Acc<M, N, W>;
-    barrier();
-    if (C::active()) {
-        TILE_UNROLL
-        for (int n = 0; n < C::BLOCK_COLS; n++) {
-            float s[COL_SLOTS] = {};
-            const int c = C::first_col() + 16 * n;
-            TILE_UNROLL
-            for (int m = 0; m < C::BLOCK_ROWS; m++) {
-                TILE_UNROLL
-                for (int e = 0; e < BLOCK_ELEMENTS; e++)
-                    s[col_slot(e)] += f(acc.d[m][n][e], C::first_row() + 16 * m + block_row(e), c + block_col(e));
-            }
-            TILE_UNROLL
-            for (int e = 0; e < BLOCK_ELEMENTS; e++)
-                if (first_of_col_slot(e)) {
-                    const float total = sum_over_column(s[col_slot(e)]);
-                    if (block_row(e) == 0) scratch[warp<W>() / C::WARP_COLS * N + c + block_col(e)] = total;
-                }
-        }
-    }
-    add_partial_sums<W, C::WARP_ROWS>(out, scratch);
-}
-template <int W>
-TILE_FN float total(float (&scratch)[W], float s) {
-    for (int step = TILE_LANES / 2; step > 0; step /= 2) s += shuffle_xor(s, step);
-    barrier();
-    if (lane() == 0) scratch[warp<W>()] = s;
-    barrier();
-    s = scratch[0];
-    TILE_UNROLL
-    for (int w = 1; w < W; w++) s += scratch[w];
-    barrier();
-    return s;
-}
-template <int W, class F>
-TILE_FN float sum(float (&scratch)[W], int64_t n, F f) {
-    float s = 0;
-    for (int64_t i = thread<W>(); i < n; i += W * TILE_LANES) s += f(i);
-    return total<W>(scratch, s);
-}
-
-// One 16 x 16 block on the diagonal by forward substitution, a column a lane, by one warp.
-template <int C>
-TILE_FN void invert_diagonal_block(Tile<float, C, C>& a, int b) {
-    const int j = lane() % 16;
-    float x[16];
-    TILE_UNROLL
-    for (int i = 0; i < 16; i++) x[i] = i == j ? 1.f : 0.f;
-    TILE_UNROLL
-    for (int k = 0; k < 16; k += 4) {
-        TILE_UNROLL
-        for (int i = k + 1; i < 16; i++) {
-            const Float4 row = *reinterpret_cast<const Float4*>(a.piece(b + i, (b + k) / 4));
-            TILE_UNROLL
-            for (int e = 0; e < 4; e++)
-                if (k + e < i) x[i] -= row.x[e] * x[k + e];
-        }
-    }
-    warp_barrier();
-    if (lane() < 16) {
-        TILE_UNROLL
-        for (int i = 0; i < 16; i++) a.set(b + i, b + j, x[i]);
-    }
-}
-// The diagonal first; then pairs of inverted blocks of size S are
-// joined into one of 2 S: the lower left of the inverse is -X22 (A21 X11), A21 being needed only there.
-template <int W, int C, int S>
-TILE_FN void join_inverses(Tile<float, C, C>& a) {
-    constexpr int B = S / 16, ITEMS = C / (2 * S) * B * B, EACH = (ITEMS + W - 1) / W;
-    float y[EACH][BLOCK_ELEMENTS];
-    auto each = [&](auto f) {
-        TILE_UNROLL
-        for (int n = 0; n < EACH; n++) {
-            const int item = n * W + warp<W>(), pair = item / (B * B), r = item / B % B, c = item % B;
-            if (item < ITEMS) f(y[n], pair * 2 * S, 16 * r, 16 * c);
-        }
-    };
-    auto accumulate = [&](float(&acc)[BLOCK_ELEMENTS], int a_row, int a_col, int b_row, int b_col, int from, int to) {
-        TILE_UNROLL
-        for (int e = 0; e < BLOCK_ELEMENTS; e++) acc[e] = 0;
-        for (int k = from; k <= to; k += 16) {
-            Left<float> left;
-            Right<float> right;
-            load_left(left, a, a_row, a_col + k);
-            load_right(right, a, b_row + k, b_col);
-            multiply(acc, left, right);
-        }
-    };
-    auto keep = [&](float(&x)[BLOCK_ELEMENTS], int d, int r, int c) { store_block(a, d + S + r, d + c, x); };
-    each([&](float(&x)[BLOCK_ELEMENTS], int d, int r, int c) { accumulate(x, d + S + r, d, d, d + c, c, S - 16); });
-    barrier();
-    each(keep);
-    barrier();
-    each([&](float(&x)[BLOCK_ELEMENTS], int d, int r, int c) {
-        accumulate(x, d + S + r, d + S, d + S, d + c, 0, r);
-        TILE_UNROLL
-        for (int e = 0; e < BLOCK_ELEMENTS; e++) x[e] = -x[e];
-    });
-    barrier();
-    each(keep);
-    barrier();
-    if constexpr (4 * S <= C) join_inverses<W, C, 2 * S>(a);
-}
-template <int W, int C>
-TILE_FN void invert_unit_lower(Tile<float, C, C>& a) {
-    barrier();
-    for_each_index<W, C * C>([&](int i) {
-        if (i % C / 16 > i / C / 16) a.set(i / C, i % C, 0.f);
-    });
-    for (int b = 16 * warp<W>(); b < C; b += 16 * W) invert_diagonal_block(a, b);
-    barrier();
-    if constexpr (C > 16) join_inverses<W, C, 16>(a);
-}
-
-// Block column w of the inverse by warp w, transposed, so that blocks already found are left operands:
-// X_iw = -X_ii sum_k a_ik X_kw, w <= k < i.
-template <int W, class T, int C, class F>
-TILE_FN void invert_unit_lower(Tile<T, C, C>& out, Tile<float, C, C>& a, F f) {
-    constexpr int BLOCKS = C / 16;
-    static_assert(BLOCKS <= W, "a warp for each block column");
-    const int w = warp<W>();
-    group_barrier<W>();
-    if (w < BLOCKS) invert_diagonal_block(a, 16 * w);
-    group_barrier<W>();
-    if (w >= BLOCKS) return;
-    const Transposed<Tile<float, C, C>> view = t(a);
-    Transposed<Tile<T, C, C>> to = t(out);
-    Left<float> x[BLOCKS];
-    TILE_UNROLL
-    for (int i = 0; i < BLOCKS; i++) {
-        float y[BLOCK_ELEMENTS] = {};
-        if (i == w) {
-            load_left(x[i], view, 16 * w, 16 * w);
-            widen(y, x[i]);
-        } else if (i > w) {
-            float s[BLOCK_ELEMENTS] = {};
-            Right<float> right;
-            TILE_UNROLL
-            for (int k = 0; k < i; k++) {
-                if (k < w) continue;
-                load_right(right, view, 16 * k, 16 * i);
-                multiply(s, x[k], right);
-            }
-            TILE_UNROLL
-            for (int e = 0; e < BLOCK_ELEMENTS; e++) s[e] = -s[e];
-            Left<float> left;
-            round_left(left, s);
-            load_right(right, view, 16 * i, 16 * i);
-            multiply(y, left, right);
-            round_left(x[i], y);
-        }
-        TILE_UNROLL
-        for (int e = 0; e < BLOCK_ELEMENTS; e++) y[e] = f(y[e], 16 * i + block_col(e), 16 * w + block_row(e));
-        store_block(to, 16 * w, 16 * i, y);
-    }
-}
-
 }  // namespace tile
+
+#include "global.h"
+#include "reductions.h"

@@ -13,6 +13,7 @@
 #define TILE_ROLL _Pragma("unroll 1")
 #define TILE_LANES 64
 #define TILE_ASYNC 0
+#define TILE_ISSUES 0
 #define TILE_SHARED_LIMIT (64 * 1024)
 #define TILE_SHARED_MOST TILE_SHARED_LIMIT
 

@@ -9,6 +9,7 @@
 #define TILE_ROLL
 #define TILE_LANES 32
 #define TILE_ASYNC 1
+#define TILE_ISSUES 0
 #define TILE_SHARED_LIMIT (160 * 1024)
 #define TILE_SHARED_MOST (1 << 20)
 
@@ -220,7 +221,13 @@ TILE_FN void issue_halves(Acc<M, N, W>& left, Acc<M, N, W>& right, const Reg<T, 
     mma(right, a, t(second));
 }
 template <class... Registers>
+TILE_FN void settle_but_last(Registers&...) {}
+template <class... Registers>
 TILE_FN void settle(Registers&...) {}
+template <class T, int M, int K, int W>
+TILE_FN Reg<T, M, K, W> operand(const Acc<M, K, W>& acc) {
+    return rounded<T>(acc);
+}
 template <Mask MASK = FULL, int M, int N, int W, class A, class B>
 TILE_FN void product(Acc<M, N, W>& acc, const A& a, const B& b) {
     mma<MASK>(acc, a, b);
@@ -262,22 +269,26 @@ void fill(Tile<T, R, N>& tile, float x) {
     map<W>(tile, tile, [x](float, int, int) { return x; });
 }
 
+template <int W, int R, int N>
+float inner_product(const Tile<float, R, N>& x, const Tile<float, R, N>& y) {
+    constexpr int LANES = 32;  // several partial sums, as on a device: less rounding than one long chain
+    float partial[LANES] = {};
+    for (int r = 0; r < R; r++)
+        for (int c = 0; c < N; c++) partial[c % LANES] += x.d[r][c] * y.d[r][c];
+    for (int step = LANES / 2; step > 0; step /= 2)
+        for (int i = 0; i < step; i++) partial[i] += partial[i + step];
+    return partial[0];
+}
+template <int W, class T, int R, int N>
+float round_both(Tile<T, R, N>& x, const Tile<float, R, N>& from_x, Tile<T, R, N>& y, const Tile<float, R, N>& from_y) {
+    map<W>(x, from_x, [](float z, int, int) { return z; });
+    map<W>(y, from_y, [](float z, int, int) { return z; });
+    return inner_product<W>(from_x, from_y);
+}
 template <int W, class T, int R, int N, class U>
 void load(Tile<T, R, N>& tile, const U* ptr, int64_t ld, int rows, int cols) {
     for (int r = 0; r < R; r++)
         for (int c = 0; c < N; c++) tile.d[r][c] = r < rows && c < cols ? through<T>(to_float(ptr[r * ld + c])) : 0.f;
-}
-template <int W, class T, int R, int N>
-float load_product(Tile<T, R, N>& x, const float* px, Tile<T, R, N>& y, const float* py, int64_t ld, int rows, int cols) {
-    load<W>(x, px, ld, rows, cols);
-    load<W>(y, py, ld, rows, cols);
-    constexpr int LANES = 32;  // several partial sums, as on a device: less rounding than one long chain
-    float partial[LANES] = {};
-    for (int r = 0; r < R && r < rows; r++)
-        for (int c = 0; c < N && c < cols; c++) partial[c % LANES] += px[r * ld + c] * py[r * ld + c];
-    for (int step = LANES / 2; step > 0; step /= 2)
-        for (int i = 0; i < step; i++) partial[i] += partial[i + step];
-    return partial[0];
 }
 template <int W, class T, int R, int N>
 TILE_FN void load_async(Tile<T, R, N>& tile, const T* ptr, int64_t ld, int rows, int cols) {
@@ -332,6 +343,10 @@ struct Prefix {
     float high[N], low[N];
     TILE_FN float operator[](int i) const { return high[i] + low[i]; }
     TILE_FN float between(int i, int j) const { return (high[i] - high[j]) + (low[i] - low[j]); }
+    template <class T>
+    TILE_FN float decay(int i, int j) const {
+        return i >= j ? exp<T>(between(i, j)) : 0.f;
+    }
 };
 template <int W, int N>
 void prefix_sum(Prefix<N>& G, const float (&g)[N]) {

@@ -42,12 +42,12 @@ struct WarpGroup;
 
 #define TILE_BLOCK(b) \
     "+f"(b[0]), "+f"(b[1]), "+f"(b[2]), "+f"(b[3]), "+f"(b[4]), "+f"(b[5]), "+f"(b[6]), "+f"(b[7])
-#define TILE_WARP_GROUP_PRODUCT(type, name, columns, registers, a0, a1, a2, a3, right, transposed, ...)                  \
-    static TILE_FN void multiply(float (&c)[columns / 16][8], const Left<type>& a, Descriptor b) {                       \
-        asm volatile("wgmma.mma_async.sync.aligned.m64n" #columns "k16.f32." name "." name " {" registers "}, {%" #a0    \
-                     ",%" #a1 ",%" #a2 ",%" #a3 "}, %" #right ", 1, 1, 1, %" #transposed ";"                             \
-                     : __VA_ARGS__                                                                                      \
-                     : "r"(a.word[0]), "r"(a.word[1]), "r"(a.word[2]), "r"(a.word[3]), "l"(b.bits), "n"(TRANSPOSED));    \
+#define TILE_WARP_GROUP_PRODUCT(type, name, columns, registers, a0, a1, a2, a3, right, transposed, ...) \
+    static TILE_FN void multiply(float (&c)[columns / 16][8], const Left<type>& a, Descriptor b) { \
+        asm volatile("wgmma.mma_async.sync.aligned.m64n" #columns "k16.f32." name "." name " {" registers "}, {%" #a0 \
+                     ",%" #a1 ",%" #a2 ",%" #a3 "}, %" #right ", 1, 1, 1, %" #transposed ";" \
+                     : __VA_ARGS__ \
+                     : "r"(a.word[0]), "r"(a.word[1]), "r"(a.word[2]), "r"(a.word[3]), "l"(b.bits), "n"(TRANSPOSED)); \
     }
 #define TILE_REGISTERS_32 \
     "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"
@@ -60,18 +60,20 @@ struct WarpGroup;
     "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
 #define TILE_BLOCKS_32 TILE_BLOCK(c[0]), TILE_BLOCK(c[1])
 #define TILE_BLOCKS_64 TILE_BLOCK(c[0]), TILE_BLOCK(c[1]), TILE_BLOCK(c[2]), TILE_BLOCK(c[3])
-#define TILE_BLOCKS_128 TILE_BLOCK(c[0]), TILE_BLOCK(c[1]), TILE_BLOCK(c[2]), TILE_BLOCK(c[3]), TILE_BLOCK(c[4]), TILE_BLOCK(c[5]), TILE_BLOCK(c[6]), TILE_BLOCK(c[7])
+#define TILE_BLOCKS_128 \
+    TILE_BLOCK(c[0]), TILE_BLOCK(c[1]), TILE_BLOCK(c[2]), TILE_BLOCK(c[3]), \
+    TILE_BLOCK(c[4]), TILE_BLOCK(c[5]), TILE_BLOCK(c[6]), TILE_BLOCK(c[7])
 // the same with the columns in two halves
-#define TILE_WARP_GROUP_HALVES(type, name)                                                                              \
-    static TILE_FN void multiply(float (&l)[2][8], float (&r)[2][8], const Left<type>& a, Descriptor b) {               \
-        asm volatile("wgmma.mma_async.sync.aligned.m64n64k16.f32." name "." name " {" TILE_REGISTERS_64 "}, "           \
-                     "{%32,%33,%34,%35}, %36, 1, 1, 1, %37;"                                                            \
-                     : TILE_BLOCK(l[0]), TILE_BLOCK(l[1]), TILE_BLOCK(r[0]), TILE_BLOCK(r[1])                           \
-                     : "r"(a.word[0]), "r"(a.word[1]), "r"(a.word[2]), "r"(a.word[3]), "l"(b.bits), "n"(TRANSPOSED));    \
+#define TILE_WARP_GROUP_HALVES(type, name) \
+    static TILE_FN void multiply(float (&l)[2][8], float (&r)[2][8], const Left<type>& a, Descriptor b) { \
+        asm volatile("wgmma.mma_async.sync.aligned.m64n64k16.f32." name "." name " {" TILE_REGISTERS_64 "}, " \
+                     "{%32,%33,%34,%35}, %36, 1, 1, 1, %37;" \
+                     : TILE_BLOCK(l[0]), TILE_BLOCK(l[1]), TILE_BLOCK(r[0]), TILE_BLOCK(r[1]) \
+                     : "r"(a.word[0]), "r"(a.word[1]), "r"(a.word[2]), "r"(a.word[3]), "l"(b.bits), "n"(TRANSPOSED)); \
     }
-#define TILE_WARP_GROUP_TYPE(type, name)                                                            \
-    template <int TRANSPOSED>                                                                       \
-    struct WarpGroup<type, TRANSPOSED> {                                                            \
+#define TILE_WARP_GROUP_TYPE(type, name) \
+    template <int TRANSPOSED> \
+    struct WarpGroup<type, TRANSPOSED> { \
         TILE_WARP_GROUP_HALVES(type, name) \
         TILE_WARP_GROUP_PRODUCT(type, name, 32, TILE_REGISTERS_32, 16, 17, 18, 19, 20, 21, TILE_BLOCKS_32) \
         TILE_WARP_GROUP_PRODUCT(type, name, 64, TILE_REGISTERS_64, 32, 33, 34, 35, 36, 37, TILE_BLOCKS_64) \
