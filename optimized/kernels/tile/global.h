@@ -41,6 +41,9 @@ TILE_FN Piece gather_wide(const T* ptr) {
     return *reinterpret_cast<const Piece*>(ptr);
 }
 
+// whether every thread gets pieces of one column, a whole number of them
+template <int R, int PIECES, int THREADS>
+constexpr bool COLUMN_EACH = THREADS >= R * PIECES || (THREADS % PIECES == 0 && R * PIECES % THREADS == 0);
 // row strides with which offsets within a tile fit 32 bits
 constexpr int64_t NARROW = 1 << 22;
 
@@ -58,9 +61,8 @@ TILE_FN void load_pieces(S& tile, const U* ptr, int64_t ld, int rows, int cols) 
         else
             *tile.piece(r, p) = gather_wide<T>(src);
     };
-    if (aligned && rows >= R && cols >= N && ld < NARROW) {
-        constexpr int STEP = THREADS < R * PIECES ? THREADS / PIECES : R;
-        static_assert(STEP > 0 && R % STEP == 0, "every thread has one column of pieces");
+    if (aligned && rows >= R && cols >= N && ld < NARROW && COLUMN_EACH<R, PIECES, THREADS>) {
+        constexpr int STEP = THREADS < R * PIECES ? (THREADS + PIECES - 1) / PIECES : R;
         const int i = opaque(thread<W>()), r0 = i / PIECES, p = i % PIECES;
         if (THREADS > R * PIECES && i >= R * PIECES) return;
         const U* src = ptr + (r0 * static_cast<int>(ld) + p * WIDTH);
@@ -114,9 +116,8 @@ TILE_FN void store_global(T* ptr, int64_t ld, const Tile<T, R, N>& tile, int row
     auto whole = [&](int r, int p) { *reinterpret_cast<Piece*>(ptr + r * ld + p * WIDTH) = *tile.piece(r, p); };
     const bool aligned = wide(ptr, ld);
     cols = opaque(cols);
-    if (aligned && rows >= R && cols >= N && ld < NARROW) {
-        constexpr int STEP = THREADS < R * PIECES ? THREADS / PIECES : R;
-        static_assert(STEP > 0 && R % STEP == 0, "every thread has one column of pieces");
+    if (aligned && rows >= R && cols >= N && ld < NARROW && COLUMN_EACH<R, PIECES, THREADS>) {
+        constexpr int STEP = THREADS < R * PIECES ? (THREADS + PIECES - 1) / PIECES : R;
         const int i = opaque(thread<W>()), r0 = i / PIECES, p = i % PIECES;
         if (THREADS > R * PIECES && i >= R * PIECES) return;
         T* to = ptr + (r0 * static_cast<int>(ld) + p * WIDTH);
