@@ -32,7 +32,7 @@ struct Common {
 const LOCAL: [&str; 6] = ["d_q", "d_k", "d_g", "d_beta", "d_A_log", "d_dt_bias"];
 
 pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
-    let [k, hv] = [Dim::K, Dim::HV].map(|d| job.problem.size(d));
+    let k = job.problem.size(Dim::K);
     let width = job.width(k)?;
     let shapes = shapes::gated_delta_rule(job.target, job.scalar, width);
     let layout = job.layout(shapes.most.chunk)?;
