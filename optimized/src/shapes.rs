@@ -101,20 +101,39 @@ pub(crate) fn simple_gla(target: Target, scalar: Scalar, width: usize) -> GlaSha
     GlaShapes { forward, sweep, gradients }
 }
 
-pub(crate) fn gated_delta_rule(target: Target, scalar: Scalar, width: usize) -> Shape {
-    match (target, scalar, width) {
+/// What the kernels of `gated_delta_rule` are given: most of them, the sweep back, the gradients. All have the same chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DeltaShapes {
+    pub(crate) most: Shape,
+    pub(crate) reverse: Shape,
+    pub(crate) gradient: Shape,
+}
+
+pub(crate) fn gated_delta_rule(target: Target, scalar: Scalar, width: usize) -> DeltaShapes {
+    let most = match (target, scalar, width) {
         (Target::Cuda, Scalar::F32, 256) => shape(16, 32),
         (Target::Cuda, Scalar::F32, _) => shape(32, 32),
         (Target::Cuda, _, 256) => shape(32, 64),
         (Target::Cuda, ..) => shape(64, 64),
         (Target::Hip, Scalar::F32, _) | (Target::Hip, _, 256) => shape(16, 16),
         (Target::Hip, ..) => shape(32, 32),
-    }
+    };
+    // two blocks of the sweep back do not fit beside each other, so that one takes the width of two
+    let wide = target == Target::Cuda && scalar != Scalar::F32 && width == 128;
+    let reverse = if wide { shape(most.chunk, 128) } else { most };
+    // two slices of f32 states at a time
+    let slice = most.slice.min(if width == 256 && scalar != Scalar::F32 { 16 } else { 32 });
+    DeltaShapes { most, reverse, gradient: shape(most.chunk, slice) }
 }
 
-/// `hgrn` has no key width; a block works on this many channels.
+/// Where there is room for it, the forward pass of `gated_delta_rule` in one kernel.
+pub(crate) fn gated_delta_fused(target: Target, scalar: Scalar, width: usize) -> Option<Shape> {
+    (target == Target::Cuda && scalar != Scalar::F32 && width <= 128).then_some(shape(32, width))
+}
+
+/// `hgrn` has no key width; a block works on this many channels, in segments of `slice` tokens.
 pub(crate) const HGRN: Kernel =
-    Kernel { source: HGRN_SOURCE, template: "", scalar: Scalar::F32, chunk: 64, width: 128, slice: 16 };
+    Kernel { source: HGRN_SOURCE, template: "", scalar: Scalar::F32, chunk: 64, width: 64, slice: 16 };
 
 pub(crate) const GLA_SOURCE: &str = "chunk/simple_gla.cu";
 pub(crate) const DELTA_SOURCE: &str = "delta/gated_delta_rule.cu";
@@ -140,15 +159,19 @@ pub(crate) fn all(target: Target) -> Vec<Kernel> {
             add(GLA_SOURCE, "SimpleGlaStates", gla.sweep);
             add(GLA_SOURCE, "SimpleGlaStateGradients", gla.sweep);
             add(GLA_SOURCE, "SimpleGlaGradients", gla.gradients);
-            for template in ["GatedDeltaPrepare", "GatedDeltaForward", "GatedDeltaStates", "GatedDeltaReverse"] {
-                add(DELTA_SOURCE, template, delta);
+            for template in ["GatedDeltaPrepare", "GatedDeltaStates", "GroupSum"] {
+                add(DELTA_SOURCE, template, delta.most);
             }
-            add(DELTA_SOURCE, "GatedDeltaGradient", delta);
-            add(DELTA_SOURCE, "GroupSum", delta);
+            add(DELTA_SOURCE, "GatedDeltaReverse", delta.reverse);
+            add(DELTA_SOURCE, "GatedDeltaGradient", delta.gradient);
+            match gated_delta_fused(target, scalar, width) {
+                Some(fused) => add(DELTA_SOURCE, "GatedDeltaFused", fused),
+                None => add(DELTA_SOURCE, "GatedDeltaForward", delta.most),
+            }
             add(PROLOGUE_SOURCE, "NormForward", NORM);
             add(PROLOGUE_SOURCE, "NormBackward", NORM);
         }
-        for template in ["HgrnForward", "HgrnStates", "HgrnBackward"] {
+        for template in ["HgrnForward", "HgrnBackward"] {
             kernels.push(Kernel { template, scalar, ..HGRN });
         }
     }

@@ -115,7 +115,10 @@ struct SimpleGlaForward {
             s.into[i] = scale * exp<T>(s.G[i]);
             s.out_of[i] = exp<T>(s.G.between(C - 1, i));
         });
-        P.for_each([&](float& y, int i, int j) { y = i >= j ? y * scale * exp<T>(s.G.between(i, j)) : 0.f; });
+        P.for_each([&](float& y, int i, int j) {
+            const float decay = s.G.template decay<T>(i, j);
+            y = i >= j ? y * scale * decay : 0.f;
+        });
         store(s.p, P);
         barrier();
         O.for_each([&](float& y, int, int i) { y *= s.into[i]; });
@@ -304,7 +307,10 @@ struct SimpleGlaGradients {
             s.into[i] = a.scale * exp<T>(s.G[i]);
             s.out_of[i] = exp<T>(s.G.between(C - 1, i));
         });
-        P.for_each([&](float& y, int i, int j) { y = i >= j ? y * a.scale * exp<T>(s.G.between(i, j)) : 0.f; });
+        P.for_each([&](float& y, int i, int j) {
+            const float decay = s.G.template decay<T>(i, j);
+            y = i >= j ? y * a.scale * decay : 0.f;
+        });
         store(s.p, P);
     }
 
@@ -382,7 +388,10 @@ struct SimpleGlaGradients {
         for (int v0 = 0; v0 < a.V; v0 += V) slice(s, a, x, v0, dQ, dK, dP);
         dQ.for_each([&](float& y, int i, int) { y *= s.into[i]; });
         dK.for_each([&](float& y, int j, int) { y *= s.out_of[j]; });
-        dP.for_each([&](float& y, int i, int j) { y = i >= j ? y * a.scale * exp<T>(s.G.between(i, j)) : 0.f; });
+        dP.for_each([&](float& y, int i, int j) {
+            const float decay = s.G.template decay<T>(i, j);
+            y = i >= j ? y * a.scale * decay : 0.f;
+        });
         store(s.d_p, dP);
         if (a.d_g) gate(s, a, x, dQ, dK, dP);
         barrier();

@@ -24,7 +24,8 @@
 // d_v is needed by GatedDeltaGradient: without a taker for it, it is a workspace too.
 //
 // Launches (one-dimensional grids; a grid of 0 blocks is not launched)
-//   forward:   GatedDeltaPrepare   total * HV
+//   forward:   GatedDeltaFused     N * HV * slices       alone, where there is room for it
+//          or  GatedDeltaPrepare   total * HV
 //              GatedDeltaForward   N * HV * slices
 //   backward:  GatedDeltaPrepare   total * HV
 //              GatedDeltaStates    N * HV * slices        only when d_q, d_k, d_g or d_beta is wanted
@@ -34,7 +35,8 @@
 //
 // Instances (T, C, KP, V), K <= KP. C and KP are the same throughout a pass; every kernel counts slices by its own V, which
 // only cuts the value width and so may be any of 16, 32, 64, 128 that fits.
-//   CUDA   bf16, f16: (64, 64, 64) (64, 128, 64) (32, 256, 64), the sweeps also with V = 128 for KP <= 128
+//   CUDA   bf16, f16: (64, 64, 64) (64, 128, 64) (32, 256, 64), Reverse also with V = 128 for KP = 128; Gradient's V is 32
+//          at most, 16 for KP = 256; Fused: (32, 64, 64) (32, 128, 128)
 //          float:     (32, 64, 32) (32, 128, 32) (16, 256, 32)
 //   HIP    bf16, f16: (32, 64, 32) (32, 128, 32) (16, 256, 16)    float: (16, 64, 16) (16, 128, 16) (16, 256, 16)
 //   host   any of these
@@ -42,6 +44,15 @@
 
 namespace delta {
 using namespace tile;
+
+template <bool B, class X, class Y>
+struct Choose {
+    using type = X;
+};
+template <class X, class Y>
+struct Choose<false, X, Y> {
+    using type = Y;
+};
 
 // the rows of one chunk
 struct Span {
@@ -70,7 +81,7 @@ struct Decays {
         });
         barrier();
     }
-    TILE_FN float between(int i, int j) const { return exp<T>(G.between(i, j)); }
+    TILE_FN float between(int i, int j) const { return G.template decay<T>(i, j); }
     TILE_FN float whole() const { return from_start[C - 1]; }
 };
 
@@ -112,20 +123,19 @@ struct GatedDeltaPrepare {
         barrier();
         s.decays.template scan<WARPS>(s.g);
 
-        Acc<C, C, WARPS> x;
-        x.fill(0);
-        mma<LOWER_OUT>(x, s.k, t(s.k));
-        x.for_each([&](float& y, int i, int j) { y = i > j ? y * s.beta[j] * s.decays.between(i, j) : 0.f; });
-        store(s.system, x);
-        x.fill(0);
-        mma<LOWER_OUT>(x, s.q, t(s.k));
-        x.for_each([&](float& y, int i, int j) { y = i >= j ? y * a.scale * s.decays.between(i, j) : 0.f; });
-        store(s.out, x);
+        Acc<C, C, WARPS> p, l, decays;
+        p.fill(0);
+        l.fill(0);
+        mma_both<LOWER_OUT>(p, l, s.q, s.k, t(s.k));
+        decays.for_each([&](float& d, int i, int j) { d = s.decays.between(i, j); });
+        zip(l, decays, [&](float& y, float d, int i, int j) { y = i > j ? y * d * s.beta[j] : 0.f; });
+        zip(p, decays, [&](float& y, float d, int i, int j) { y = i >= j ? y * d * a.scale : 0.f; });
+        store(s.system, l);
+        store(s.out, p);
         barrier();
         const long long out = (long long)block_id() * C * C;
         store_global<WARPS>(a.scores + out, C, s.out, C, C);
-        invert_unit_lower<WARPS>(s.system);
-        map<WARPS>(s.out, s.system, [](float y, int, int) { return y; });
+        invert_unit_lower<WARPS>(s.out, s.system, [](float y, int, int) { return y; });
         barrier();
         store_global<WARPS>(a.inverse + out, C, s.out, C, C);
     }
@@ -159,15 +169,7 @@ struct Sweep {
         Tile<T, C, C> scores;
     };
     struct Nothing {};
-    template <bool B, class X, class Y>
-    struct Pick {
-        using type = X;
-    };
-    template <class X, class Y>
-    struct Pick<false, X, Y> {
-        using type = Y;
-    };
-    struct Stage : Pick<STATES, Nothing, Outputs>::type {
+    struct Stage : Choose<STATES, Nothing, Outputs>::type {
         Tile<T, C, K> k;
         Tile<T, C, V> v;
         Tile<T, C, C> inverse;
@@ -205,10 +207,10 @@ struct Sweep {
     static TILE_FN void residual(Values& w, const State& S, Stage& x, const Decays<T, C>& decays) {
         Values r;
         r.fill(0);
-        mma(r, rounded<T>(S), t(x.k));
+        product(r, rounded<T>(S), t(x.k));
         zip(r, t(x.v), [&](float& y, float v, int, int i) { y = v - decays.from_start[i] * y; });
         w.fill(0);
-        mma<UPPER_B>(w, rounded<T>(r), t(x.inverse));
+        product<UPPER_B>(w, rounded<T>(r), t(x.inverse));
     }
 
     // rows of a tensor [R, HV, V] from a transposed accumulator, by way of x.v
@@ -233,15 +235,15 @@ struct Sweep {
         if constexpr (!STATES) {
             Values o;
             o.fill(0);
-            mma(o, rounded<T>(S), t(x.q));
+            product(o, rounded<T>(S), t(x.q));
             o.for_each([&](float& y, int, int i) { y *= a.scale * decays.from_start[i]; });
-            mma<UPPER_B>(o, rounded<T>(w), t(x.scores));
+            product<UPPER_B>(o, rounded<T>(w), t(x.scores));
             write(a.o, x, o, a, at, rows);
         }
         w.for_each([&](float& y, int, int i) { y *= decays.to_end[i]; });
         const float whole = decays.whole();
         S.for_each([whole](float& y, int, int) { y *= whole; });
-        mma(S, rounded<T>(w), x.k);
+        product(S, rounded<T>(w), x.k);
     }
 
     static TILE_FN void run(Shared& s, const Args& a) {
@@ -261,7 +263,7 @@ struct Sweep {
             commit();
             if (STAGES > 1 && c < 0) continue;
             wait<STAGES - 1>();
-            barrier();
+            publish();
             Stage& x = s.stage[c % STAGES];
             s.decays.template scan<WARPS>(x.g);
             step(S, x, s.decays, a, at, c);
@@ -279,6 +281,7 @@ struct GatedDeltaStates : Sweep<T, C, K, V, true> {};
 }  // namespace delta
 
 #include "gated_delta_rule_backward.h"
+#include "gated_delta_rule_forward.h"
 
 using delta::GatedDeltaForward;
 using delta::GatedDeltaGradient;

@@ -62,12 +62,14 @@ struct GatedDeltaReverse {
     static TILE_FN void values(Values& d_v, const State& dS, Stage& x, const Decays<T, C>& decays) {
         Values d_u;
         d_u.fill(0);
-        mma(d_u, rounded<T>(dS), t(x.k));
+        product(d_u, rounded<T>(dS), t(x.k));
         d_u.for_each([&](float& y, int, int i) { y *= decays.to_end[i]; });
-        mma(d_u, t(x.d_o), x.scores);
+        Reg<T, V, C, WARPS> left;
+        left.load(t(x.d_o));
+        product(d_u, left, x.scores);
         d_u.for_each([&](float& y, int, int i) { y *= x.beta[i]; });
         d_v.fill(0);
-        mma(d_v, rounded<T>(d_u), x.inverse);
+        product(d_v, rounded<T>(d_u), x.inverse);
     }
 
     static TILE_FN void step(State& dS, Shared& s, Stage& x, const Args& a, const Place& at, int c) {
@@ -85,9 +87,9 @@ struct GatedDeltaReverse {
         Reg<T, V, C, WARPS> left;
         left.load(t(x.d_o));
         left.for_each([&](float& y, int, int i) { y *= a.scale * s.decays.from_start[i]; });
-        mma(dS, left, x.q);
+        product(dS, left, x.q);
         d_v.for_each([&](float& y, int, int i) { y *= -s.decays.from_start[i]; });
-        mma(dS, rounded<T>(d_v), x.k);
+        product(dS, rounded<T>(d_v), x.k);
     }
 
     static TILE_FN void run(Shared& s, const Args& a) {
@@ -107,7 +109,7 @@ struct GatedDeltaReverse {
             commit();
             if (STAGES > 1 && c >= n) continue;
             wait<STAGES - 1>();
-            barrier();
+            publish();
             Stage& x = s.stage[c % STAGES];
             s.decays.template scan<WARPS>(x.g);
             step(dS, s, x, a, at, c);
@@ -141,8 +143,13 @@ struct GatedDeltaGradient {
     static constexpr int WARPS = 256 / TILE_LANES, MIN_BLOCKS = 1;
     struct Slice {
         Tile<T, C, V> d_o, w, d_v;
+        Tile<float, V, K> state, d_state;
+    };
+    // the states as operands
+    struct Rounded {
         Tile<T, V, K> state, d_state;
     };
+    struct Nothing {};
     struct Inside {
         Tile<T, C, K> q, k;
         Tile<T, C, C> d_scores, d_system;
@@ -152,13 +159,18 @@ struct GatedDeltaGradient {
         Slice slice;
         Inside inside;
     };
+    static constexpr int STRIP = 16, STRIPS = C / STRIP;
     struct Scalars {
         float g[C], beta[C], read[C], removed[C], written[C], columns[C], scratch[WARPS * C], total[WARPS];
+        float strip[STRIPS][C], part[STRIPS][C];
         Decays<T, C> decays;
     };
-    static constexpr int STAGES = TILE_ASYNC && 2 * sizeof(Stage) + sizeof(Scalars) <= TILE_SHARED_LIMIT ? 2 : 1;
+    static constexpr bool ROUNDS = sizeof(T) < sizeof(float);
+    static constexpr int FIXED = sizeof(Scalars) + (ROUNDS ? sizeof(Rounded) : 0);
+    static constexpr int STAGES = TILE_ASYNC && 2 * sizeof(Stage) + FIXED <= TILE_SHARED_LIMIT ? 2 : 1;
     struct Shared {
         Stage stage[STAGES];
+        typename Choose<ROUNDS, Rounded, Nothing>::type rounded;
         Scalars scalars;
     };
     using Keys = Acc<C, K, WARPS>;
@@ -180,8 +192,8 @@ struct GatedDeltaGradient {
         load_async<WARPS>(x.d_o, d_o + value, ld, count, a.d_o ? width : 0);
         load_async<WARPS>(x.w, a.w + value, ld, count, width);
         load_async<WARPS>(x.d_v, a.d_v + value, ld, count, width);
-        load<WARPS>(x.state, a.states + state, K, width, K);
-        load<WARPS>(x.d_state, a.d_states + state, K, width, K);
+        load_async<WARPS>(x.state, a.states + state, K, width, K);
+        load_async<WARPS>(x.d_state, a.d_states + state, K, width, K);
     }
 
     static TILE_FN void fetch_keys(Inside& x, const Args& a, const Place& at) {
@@ -190,19 +202,33 @@ struct GatedDeltaGradient {
         load_async<WARPS>(x.k, a.k + key, ld, at.rows.count, a.K);
     }
 
-    static TILE_FN void add_slice(Sums& sums, const Slice& x) {
-        mma(sums.d_q, x.d_o, x.state);
-        mma(sums.read, x.d_v, x.state);
-        mma(sums.written, x.w, x.d_state);
+    template <class S>
+    static TILE_FN void add_products(Sums& sums, const Slice& x, const S& state, const S& d_state) {
+        mma(sums.d_q, x.d_o, state);
+        mma(sums.read, x.d_v, state);
+        mma(sums.written, x.w, d_state);
         mma<LOWER_OUT>(sums.d_scores, x.d_o, t(x.w));
         mma<LOWER_OUT>(sums.d_system, x.d_v, t(x.w));
+    }
+    // this thread's share of <S, dS'> is returned
+    static TILE_FN float add_slice(Sums& sums, const Slice& x, Shared& s) {
+        if constexpr (ROUNDS) {
+            const float share = round_both<WARPS>(s.rounded.state, x.state, s.rounded.d_state, x.d_state);
+            barrier();
+            add_products(sums, x, s.rounded.state, s.rounded.d_state);
+            return share;
+        } else {
+            add_products(sums, x, x.state, x.d_state);
+            return inner_product<WARPS>(x.state, x.d_state);
+        }
     }
 
     // Y, its column sums, and the left operands that carry it back to q and k
     static TILE_FN void pairs(Sums& sums, Inside& x, Scalars& s, float scale) {
-        sums.d_scores.for_each(
-            [&](float& d, int i, int j) { d = i >= j ? d * scale * s.decays.between(i, j) : 0.f; });
-        sums.d_system.for_each([&](float& d, int i, int j) { d = i > j ? d * s.decays.between(i, j) : 0.f; });
+        Square decays;
+        decays.for_each([&](float& d, int i, int j) { d = s.decays.between(i, j); });
+        zip(sums.d_scores, decays, [&](float& d, float decay, int i, int j) { d = i >= j ? d * scale * decay : 0.f; });
+        zip(sums.d_system, decays, [&](float& d, float decay, int i, int j) { d = i > j ? d * decay : 0.f; });
         Square y, z;
         y.fill(0);
         mma<LOWER_OUT>(y, x.q, t(x.k));
@@ -219,28 +245,40 @@ struct GatedDeltaGradient {
         store(x.d_system, sums.d_system);
     }
 
-    // pairs_it := what row i takes from before token t, from which d_g_t sums the rows from t on
-    static TILE_FN void scalars(Tile<float, C, C>& pairs, Scalars& s, const Args& a, const Place& at) {
+    // d_beta, and d_g_t = sum_{i < t} beta_i written_i + sum_{i >= t} (read_i + removed_i + sum_{j < t} pairs_ij
+    // beta_j) + what the state carries across; rows and columns in strips, so that every thread has something to add
+    static TILE_FN void scalars(Tile<float, C, C>& pairs, Scalars& s, const Args& a, const Place& at, float S_dS) {
         for_each_index<WARPS, C>([&](int i) {
             if (a.d_beta && i < at.rows.count) a.d_beta[at.head + (long long)i * a.HV] = s.written[i] + s.columns[i];
+            s.written[i] *= s.beta[i];
+            s.read[i] += s.removed[i];
+        });
+        for_each_index<WARPS, C * STRIPS>([&](int n) {
+            const int i = n % C, first = n / C * STRIP;
             float before = 0;
-            for (int j0 = 0; j0 < C; j0 += 16) {
-                float y[16];
-                for (int j = 0; j < 16; j++) y[j] = pairs.at(i, j0 + j) * s.beta[j0 + j];
-                for (int j = 0; j < 16; j++) {
-                    pairs.set(i, j0 + j, before);
-                    before += y[j];
-                }
+            for (int j = first; j < first + STRIP; j++) {
+                const float y = pairs.at(i, j) * s.beta[j];
+                pairs.set(i, j, before);
+                before += y;
             }
+            s.strip[n / C][i] = before;
         });
         barrier();
         if (!a.d_g) return;
-        const float *S = a.states + at.state, *dS = a.d_states + at.state;
-        const float S_dS = sum<WARPS>(s.total, (long long)a.V * K, [&](long long i) { return S[i] * dS[i]; });
-        for_each_index<WARPS, C>([&](int token) {
+        for_each_index<WARPS, C * STRIPS>([&](int n) {
+            const int token = n % C, first = n / C * STRIP;
             float d = 0;
-            for (int i = 0; i < C; i++)
-                d += i < token ? s.beta[i] * s.written[i] : pairs.at(i, token) + (s.read[i] + s.removed[i]);
+            for (int i = first; i < first + STRIP; i++) {
+                float row = pairs.at(i, token) + s.read[i];
+                for (int k = 0; k < token / STRIP; k++) row += s.strip[k][i];
+                d += i < token ? s.written[i] : row;
+            }
+            s.part[n / C][token] = d;
+        });
+        barrier();
+        for_each_index<WARPS, C>([&](int token) {
+            float d = s.part[0][token];
+            for (int k = 1; k < STRIPS; k++) d += s.part[k][token];
             if (token < at.rows.count) a.d_g[at.head + (long long)token * a.HV] = d + s.decays.whole() * S_dS;
         });
     }
@@ -254,7 +292,7 @@ struct GatedDeltaGradient {
         store_global<WARPS>(out + (at.rows.row * a.H + at.hk) * a.K, (long long)a.H * a.K, by, at.rows.count, a.K);
     }
 
-    static TILE_FN void finish(Sums& sums, Inside& x, Scalars& s, const Args& a, const Place& at) {
+    static TILE_FN void finish(Sums& sums, Inside& x, Scalars& s, const Args& a, const Place& at, float S_dS) {
         s.decays.template scan<WARPS>(s.g);
         sums.d_q.for_each([&](float& y, int i, int) { y *= a.scale * s.decays.from_start[i]; });
         sums.read.for_each([&](float& y, int i, int) { y *= -s.decays.from_start[i]; });
@@ -266,7 +304,7 @@ struct GatedDeltaGradient {
         zip(d_k, sums.read, [&](float& y, float read, int i, int) { y = y * s.beta[i] + read; });
         pairs(sums, x, s, a.scale);
         barrier();
-        scalars(x.pairs, s, a, at);
+        scalars(x.pairs, s, a, at, S_dS);
         mma<LOWER_A>(sums.d_q, x.d_scores, x.k);
         mma<UPPER_A>(d_k, t(x.d_scores), x.q);
         mma<LOWER_A>(d_k, x.d_system, x.k);
@@ -291,6 +329,7 @@ struct GatedDeltaGradient {
         sums.d_scores.fill(0);
         sums.d_system.fill(0);
         Inside& inside = s.stage[slices % STAGES].inside;
+        float share = 0;
         for (int i = 1 - STAGES; i < slices; i++) {
             const int next = i + STAGES - 1;
             if (next < slices)
@@ -301,14 +340,14 @@ struct GatedDeltaGradient {
             if (STAGES > 1 && i < 0) continue;
             wait<STAGES - 1>();
             barrier();
-            add_slice(sums, s.stage[i % STAGES].slice);
+            share += add_slice(sums, s.stage[i % STAGES].slice, s);
             barrier();
         }
         if (STAGES == 1) fetch_keys(inside, a, at);
         commit();
         wait<0>();
         barrier();
-        finish(sums, inside, scalars, a, at);
+        finish(sums, inside, scalars, a, at, total<WARPS>(scalars.total, share));
     }
 };
 

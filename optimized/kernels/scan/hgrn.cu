@@ -3,12 +3,20 @@
 //   d_x_t = d_o_t + c,   d_g_t = d_x_t exp(g_t) h_{t-1},   c <- d_x_t exp(g_t);   d_h0 is what is left.
 // h_{t-1} is computed again within chunks of C tokens from the states before them, never by division.
 //
-// Tokens are rows p of [B T, D]; sequence n owns the rows offsets[n] .. offsets[n+1]; chunks[n] = sum of ceil(length / C) over
-// the sequences before n, total = chunks[N]. slices = ceil(D / K): a block works on K channels of one sequence.
+// A block walks one sequence chunk by chunk on K channels. Within a chunk, C / V segments of V tokens run side by side:
+// each
+// sums up what it does to whatever state enters it, h -> decay h + end (and c -> decay c + back), in one pass; in a
+// second
+// it knows the state that enters it and gives its outputs. Between the passes everything stays in registers, so that
+// every
+// number is loaded once, and the copies of later chunks are under way meanwhile.
 //
-// forward:   HgrnForward    grid N slices
-// backward:  HgrnStates     grid N slices     when d_g is wanted
-//            HgrnBackward   grid N slices
+// Tokens are rows p of [B T, D]; sequence n owns the rows offsets[n] .. offsets[n+1]; chunks[n] = sum of ceil(length /
+// C) over
+// the sequences before n, total = chunks[N]. slices = ceil(D / K).
+//
+// forward:   HgrnForward    grid N slices     also before backward when d_g is wanted, for the states
+// backward:  HgrnBackward   grid N slices
 // workspace: states, f32, total D elements (no initialisation needed).
 #include "../tile/tile.h"
 
@@ -19,111 +27,266 @@ template <class T>
 struct Args {
     const T *x, *g, *d_o;       // [B T, D]; x not in HgrnBackward without d_g; d_o in HgrnBackward only, or null for zeros
     const float *h0, *d_ht;     // [N, D], each may be null
-    T *o, *d_x, *d_g;           // [B T, D]; d_x and d_g may be null
-    float *ht, *d_h0, *states;  // [N, D] or null, [N, D] or null, [total, D]
+    T *o, *d_x, *d_g;           // [B T, D], each may be null
+    float *ht, *d_h0, *states;  // [N, D] or null, [N, D] or null, [total, D] or null
     const long long *offsets, *chunks;
     int D, slices;
 };
 static_assert(sizeof(Args<bf16>) == 13 * 8 + 2 * 4, "the launcher's twin must match");
 
-// runs f(channel, sequence) for the block's channels, each by one thread
-template <int W, int K, class A, class F>
-TILE_FN void for_channels(const A& a, F f) {
-    const int n = block_id() / a.slices, first = block_id() % a.slices * K;
-    for_each_index<W, K>([&](int i) {
-        if (first + i < a.D) f(first + i, n, i);
-    });
-}
+// What both directions share: the place of a block, and the cut of a chunk into items of V tokens of two channels.
+template <class T, int C, int K, int V>
+struct Scan {
+    using Args = hgrn::Args<T>;
+    static constexpr int SEGMENTS = C / V, ITEMS = SEGMENTS * K / 2, WARPS = ITEMS / TILE_LANES, MIN_BLOCKS = 1;
+    static constexpr int STAGES = TILE_ASYNC ? 3 : 1;
 
-// V tokens' loads are in flight before the first is used
-template <int V, class T, class F>
-TILE_FN void walk(const T* x, const T* g, long long ld, long long count, F f) {
-    for (long long t = 0; t < count; t += V) {
-        float xs[V], gs[V];
+    struct Two {
+        float x, y;
+    };
+    struct Item {
+        Two decay[V], x[V];
+    };
+    using Items = Own<Item, ITEMS, WARPS>;
+    static TILE_FN int channel(int item) { return item % (K / 2) * 2; }
+    static TILE_FN int segment(int item) { return item / (K / 2); }
+    static TILE_FN Two decays(const Two& g) { return {exp<float>(g.x), exp<float>(g.y)}; }
+    static TILE_FN Two two(const Tile<T, C, K>& tile, int r, int c) {
+        Two y;
+        tile.get_pair(y.x, y.y, r, c);
+        return y;
+    }
+    // factor * x + more, in each channel
+    static TILE_FN Two join(const Two& factor, const Two& x, const Two& more) {
+        return {fused(factor.x, x.x, more.x), fused(factor.y, x.y, more.y)};
+    }
+    static TILE_FN Two times(const Two& a, const Two& b) { return {a.x * b.x, a.y * b.y}; }
+
+    struct Place {
+        int sequence, first, width;  // first channel, channels from there on
+        long long row, length, state, chunk;
+    };
+    static TILE_FN Place place(const Args& a) {
+        const int n = block_id() / a.slices, first = block_id() % a.slices * K;
+        const long long row = a.offsets[n];
+        return {n, first, a.D - first, row, a.offsets[n + 1] - row, (long long)n * a.D + first, a.chunks[n]};
+    }
+    static TILE_FN int count(const Place& at, int chunk) {
+        const long long left = at.length - (long long)chunk * C;
+        return left < C ? (int)left : C;
+    }
+    static TILE_FN long long element(const Args& a, const Place& at, int chunk) {
+        return (at.row + (long long)chunk * C) * a.D + at.first;
+    }
+    static TILE_FN void begin(float (&carry)[K], const float* state, const Place& at) {
+        for_each_index<WARPS, K>([&](int k) { carry[k] = state && k < at.width ? state[at.state + k] : 0.f; });
+    }
+    static TILE_FN void end(float* state, const float (&carry)[K], const Place& at) {
+        if (!state) return;
+        for_each_index<WARPS, K>([&](int k) {
+            if (k < at.width) state[at.state + k] = carry[k];
+        });
+    }
+    // what a whole segment does, and the state that enters it, from the one that enters the chunk
+    struct Segments {
+        Two decay[SEGMENTS][K / 2], end[SEGMENTS][K / 2];
+    };
+    static TILE_FN Two enter(const Segments& s, const float (&carry)[K], int c, int segment) {
+        Two h = {carry[c], carry[c + 1]};
+        for (int i = 0; i < segment; i++) h = join(s.decay[i][c / 2], h, s.end[i][c / 2]);
+        return h;
+    }
+};
+
+template <class T, int C, int K, int V>
+struct HgrnForward : Scan<T, C, K, V> {
+    using S = Scan<T, C, K, V>;
+    using Args = typename S::Args;
+    using Two = typename S::Two;
+    using Item = typename S::Item;
+    using Place = typename S::Place;
+    using S::STAGES, S::WARPS;
+    struct Stage {
+        Tile<T, C, K> x, g;
+    };
+    struct Shared {
+        Stage stage[STAGES];
+        typename S::Segments segments;
+        float carry[2][K];  // by the parity of the chunk that it enters
+    };
+
+    static TILE_FN void fetch(Stage& x, const Args& a, const Place& at, int chunk) {
+        const long long from = S::element(a, at, chunk);
+        const int rows = S::count(at, chunk);
+        load_async<WARPS>(x.x, a.x + from, a.D, rows, at.width);
+        load_async<WARPS>(x.g, a.g + from, a.D, rows, at.width);
+    }
+
+    // what a segment does: h -> decay h + end
+    static TILE_FN void sum_up(Item& y, const Stage& x, typename S::Segments& s, int item) {
+        const int c = S::channel(item), segment = S::segment(item);
+        Two decay = {1, 1}, h = {0, 0};
+        TILE_UNROLL
         for (int u = 0; u < V; u++) {
-            const bool inside = t + u < count;
-            xs[u] = inside ? to_float(x[(t + u) * ld]) : 0.f;
-            gs[u] = inside ? to_float(g[(t + u) * ld]) : 0.f;
+            y.decay[u] = S::decays(S::two(x.g, segment * V + u, c));
+            y.x[u] = S::two(x.x, segment * V + u, c);
+            decay = S::times(decay, y.decay[u]);
+            h = S::join(y.decay[u], h, y.x[u]);
         }
-        for (int u = 0; u < V; u++)
-            if (t + u < count) f(t + u, xs[u], exp<float>(gs[u]));
+        s.decay[segment][c / 2] = decay;
+        s.end[segment][c / 2] = h;
     }
-}
 
-template <class T, int C, int K, int V>
-struct HgrnForward {
-    using Args = hgrn::Args<T>;
-    static constexpr int WARPS = K / TILE_LANES, MIN_BLOCKS = 1;
-    struct Shared {
-        float unused;
-    };
-
-    static TILE_FN void run(Shared&, const Args& a) {
-        for_channels<WARPS, K>(a, [&](int channel, int n, int) {
-            const long long row = a.offsets[n] * a.D + channel, state = (long long)n * a.D + channel;
-            float h = a.h0 ? a.h0[state] : 0.f;
-            walk<V>(a.x + row, a.g + row, a.D, a.offsets[n + 1] - a.offsets[n], [&](long long t, float x, float decay) {
-                h = decay * h + x;
-                a.o[row + t * a.D] = round_to<T>(h);
-            });
-            if (a.ht) a.ht[state] = h;
+    static TILE_FN void step(Shared& s, Stage& x, const Args& a, const Place& at, int chunk) {
+        typename S::Items items;
+        items.for_each([&](Item& y, int item) { sum_up(y, x, s.segments, item); });
+        barrier();
+        const float(&carry)[K] = s.carry[chunk & 1];
+        float(&next)[K] = s.carry[(chunk & 1) ^ 1];
+        items.for_each([&](Item& y, int item) {
+            const int c = S::channel(item), segment = S::segment(item);
+            Two h = S::enter(s.segments, carry, c, segment);
+            if (a.states && segment == 0) {
+                float* state = a.states + (at.chunk + chunk) * a.D + at.first + c;
+                if (c < at.width) state[0] = h.x;
+                if (c + 1 < at.width) state[1] = h.y;
+            }
+            TILE_UNROLL
+            for (int u = 0; u < V; u++) {
+                h = S::join(y.decay[u], h, y.x[u]);
+                x.x.set_pair(segment * V + u, c, h.x, h.y);
+            }
+            if (segment == S::SEGMENTS - 1) next[c] = h.x, next[c + 1] = h.y;
         });
+        barrier();
+        if (a.o) store_global<WARPS>(a.o + S::element(a, at, chunk), a.D, x.x, S::count(at, chunk), at.width);
     }
-};
-
-template <class T, int C, int K, int V>
-struct HgrnStates {
-    using Args = hgrn::Args<T>;
-    static constexpr int WARPS = K / TILE_LANES, MIN_BLOCKS = 1;
-    struct Shared {
-        float unused;
-    };
-
-    static TILE_FN void run(Shared&, const Args& a) {
-        for_channels<WARPS, K>(a, [&](int channel, int n, int) {
-            const long long row = a.offsets[n] * a.D + channel;
-            float h = a.h0 ? a.h0[(long long)n * a.D + channel] : 0.f;
-            walk<V>(a.x + row, a.g + row, a.D, a.offsets[n + 1] - a.offsets[n], [&](long long t, float x, float decay) {
-                if (t % C == 0) a.states[(a.chunks[n] + t / C) * a.D + channel] = h;
-                h = decay * h + x;
-            });
-        });
-    }
-};
-
-template <class T, int C, int K, int V>
-struct HgrnBackward {
-    using Args = hgrn::Args<T>;
-    static constexpr int WARPS = K / TILE_LANES, MIN_BLOCKS = 1;
-    struct Shared {
-        float h[C][K];  // the state before each token of the chunk; a thread reads what it wrote
-    };
 
     static TILE_FN void run(Shared& s, const Args& a) {
-        for_channels<WARPS, K>(a, [&](int channel, int n, int i) {
-            const long long row = a.offsets[n] * a.D + channel, state = (long long)n * a.D + channel;
-            const long long length = a.offsets[n + 1] - a.offsets[n];
-            float c = a.d_ht ? a.d_ht[state] : 0.f;
-            for (long long chunk = (length + C - 1) / C - 1; chunk >= 0; chunk--) {
-                const long long first = row + chunk * C * a.D;
-                const int count = length - chunk * C < C ? (int)(length - chunk * C) : C;
-                if (a.d_g) {
-                    float h = a.states[(a.chunks[n] + chunk) * a.D + channel];
-                    walk<V>(a.x + first, a.g + first, a.D, count, [&](long long t, float x, float decay) {
-                        s.h[t][i] = h;
-                        h = decay * h + x;
-                    });
-                }
-                for (int t = count - 1; t >= 0; t--) {
-                    const long long at = first + (long long)t * a.D;
-                    const float decay = exp<float>(to_float(a.g[at])), d_h = c + (a.d_o ? to_float(a.d_o[at]) : 0.f);
-                    if (a.d_x) a.d_x[at] = round_to<T>(d_h);
-                    c = d_h * decay;
-                    if (a.d_g) a.d_g[at] = round_to<T>(c * s.h[t][i]);
-                }
+        const Place at = S::place(a);
+        const int n = (int)((at.length + C - 1) / C);
+        S::begin(s.carry[0], a.h0, at);
+        for (int c = 1 - STAGES; c < n; c++) {
+            const int next = c + STAGES - 1;
+            if (next < n) fetch(s.stage[next % STAGES], a, at, next);
+            commit();
+            if (STAGES > 1 && c < 0) continue;
+            wait<STAGES - 1>();
+            barrier();
+            step(s, s.stage[c % STAGES], a, at, c);
+            barrier();
+        }
+        barrier();
+        S::end(a.ht, s.carry[n & 1], at);
+    }
+};
+
+template <class T, int C, int K, int V>
+struct HgrnBackward : Scan<T, C, K, V> {
+    using S = Scan<T, C, K, V>;
+    using Args = typename S::Args;
+    using Two = typename S::Two;
+    using Item = typename S::Item;
+    using Place = typename S::Place;
+    using S::STAGES, S::WARPS;
+    struct Stage {
+        Tile<T, C, K> x, g, d_o;
+        float h[K];
+    };
+    struct Shared {
+        Stage stage[STAGES];
+        typename S::Segments segments;
+        Two back[S::SEGMENTS][K / 2];
+        float carry[2][K];  // c, by the parity of the chunk that it enters
+    };
+
+    static TILE_FN void fetch(Stage& x, const Args& a, const Place& at, int chunk) {
+        const long long from = S::element(a, at, chunk);
+        const int rows = S::count(at, chunk);
+        // what is not given has the shape of g, and is not read then
+        load_async<WARPS>(x.x, (a.d_g ? a.x : a.g) + from, a.D, a.d_g ? rows : 0, at.width);
+        load_async<WARPS>(x.g, a.g + from, a.D, rows, at.width);
+        load_async<WARPS>(x.d_o, (a.d_o ? a.d_o : a.g) + from, a.D, a.d_o ? rows : 0, at.width);
+        if (a.d_g) load_async<WARPS>(x.h, a.states + (at.chunk + chunk) * a.D + at.first, 1, at.width);
+    }
+
+    // what a segment does: h -> decay h + end, c -> decay c + back
+    static TILE_FN void sum_up(Item& y, const Stage& x, Shared& s, int item) {
+        const int c = S::channel(item), segment = S::segment(item);
+        Two decay = {1, 1}, h = {0, 0}, back = {0, 0};
+        TILE_UNROLL
+        for (int u = 0; u < V; u++) {
+            y.decay[u] = S::decays(S::two(x.g, segment * V + u, c));
+            y.x[u] = S::two(x.x, segment * V + u, c);
+            decay = S::times(decay, y.decay[u]);
+            h = S::join(y.decay[u], h, y.x[u]);
+        }
+        TILE_UNROLL
+        for (int u = V - 1; u >= 0; u--) {
+            const Two d = S::two(x.d_o, segment * V + u, c);
+            back = S::times(y.decay[u], {back.x + d.x, back.y + d.y});
+        }
+        s.segments.decay[segment][c / 2] = decay;
+        s.segments.end[segment][c / 2] = h;
+        s.back[segment][c / 2] = back;
+    }
+
+    // d_x in place of x, d_g in place of g
+    static TILE_FN void finish(Item& y, Stage& x, Shared& s, bool d_g, int item, const float (&carry)[K],
+                               float (&next)[K]) {
+        const int k = S::channel(item), segment = S::segment(item);
+        if (d_g) {
+            Two h = S::enter(s.segments, x.h, k, segment);
+            TILE_UNROLL
+            for (int u = 0; u < V; u++) {
+                const Two before = h;
+                h = S::join(y.decay[u], h, y.x[u]);
+                y.x[u] = before;
             }
-            if (a.d_h0) a.d_h0[state] = c;
-        });
+        }
+        Two c = {carry[k], carry[k + 1]};
+        for (int i = S::SEGMENTS - 1; i > segment; i--) c = S::join(s.segments.decay[i][k / 2], c, s.back[i][k / 2]);
+        TILE_UNROLL
+        for (int u = V - 1; u >= 0; u--) {
+            const int r = segment * V + u;
+            const Two d = S::two(x.d_o, r, k);
+            c = {c.x + d.x, c.y + d.y};
+            x.x.set_pair(r, k, c.x, c.y);
+            c = S::times(c, y.decay[u]);
+            if (d_g) x.g.set_pair(r, k, c.x * y.x[u].x, c.y * y.x[u].y);
+        }
+        if (segment == 0) next[k] = c.x, next[k + 1] = c.y;
+    }
+
+    static TILE_FN void step(Shared& s, Stage& x, const Args& a, const Place& at, int chunk) {
+        typename S::Items items;
+        items.for_each([&](Item& y, int item) { sum_up(y, x, s, item); });
+        barrier();
+        const int parity = chunk & 1;
+        items.for_each([&](Item& y, int item) { finish(y, x, s, a.d_g, item, s.carry[parity], s.carry[parity ^ 1]); });
+        barrier();
+        const long long to = S::element(a, at, chunk);
+        const int rows = S::count(at, chunk);
+        if (a.d_x) store_global<WARPS>(a.d_x + to, a.D, x.x, rows, at.width);
+        if (a.d_g) store_global<WARPS>(a.d_g + to, a.D, x.g, rows, at.width);
+    }
+
+    static TILE_FN void run(Shared& s, const Args& a) {
+        const Place at = S::place(a);
+        const int n = (int)((at.length + C - 1) / C);
+        S::begin(s.carry[(n & 1) ^ 1], a.d_ht, at);
+        for (int c = n + STAGES - 2; c >= 0; c--) {
+            const int next = c - (STAGES - 1);
+            if (next >= 0) fetch(s.stage[next % STAGES], a, at, next);
+            commit();
+            if (STAGES > 1 && c >= n) continue;
+            wait<STAGES - 1>();
+            barrier();
+            step(s, s.stage[c % STAGES], a, at, c);
+            barrier();
+        }
+        barrier();
+        S::end(a.d_h0, s.carry[1], at);
     }
 };
 
@@ -131,4 +294,3 @@ struct HgrnBackward {
 
 using hgrn::HgrnBackward;
 using hgrn::HgrnForward;
-using hgrn::HgrnStates;

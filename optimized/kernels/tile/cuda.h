@@ -7,7 +7,17 @@
 #define TILE_ROLL _Pragma("unroll 1")
 #define TILE_LANES 32
 #define TILE_ASYNC 1
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#define TILE_ISSUES 1
+#else
+#define TILE_ISSUES 0
+#endif
 #define TILE_SHARED_LIMIT (160 * 1024)
+#if __CUDA_ARCH__ >= 900
+#define TILE_SHARED_MOST (226 * 1024)
+#else
+#define TILE_SHARED_MOST TILE_SHARED_LIMIT
+#endif
 
 namespace tile {
 
@@ -16,11 +26,16 @@ TILE_FN int block_id() { return blockIdx.x; }
 TILE_FN void barrier() { __syncthreads(); }
 TILE_FN void warp_barrier() { __syncwarp(); }
 TILE_FN float shuffle_up(float x, int step) { return __shfl_up_sync(~0u, x, step); }
+TILE_FN double shuffle_up(double x, int step) { return __shfl_up_sync(~0u, x, step); }
 TILE_FN float shuffle_xor(float x, int step) { return __shfl_xor_sync(~0u, x, step); }
 struct alignas(16) Float4 {
     float x[4];
 };
-TILE_FN int opaque(int x) { return x; }
+// keeps what is computed from x from being computed early and kept: addresses in a loop cost registers
+TILE_FN int opaque(int x) {
+    asm volatile("" : "+r"(x));
+    return x;
+}
 
 template <class T>
 TILE_FN T round_to(float x);
@@ -72,7 +87,8 @@ TILE_FN float exp2(float x) {
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
     return y;
 }
-TILE_FN float nearest(float x) { return rintf(x); }
+TILE_FN float bits_to_float(uint32_t x) { return __uint_as_float(x); }
+TILE_FN uint32_t float_to_bits(float x) { return __float_as_uint(x); }
 TILE_FN float fused(float x, float y, float z) { return fmaf(x, y, z); }
 
 TILE_FN uint32_t shared_address(const void* p) { return static_cast<uint32_t>(__cvta_generic_to_shared(p)); }
@@ -205,7 +221,8 @@ template <bool DOWN, class S>
 TILE_FN uint32_t matrix_row(const S& tile, int r, int c) {
     const int l = threadIdx.x % 32, odd = l >> 3 & 1, later = l >> 4;
     const int own = tile.index(l % 8 + 8 * (DOWN ? odd : later), 8 * (DOWN ? later : odd));
-    return ((shared_address(tile.d) + 2 * own) ^ (2 * c)) + 2 * r * S::COLS;
+    const int panel = c / S::PANEL * S::ROWS * S::PANEL;
+    return ((shared_address(tile.d) + 2 * own) ^ (2 * (c % S::PANEL))) + 2 * (r * S::PANEL + panel);
 }
 TILE_FN void load_matrices(uint32_t (&x)[4], uint32_t address) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
@@ -294,8 +311,47 @@ TILE_FN void store_block(Transposed<S>& view, int r, int c, const float (&x)[8])
     store_block_at<true>(view.tile, r, c, x);
 }
 
+template <int W>
+TILE_FN void group_barrier() {
+    const int group = 1 + thread_index() / (W * TILE_LANES);
+    asm volatile("bar.sync %0, %1;" ::"r"(group), "n"(W * TILE_LANES) : "memory");
+}
+template <int W, int G, class F>
+TILE_FN void groups(F f) {
+    f(thread_index() % (W * TILE_LANES) / (W / G * TILE_LANES));
+}
+
+// what this thread wrote to shared memory, for warp groups' products behind the barrier too
+TILE_FN void publish() {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+#endif
+    barrier();
+}
+template <class Role>
+TILE_FN void play(int n, Role& role) {
+    role.begin();
+    publish();
+    role.ready();
+    TILE_ROLL
+    for (int c = 0; c < n; c++) {
+        publish();
+        role.step(c);
+    }
+    publish();
+    role.end();
+}
+template <int W0, int W1, class A, class B>
+TILE_FN void lockstep(int n, A& a, B& b) {
+    if (thread_index() < W0 * TILE_LANES)
+        play(n, a);
+    else
+        play(n, b);
+}
+
 }  // namespace tile
 
+#include "warp_group.h"
 #include "device.h"
 
 #define TILE_ENTRY(name, ...)                                                                                       \

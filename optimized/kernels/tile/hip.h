@@ -13,7 +13,9 @@
 #define TILE_ROLL _Pragma("unroll 1")
 #define TILE_LANES 64
 #define TILE_ASYNC 0
+#define TILE_ISSUES 0
 #define TILE_SHARED_LIMIT (64 * 1024)
+#define TILE_SHARED_MOST TILE_SHARED_LIMIT
 
 namespace tile {
 
@@ -23,6 +25,12 @@ TILE_FN void barrier() {
     __builtin_amdgcn_fence(__ATOMIC_RELEASE, "workgroup");
     __builtin_amdgcn_s_barrier();
     __builtin_amdgcn_fence(__ATOMIC_ACQUIRE, "workgroup");
+}
+TILE_FN void publish() { barrier(); }
+// no barrier of some of a block's warps exists here: W is all of them
+template <int W>
+TILE_FN void group_barrier() {
+    barrier();
 }
 TILE_FN void warp_barrier() {
     __builtin_amdgcn_fence(__ATOMIC_RELEASE, "wavefront");
@@ -37,6 +45,12 @@ TILE_FN float from_lane(float x, int source) {
 }
 TILE_FN int own_lane() { return thread_index() % TILE_LANES; }
 TILE_FN float shuffle_up(float x, int step) { return from_lane(x, own_lane() - step); }
+TILE_FN double shuffle_up(double x, int step) {
+    struct Halves {
+        float low, high;
+    } y = __builtin_bit_cast(Halves, x);
+    return __builtin_bit_cast(double, Halves{shuffle_up(y.low, step), shuffle_up(y.high, step)});
+}
 TILE_FN float shuffle_xor(float x, int step) { return from_lane(x, own_lane() ^ step); }
 struct alignas(16) Float4 {
     float x[4];
@@ -72,7 +86,6 @@ TILE_FN float exp2(float x) {
     return __builtin_exp2f(x);
 #endif
 }
-TILE_FN float nearest(float x) { return __builtin_rintf(x); }
 TILE_FN float fused(float x, float y, float z) { return __builtin_fmaf(x, y, z); }
 
 // there is no asynchronous copy to fall back on here; the compiler overlaps plain loads

@@ -5,9 +5,13 @@
 
 #define TILE_HOST 1
 #define TILE_FN inline
+#define TILE_UNROLL
+#define TILE_ROLL
 #define TILE_LANES 32
 #define TILE_ASYNC 1
+#define TILE_ISSUES 0
 #define TILE_SHARED_LIMIT (160 * 1024)
+#define TILE_SHARED_MOST (1 << 20)
 
 // c[m][n] += sum_k a[m * a_row + k * a_col] * b[k * b_row + n * b_col]; m and n multiples of 16, c has ldc floats a row
 extern "C" {
@@ -24,6 +28,7 @@ inline int& block_index() {
 }
 TILE_FN int block_id() { return block_index(); }
 TILE_FN void barrier() {}
+TILE_FN void publish() {}
 TILE_FN void commit() {}
 template <int N>
 TILE_FN void wait() {}
@@ -75,6 +80,8 @@ TILE_FN float through(float x) {
     return to_float(round_to<T>(x));
 }
 
+TILE_FN float fused(float x, float y, float z) { return x * y + z; }
+
 // e^x by a polynomial on |r| <= ln2/2, so that loops vectorise; below 2^-125 it is zero
 template <class T>
 TILE_FN float exp(float x) {
@@ -95,6 +102,8 @@ struct alignas(64) Tile {
     float d[R][N];
     float at(int r, int c) const { return d[r][c]; }
     void set(int r, int c, float x) { d[r][c] = through<T>(x); }
+    void get_pair(float& x, float& y, int r, int c) const { x = at(r, c), y = at(r, c + 1); }
+    void set_pair(int r, int c, float x, float y) { set(r, c, x), set(r, c + 1, y); }
 };
 template <class S>
 TILE_FN Transposed<S> t(S& tile) {
@@ -199,6 +208,36 @@ TILE_FN void mma(Acc<M, N, W>& acc, const A& a, const B& b) {
     tile_gemm()(M, N, Shape<A>::COLS, x.p, x.row, x.col, y.p, y.row, y.col, &acc.d[0][0], N);
 }
 
+template <class... Registers>
+TILE_FN void prepare(Registers&...) {}
+template <class T, int M, int N, int K, int W, class B>
+TILE_FN void issue(Acc<M, N, W>& acc, const Reg<T, M, K, W>& a, const B& b) {
+    mma(acc, a, b);
+}
+template <class T, int M, int N, int K, int W, class S>
+TILE_FN void issue_halves(Acc<M, N, W>& left, Acc<M, N, W>& right, const Reg<T, M, K, W>& a, const Transposed<S>& b) {
+    const auto &first = rows<N>(b.tile, 0), &second = rows<N>(b.tile, 1);
+    mma(left, a, t(first));
+    mma(right, a, t(second));
+}
+template <class... Registers>
+TILE_FN void settle_but_last(Registers&...) {}
+template <class... Registers>
+TILE_FN void settle(Registers&...) {}
+template <class T, int M, int K, int W>
+TILE_FN Reg<T, M, K, W> operand(const Acc<M, K, W>& acc) {
+    return rounded<T>(acc);
+}
+template <Mask MASK = FULL, int M, int N, int W, class A, class B>
+TILE_FN void product(Acc<M, N, W>& acc, const A& a, const B& b) {
+    mma<MASK>(acc, a, b);
+}
+template <Mask MASK = FULL, int M, int N, int W, class A, class B>
+TILE_FN void mma_both(Acc<M, N, W>& acc, Acc<M, N, W>& other, const A& a, const A& other_a, const B& b) {
+    mma<MASK>(acc, a, b);
+    mma<MASK>(other, other_a, b);
+}
+
 template <int M, int N, int W, class V, class F>
 TILE_FN void zip(Acc<M, N, W>& acc, const V& view, F f) {
     static_assert(Shape<V>::ROWS == M && Shape<V>::COLS == N, "shapes differ");
@@ -230,6 +269,22 @@ void fill(Tile<T, R, N>& tile, float x) {
     map<W>(tile, tile, [x](float, int, int) { return x; });
 }
 
+template <int W, int R, int N>
+float inner_product(const Tile<float, R, N>& x, const Tile<float, R, N>& y) {
+    constexpr int LANES = 32;  // several partial sums, as on a device: less rounding than one long chain
+    float partial[LANES] = {};
+    for (int r = 0; r < R; r++)
+        for (int c = 0; c < N; c++) partial[c % LANES] += x.d[r][c] * y.d[r][c];
+    for (int step = LANES / 2; step > 0; step /= 2)
+        for (int i = 0; i < step; i++) partial[i] += partial[i + step];
+    return partial[0];
+}
+template <int W, class T, int R, int N>
+float round_both(Tile<T, R, N>& x, const Tile<float, R, N>& from_x, Tile<T, R, N>& y, const Tile<float, R, N>& from_y) {
+    map<W>(x, from_x, [](float z, int, int) { return z; });
+    map<W>(y, from_y, [](float z, int, int) { return z; });
+    return inner_product<W>(from_x, from_y);
+}
 template <int W, class T, int R, int N, class U>
 void load(Tile<T, R, N>& tile, const U* ptr, int64_t ld, int rows, int cols) {
     for (int r = 0; r < R; r++)
@@ -252,6 +307,11 @@ void store_global(T* ptr, int64_t ld, const Tile<T, R, N>& tile, int rows, int c
     for (int r = 0; r < R && r < rows; r++)
         for (int c = 0; c < N && c < cols; c++) ptr[r * ld + c] = round_to<T>(tile.d[r][c]);
 }
+template <class T, int R, int N, int W>
+void store_global(T* ptr, int64_t ld, Transposed<Tile<T, R, N>> view, const Acc<N, R, W>& acc, int rows, int cols) {
+    store(view, acc);
+    store_global<W>(ptr, ld, view.tile, rows, cols);
+}
 template <class U, int M, int N, int W>
 void load(Acc<M, N, W>& acc, const U* ptr, int64_t row_stride, int64_t col_stride, int rows, int cols) {
     acc.for_each([&](float& x, int r, int c) {
@@ -269,11 +329,24 @@ TILE_FN void for_each_index(F f) {
     for (int i = 0; i < N; i++) f(i);
 }
 
+template <class X, int N, int W>
+struct Own {
+    X d[N];
+    template <class F>
+    TILE_FN void for_each(F f) {
+        for (int i = 0; i < N; i++) f(d[i], i);
+    }
+};
+
 template <int N>
 struct Prefix {
     float high[N], low[N];
     TILE_FN float operator[](int i) const { return high[i] + low[i]; }
     TILE_FN float between(int i, int j) const { return (high[i] - high[j]) + (low[i] - low[j]); }
+    template <class T>
+    TILE_FN float decay(int i, int j) const {
+        return i >= j ? exp<T>(between(i, j)) : 0.f;
+    }
 };
 template <int W, int N>
 void prefix_sum(Prefix<N>& G, const float (&g)[N]) {
@@ -302,6 +375,10 @@ TILE_FN void column_sums(float (&out)[N], float (&)[W * N], Acc<M, N, W>& acc, F
     for (int r = 0; r < M; r++)
         for (int c = 0; c < N; c++) out[c] += f(acc.d[r][c], r, c);
 }
+template <int W>
+TILE_FN float total(float (&)[W], float share) {
+    return share;
+}
 template <int W, class F>
 TILE_FN float sum(float (&)[W], int64_t n, F f) {
     constexpr int LANES = 32;  // several partial sums, as on a device: less rounding than one long chain
@@ -321,6 +398,32 @@ void invert_unit_lower(Tile<float, C, C>& a) {
             for (int j = 0; j <= k; j++) x[i][j] -= a.d[i][k] * x[k][j];
     }
     memcpy(a.d, x, sizeof x);
+}
+
+template <int W, class T, int C, class F>
+void invert_unit_lower(Tile<T, C, C>& out, Tile<float, C, C>& a, F f) {
+    invert_unit_lower<W>(a);
+    map<W>(out, a, f);
+}
+
+template <int W>
+TILE_FN void group_barrier() {}
+template <int W, int G, class F>
+TILE_FN void groups(F f) {
+    for (int g = 0; g < G; g++) f(g);
+}
+// the roles in turn, now one first, now the other: neither may depend on the other between two barriers
+template <int W0, int W1, class A, class B>
+TILE_FN void lockstep(int n, A& a, B& b) {
+    a.begin(), b.begin();
+    b.ready(), a.ready();
+    for (int c = 0; c < n; c++) {
+        if (c % 2 == 0)
+            a.step(c), b.step(c);
+        else
+            b.step(c), a.step(c);
+    }
+    a.end(), b.end();
 }
 
 template <class Kernel>

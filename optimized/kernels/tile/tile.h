@@ -5,44 +5,85 @@
 //
 // storage types  bf16, f16, float.  round_to<T>(x) is the one rounding point, to_float(x) its exact inverse.
 // Tile<T,R,N>    operand in shared memory; R and N multiples of 16. t(tile): its transpose. rows<R2>(tile, i): the i-th
-//                band of R2 rows. tile.at(r, c) and tile.set(r, c, x): one element, for odd jobs.
+//                band of R2 rows, an operand too. tile.at(r, c) and tile.set(r, c, x): one element, for odd jobs;
+//                tile.get_pair(x, y, r, c)
+//                and tile.set_pair(r, c, x, y): it and its right neighbour, c even.
 //                Tile<float,R,N> keeps f32 and its products are f32-accurate on every machine.
 // Acc<M,N,W>     f32 accumulators in registers. fill(x); for_each(f(float& x, int row, int col)).
-//                zip(acc, view, f(float& x, float y, row, col)): y is the element of a Tile or t(Tile) of the same shape.
+//                zip(acc, view, f(float& x, float y, row, col)): y is the element of a Tile or t(Tile) of the same
+//                shape.
 //                zip(acc, other_acc, f(float& x, float y, row, col)).
 // Reg<T,M,K,W>   left operand in registers: load(view), round(acc), for_each(f(float& x, row, col)) (rounds again).
 //                Needs M >= 16 W (each warp owns whole rows). rounded<T>(acc): the same without a second copy.
 // mma<MASK>(acc, a, b)  acc += a b; a: Tile, t(Tile), Reg, rounded(acc); b: Tile, t(Tile), all of one T.
 //                MASK: FULL; LOWER_OUT (only col <= row of acc is wanted, the rest is unspecified); LOWER_A, UPPER_A,
 //                UPPER_B (the operand is zero strictly above / strictly below / strictly below its diagonal).
+// mma_both<MASK>(acc, acc2, a, a2, b)  both products with one right operand; MASK: FULL, LOWER_OUT.
+// product<MASK>(acc, a, b)  mma for a in registers (Reg, rounded(acc)), where there are such by products over warp
+//                groups of
+//                four, which read b behind publish(), not barrier(). Its parts, to do something else meanwhile:
+//                prepare(registers...), issue(acc, a, b) once or more, settle(registers...); in between nothing touches
+//                what
+//                is named, and TILE_ISSUES tells whether issue returns before its product is done. a is operand<T>(acc)
+//                or a
+//                Reg. settle_but_last(registers...) leaves the last issue out. issue_halves(acc, acc2, a, t(tile)): the
+//                two
+//                halves of the tile's rows at once.
 // store(view, acc)      rounds acc into a Tile or t(Tile).
-// map<W>(dst, src, f(float x, row, col) -> float)  dst tile from src tile of the same shape, any two T; may be in place.
+// map<W>(dst, src, f(float x, row, col) -> float)  dst tile from src tile of the same shape, any two T; may be in
+//                place.
 // fill<W>(tile, x)
-// load<W>(tile, ptr, ld, rows, cols)         global to tile; ld in elements, may be negative; rows and cols may be <= 0 or
+// load<W>(tile, ptr, ld, rows, cols)         global to tile; ld in elements, may be negative; rows and cols may be <= 0
+//                or
 //                past the tile's edge; what lies outside reads as zero and is never addressed. From T, or from float.
 // load_async<W>(tile, ptr, ld, rows, cols)   the same from T, complete after commit(), wait<N>() (all but the latest N
 //                commits) and barrier().
 // load<W>, load_async<W>(float (&x)[N], ptr, stride, n)  a vector, likewise.
 // store_global<W>(ptr, ld, tile, rows, cols) tile to global memory of type T.
+// store_global(ptr, ld, t(tile), acc, rows, cols)  acc transposed, by way of a tile, each warp its own columns.
 // load(acc, ptr, row_stride, col_stride, rows, cols), store_global(ptr, row_stride, col_stride, acc, rows, cols)
 //                f32 or T global memory from and to accumulators; rows and cols bound as above.
 // for_each_index<W, N>(f(int i))             i = 0..N-1, each once, in no order.
-// prefix_sum<W>(Prefix<N>& G, const float (&g)[N])  inclusive, in two floats, so that G.between(i, j) = g[j+1] + ... + g[i]
-//                keeps its accuracy behind a sum of any size; G[i] is the sum itself. g is clamped at -1e5 (exp is 0 there).
+// Own<X,N,W>     N plain values in registers; for_each(f(X& x, int i)): each is seen by its index alone, in any order.
+// fused(x, y, z) x y + z, rounded once where the machine can.
+// prefix_sum<W>(Prefix<N>& G, const float (&g)[N])  inclusive, in two floats, so that G.between(i, j) = g[j+1] + ... +
+//                g[i]
+//                keeps its accuracy behind a sum of any size; G[i] is the sum itself. g is clamped at -1e5 (exp is 0
+//                there).
 // row_sums<W>(float (&out)[M], float (&scratch)[W*M], acc, f(float x, row, col) -> float), column_sums<W>(out[N],
 //                scratch[W*N], acc, f): fixed order. They begin and end with a barrier.
-// sum<W>(float (&scratch)[W], long long n, f(long long i) -> float)  the same value in all threads, fixed order; likewise.
-// invert_unit_lower<W>(Tile<float,C,C>& a)   a = (I + strictly lower part of a)^-1, zero above the diagonal, f32-accurate;
-//                what a holds on and above the diagonal is ignored. Begins and ends with a barrier. C is 16, 32, 64, ...
+// inner_product<W>(x, y) of f32 tiles: this thread's share. round_both<W>(x, from_x, y, from_y): tiles from f32 tiles,
+//                and the
+//                same share. total<W>(float (&scratch)[W], share): the sum of the shares, the same in all threads;
+//                likewise.
+// sum<W>(float (&scratch)[W], long long n, f(long long i) -> float)  the same value in all threads, fixed order;
+//                likewise.
+// invert_unit_lower<W>(Tile<float,C,C>& a)   a = (I + strictly lower part of a)^-1, zero above the diagonal,
+//                f32-accurate;
+//                what a holds on and above the diagonal is ignored. Begins and ends with a barrier. C is 16, 32, 64,
+//                ...
+// invert_unit_lower<W>(Tile<T,C,C>& out, Tile<float,C,C>& a, f(float x, row, col) -> float)  the same into out, by way
+//                of f,
+//                within a group of C / 16 warps or more; a is overwritten.
+// G.decay<T>(i, j)  exp<T>(G.between(i, j)) for i >= j, else 0.
 // exp<T>(x)      e^x, to f32 accuracy when T is float, else to well below T's rounding.
 // barrier()      orders everything before it with everything after it. Needed between writing shared memory and
 //                reading it back in another operation, and between reading and overwriting it.
+// publish()      barrier, after which product and issue may read what was written before it.
+// lockstep<W0, W1>(n, a, b)  two roles, the block's first W0 warps and its next W1: begin(), ready(), step(0), ..,
+//                step(n - 1),
+//                end() of each, with publish() between any two. What one role does between two of them must not depend
+//                on what
+//                the other does there. Inside, W is the role's, and barrier() is not to be used.
+// groups<W, G>(f(int g))  a role's W warps as G groups; group_barrier<V>(): barrier of the V warps that work together.
 // block_id()     index of the block in its one-dimensional grid.
 //
 // A kernel is a struct with Args (plain data: pointers, then long longs, then ints, then floats), WARPS, MIN_BLOCKS
 // (resident blocks wanted), Shared (trivial, uninitialised) and `static TILE_FN void run(Shared&, const Args&)`.
-// TILE_ENTRY(name, Kernel) makes it launchable: on a device `name(Args)` and the array `name_launch` = {threads, dynamic
-// shared bytes}; on the host `name(args, shared, x, y, z)`, one block, shared 128-byte aligned, and `name_launch` likewise.
+// TILE_ENTRY(name, Kernel) makes it launchable: on a device `name(Args)` and the array `name_launch` = {threads,
+//                dynamic
+// shared bytes}; on the host `name(args, shared, x, y, z)`, one block, shared 128-byte aligned, and `name_launch`
+//                likewise.
 //
 // TILE_LANES is a warp's width, TILE_SHARED_LIMIT the shared memory a block may count on, TILE_ASYNC whether load_async
 // overlaps with computation, so that a second stage is worth its memory.

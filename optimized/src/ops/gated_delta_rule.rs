@@ -8,12 +8,12 @@ use reference::tensor::DType;
 use crate::args::{Args, Ptr};
 use crate::engine::{Job, Layout};
 use crate::error::Error;
-use crate::shapes::{self, DELTA_SOURCE, Kernel, Shape};
+use crate::shapes::{self, DELTA_SOURCE, DeltaShapes, Kernel, Shape};
 use prologue::Prologue;
 
 /// What every launch needs.
 struct Common {
-    shape: Shape,
+    shapes: DeltaShapes,
     width: usize,
     scale: f32,
     layout: Layout,
@@ -32,31 +32,36 @@ struct Common {
 const LOCAL: [&str; 6] = ["d_q", "d_k", "d_g", "d_beta", "d_A_log", "d_dt_bias"];
 
 pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
-    let [k, hv] = [Dim::K, Dim::HV].map(|d| job.problem.size(d));
+    let k = job.problem.size(Dim::K);
     let width = job.width(k)?;
-    let shape = shapes::gated_delta_rule(job.target, job.scalar, width);
-    let layout = job.layout(shape.chunk)?;
+    let shapes = shapes::gated_delta_rule(job.target, job.scalar, width);
+    let layout = job.layout(shapes.most.chunk)?;
     let rows = job.problem.size(Dim::B) * job.problem.size(Dim::T);
     let prologue = Prologue::forward(job, rows, width)?;
-    let square = layout.total * hv * shape.chunk * shape.chunk;
-    let (inverse, scores) =
-        (job.workspace("inverse", job.storage(), square)?, job.workspace("scores", job.storage(), square)?);
     let scale = job.problem.number("scale").unwrap_or_else(|| (k as f64).powf(-0.5)) as f32;
+    let fused = shapes::gated_delta_fused(job.target, job.scalar, width);
+    let forward = job.wants_any(&["o", "ht"]);
+    let backward = job.wants_any(&LOCAL) || job.wants_any(&["d_v", "d_h0"]);
     let Prologue { q, k, g, beta, .. } = prologue;
-    let common = Common { shape, width, scale, layout, rows, q, k, g, beta, inverse, scores };
-    common.prepare(job);
-    if job.wants_any(&["o", "ht"]) {
-        common.forward(job)?;
+    let mut common =
+        Common { shapes, width, scale, layout, rows, q, k, g, beta, inverse: Ptr::NULL, scores: Ptr::NULL };
+    if backward || (forward && fused.is_none()) {
+        common.prepare(job)?;
     }
-    if job.wants_any(&LOCAL) || job.wants_any(&["d_v", "d_h0"]) {
+    match fused.filter(|_| forward) {
+        Some(shape) => common.fused(job, shape)?,
+        None if forward => common.forward(job)?,
+        None => {}
+    }
+    if backward {
         common.backward(job, &prologue)?;
     }
     Ok(())
 }
 
 impl Common {
-    fn kernel(&self, job: &Job<'_>, template: &'static str) -> Kernel {
-        job.kernel(DELTA_SOURCE, template, self.shape, self.width)
+    fn kernel(&self, job: &Job<'_>, template: &'static str, shape: Shape) -> Kernel {
+        job.kernel(DELTA_SOURCE, template, shape, self.width)
     }
 
     /// H, HV, K, V, scale: the tail of most argument structs.
@@ -65,9 +70,9 @@ impl Common {
     }
 
     /// One block for each sequence, value head and slice of V.
-    fn sweeps(&self, job: &Job<'_>) -> usize {
+    fn sweeps(job: &Job<'_>, shape: Shape) -> usize {
         let [n, hv, v] = [Dim::N, Dim::HV, Dim::V].map(|d| job.problem.size(d));
-        n * hv * v.div_ceil(self.shape.slice)
+        n * hv * v.div_ceil(shape.slice)
     }
 
     /// One block for each chunk and value head.
@@ -75,13 +80,27 @@ impl Common {
         self.layout.total * job.problem.size(Dim::HV)
     }
 
-    fn prepare(&self, job: &mut Job<'_>) {
+    fn prepare(&mut self, job: &mut Job<'_>) -> Result<(), Error> {
+        let square = self.chunks(job) * self.shapes.most.chunk * self.shapes.most.chunk;
+        self.inverse = job.workspace("inverse", job.storage(), square)?;
+        self.scores = job.workspace("scores", job.storage(), square)?;
         let Layout { offsets, chunks, sequence_of_chunk, .. } = self.layout;
         let pointers =
             [self.q, self.k, self.g, self.beta, self.inverse, self.scores, offsets, chunks, sequence_of_chunk];
         let sizes = [Dim::H, Dim::HV, Dim::K].map(|d| job.problem.size(d));
         let args = Args::new(&pointers).ints(&sizes).float(self.scale);
-        job.launch(self.kernel(job, "GatedDeltaPrepare"), self.chunks(job), args);
+        job.launch(self.kernel(job, "GatedDeltaPrepare", self.shapes.most), self.chunks(job), args);
+        Ok(())
+    }
+
+    fn fused(&self, job: &mut Job<'_>, shape: Shape) -> Result<(), Error> {
+        let [hv, v] = [Dim::HV, Dim::V].map(|d| job.problem.size(d));
+        let o = job.output_or_workspace("o", job.storage(), self.rows * hv * v)?;
+        let (values, h0) = (job.input("v")?, job.input("h0")?);
+        let pointers = [self.q, self.k, values, self.g, self.beta, h0, o, job.output("ht"), self.layout.offsets];
+        let args = self.tail(job, &pointers);
+        job.launch(self.kernel(job, "GatedDeltaFused", shape), Self::sweeps(job, shape), args);
+        Ok(())
     }
 
     fn forward(&self, job: &mut Job<'_>) -> Result<(), Error> {
@@ -97,7 +116,7 @@ impl Common {
         let pointers =
             [self.q, self.k, v, self.g, self.beta, h0, self.inverse, self.scores, o, ht, states, w, offsets, chunks];
         let args = self.tail(job, &pointers);
-        job.launch(self.kernel(job, template), self.sweeps(job), args);
+        job.launch(self.kernel(job, template, self.shapes.most), Self::sweeps(job, self.shapes.most), args);
         Ok(())
     }
 
@@ -132,7 +151,8 @@ impl Common {
             chunks,
         ];
         let args = self.tail(job, &pointers);
-        job.launch(self.kernel(job, "GatedDeltaReverse"), self.sweeps(job), args);
+        let shape = self.shapes.reverse;
+        job.launch(self.kernel(job, "GatedDeltaReverse", shape), Self::sweeps(job, shape), args);
         if local {
             self.gradient(job, prologue, [w, d_v, states, d_states])?;
         }
@@ -172,11 +192,15 @@ impl Common {
             sequence_of_chunk,
         ];
         let args = self.tail(job, &pointers);
-        job.launch(self.kernel(job, "GatedDeltaGradient"), self.chunks(job), args);
+        job.launch(self.kernel(job, "GatedDeltaGradient", self.shapes.gradient), self.chunks(job), args);
         for (partial, sum) in [(partial_q, d_q), (partial_k, d_k)] {
             if partial != Ptr::NULL {
                 let args = Args::new(&[partial, sum]).long(self.rows).ints(&[h, hv, k]);
-                job.launch(self.kernel(job, "GroupSum"), self.rows.div_ceil(self.shape.chunk) * h, args);
+                job.launch(
+                    self.kernel(job, "GroupSum", self.shapes.most),
+                    self.rows.div_ceil(self.shapes.most.chunk) * h,
+                    args,
+                );
             }
         }
         prologue.backward(job, self.rows, self.width, [d_q, d_k, d_g, d_beta])

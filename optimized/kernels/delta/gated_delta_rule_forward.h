@@ -1,0 +1,204 @@
+// The forward pass of gated_delta_rule in one kernel, for 16-bit operands and machines with room in shared memory:
+//   GatedDeltaFused   grid N * HV * slices, no workspace
+// A block's warps have two roles, a step of GROUPS chunks apart: pairs of tokens give X diag(beta) and P of the next
+// chunks,
+// which no state enters, while the state passes through the present ones. Neither ever leaves the chip.
+#pragma once
+
+#if !defined(TILE_HIP)
+namespace delta {
+
+template <class T>
+struct FusedArgs {
+    const T *q, *k, *v;     // [R, H, K] twice, [R, HV, V]
+    const float *g, *beta;  // [R, HV]
+    const float* h0;        // [N, HV, K, V] or null
+    T* o;                   // [R, HV, V]
+    float* ht;              // [N, HV, K, V] or null
+    const long long* offsets;
+    int H, HV, K, V;
+    float scale;
+};
+static_assert(sizeof(FusedArgs<bf16>) == 9 * 8 + 5 * 4 + 4, "twin of FusedArgs");
+
+template <class T, int C, int K, int V>
+struct GatedDeltaFused {
+    using Args = FusedArgs<T>;
+    static constexpr int STATE_WARPS = V / 16, GROUP_WARPS = 2, MIN_BLOCKS = 1;
+    struct Chunk {
+        Tile<T, 2 * C, K> kq;  // k, then q
+        Tile<T, C, V> v;  // and o after it
+        float g[C], beta[C];
+    };
+    struct Pairs {
+        Tile<T, C, C> inverse, scores;  // X diag(beta), P
+        float from_start[C], read[C], to_end[C], whole[C];
+    };
+    // chunks that are loaded, chunks whose pairs are done
+    static constexpr int STAGES = 3, READY = 2;
+    template <int GROUPS>
+    struct Memory {
+        Chunk chunk[STAGES][GROUPS];
+        Pairs pairs[READY][GROUPS];
+        Tile<float, C, C> system[GROUPS];
+        Prefix<C> G[GROUPS];
+    };
+    static constexpr int GROUPS = sizeof(Memory<2>) <= TILE_SHARED_MOST ? 2 : 1;
+    static constexpr int PAIR_WARPS = GROUPS * GROUP_WARPS, WARPS = STATE_WARPS + PAIR_WARPS;
+    using Shared = Memory<GROUPS>;
+    using State = Acc<V, K, STATE_WARPS>;  // transposed, as in the other sweeps
+    using Values = Acc<V, C, STATE_WARPS>;
+    using Square = Acc<C, C, GROUP_WARPS>;
+
+    struct Place {
+        long long row, length, state;
+        int hv, hk, v0, steps;
+    };
+    static TILE_FN Place place(const Args& a) {
+        const int slices = (a.V + V - 1) / V, head = block_id() / slices, v0 = block_id() % slices * V;
+        const int n = head / a.HV, hv = head % a.HV;
+        const long long row = a.offsets[n], length = a.offsets[n + 1] - row;
+        const int steps = (int)((length + GROUPS * C - 1) / (GROUPS * C));
+        return {row, length, (long long)head * a.K * a.V + v0, hv, hv / (a.HV / a.H), v0, steps};
+    }
+    static TILE_FN Span span(const Place& at, int step, int group) {
+        const long long first = ((long long)step * GROUPS + group) * C, left = at.length - first;
+        return {at.row + first, left < C ? (int)left : C};
+    }
+
+    struct PairRole {
+        Shared& s;
+        const Args& a;
+        const Place& at;
+
+        static TILE_FN void factors(Pairs& y, const Prefix<C>& G, float scale) {
+            for_each_index<GROUP_WARPS, C>([&](int i) {
+                const float down = exp<T>(G[i]);
+                y.from_start[i] = down;
+                y.read[i] = scale * down;
+                y.to_end[i] = exp<T>(G.between(C - 1, i));
+                y.whole[i] = exp<T>(G[C - 1]);
+            });
+        }
+
+        static TILE_FN void group(Chunk& x, Pairs& y, Tile<float, C, C>& system, Prefix<C>& G, float scale) {
+            prefix_sum<GROUP_WARPS>(G, x.g);
+            Square p, l, decays;
+            p.fill(0);
+            l.fill(0);
+            const auto &k = rows<C>(x.kq, 0), &q = rows<C>(x.kq, 1);
+            mma_both(p, l, q, k, t(k));
+            group_barrier<GROUP_WARPS>();
+            factors(y, G, scale);
+            decays.for_each([&](float& d, int i, int j) { d = G.template decay<T>(i, j); });
+            zip(l, decays, [&](float& z, float d, int i, int j) { z = i > j ? z * d * x.beta[j] : 0.f; });
+            zip(p, decays, [&](float& z, float d, int i, int j) { z = i >= j ? z * d * scale : 0.f; });
+            store(system, l);
+            store(y.scores, p);
+            invert_unit_lower<GROUP_WARPS>(y.inverse, system, [&](float z, int i, int) { return z * x.beta[i]; });
+        }
+
+        TILE_FN void pairs(int step) {
+            groups<PAIR_WARPS, GROUPS>([&](int m) {
+                group(s.chunk[step % STAGES][m], s.pairs[step % READY][m], s.system[m], s.G[m], a.scale);
+            });
+        }
+        TILE_FN void begin() {}
+        TILE_FN void ready() {
+            if (at.steps > 0) pairs(0);
+        }
+        TILE_FN void step(int c) {
+            if (c + 1 < at.steps) pairs(c + 1);
+        }
+        TILE_FN void end() {}
+    };
+
+    struct StateRole {
+        Shared& s;
+        const Args& a;
+        const Place& at;
+        State S;
+
+        // chunk m of a step; a commit each, also of nothing
+        TILE_FN void fetch(int step, int m) {
+            if (step < at.steps) {
+                Chunk& x = s.chunk[step % STAGES][m];
+                const Span here = span(at, step, m);
+                const long long ldk = (long long)a.H * a.K, ldv = (long long)a.HV * a.V;
+                const long long key = here.row * ldk + (long long)at.hk * a.K, head = here.row * a.HV + at.hv;
+                load_async<STATE_WARPS>(rows<C>(x.kq, 0), a.k + key, ldk, here.count, a.K);
+                load_async<STATE_WARPS>(rows<C>(x.kq, 1), a.q + key, ldk, here.count, a.K);
+                load_async<STATE_WARPS>(x.v, a.v + head * a.V + at.v0, ldv, here.count, a.V - at.v0);
+                load_async<STATE_WARPS>(x.g, a.g + head, a.HV, here.count);
+                load_async<STATE_WARPS>(x.beta, a.beta + head, a.HV, here.count);
+            }
+            commit();
+        }
+
+        // o^T = scale exp(G) S^T q^T + u^T P^T,  u^T = (v^T - exp(G) S^T k^T) (X diag(beta))^T
+        TILE_FN void chunk(int step, int m) {
+            Chunk& x = s.chunk[step % STAGES][m];
+            const Pairs& y = s.pairs[step % READY][m];
+            const Span here = span(at, step, m);
+            if (!TILE_ISSUES) fetch(step + 2, m);
+            Values r, o, u;
+            r.fill(0);
+            o.fill(0);
+            u.fill(0);
+            auto before = operand<T>(S);
+            prepare(before, r, o);
+            issue_halves(r, o, before, t(x.kq));
+            settle(before, r, o);
+            zip(r, t(x.v), [&](float& z, float v, int, int i) { z = v - y.from_start[i] * z; });
+            o.for_each([&](float& z, int, int i) { z *= y.read[i]; });
+            Reg<T, V, C, STATE_WARPS> left, decayed;
+            left.round(r);
+            prepare(left, u);
+            issue(u, left, t(y.inverse));
+            const float whole = y.whole[0];
+            S.for_each([whole](float& z, int, int) { z *= whole; });
+            settle(left, u);
+            left.round(u);
+            u.for_each([&](float& z, int, int i) { z *= y.to_end[i]; });
+            decayed.round(u);
+            prepare(left, decayed, o, S);
+            issue(o, left, t(y.scores));
+            issue(S, decayed, rows<C>(x.kq, 0));
+            if (TILE_ISSUES) fetch(step + 2, m);  // while the products run
+            settle_but_last(left, o);
+            T* to = a.o + (here.row * a.HV + at.hv) * a.V + at.v0;
+            store_global(to, (long long)a.HV * a.V, t(x.v), o, here.count, a.V - at.v0);
+            settle(decayed, S);
+        }
+
+        TILE_FN void begin() {
+            if (a.h0)
+                load(S, a.h0 + at.state, 1, a.V, a.V - at.v0, a.K);
+            else
+                S.fill(0);
+            for (int i = 0; i < 2 * GROUPS; i++) fetch(i / GROUPS, i % GROUPS);
+            wait<GROUPS>();
+        }
+        TILE_FN void ready() { wait<0>(); }
+        TILE_FN void step(int c) {
+            TILE_ROLL
+            for (int m = 0; m < GROUPS; m++) chunk(c, m);
+            wait<0>();
+        }
+        TILE_FN void end() {
+            if (a.ht) store_global(a.ht + at.state, 1, a.V, S, a.V - at.v0, a.K);
+        }
+    };
+
+    static TILE_FN void run(Shared& s, const Args& a) {
+        const Place at = place(a);
+        StateRole state{s, a, at};
+        PairRole pair{s, a, at};
+        lockstep<STATE_WARPS, PAIR_WARPS>(at.steps, state, pair);
+    }
+};
+
+}  // namespace delta
+
+using delta::GatedDeltaFused;
+#endif

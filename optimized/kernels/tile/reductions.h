@@ -1,0 +1,245 @@
+// Prefix sums, sums and triangular inverses on top of device.h.
+#pragma once
+
+namespace tile {
+
+template <int N>
+struct Prefix {
+    float high[N], low[N];
+    TILE_FN float operator[](int i) const { return high[i] + low[i]; }
+    TILE_FN float between(int i, int j) const { return (high[i] - high[j]) + (low[i] - low[j]); }
+    template <class T>
+    TILE_FN float decay(int i, int j) const {
+        const float x = between(i, j);
+        return exp<T>(i >= j ? x : -1e30f);
+    }
+};
+template <int W, int N>
+TILE_FN void prefix_sum(Prefix<N>& G, const float (&g)[N]) {
+    constexpr int EACH = (N + TILE_LANES - 1) / TILE_LANES;
+    if (warp<W>() != 0) return;
+    const int l = opaque(lane());
+    double to[EACH], own = 0;
+    TILE_UNROLL
+    for (int e = 0; e < EACH; e++) {
+        const int i = l * EACH + e;
+        const float x = i < N ? g[i] : 0.f;
+        own += x < -1e5f ? -1e5f : x;
+        to[e] = own;
+    }
+    double all = own;
+    TILE_UNROLL
+    for (int step = 1; step < TILE_LANES; step *= 2) {
+        const double x = shuffle_up(all, step);
+        all += l >= step ? x : 0.;
+    }
+    TILE_UNROLL
+    for (int e = 0; e < EACH; e++) {
+        const int i = l * EACH + e;
+        const double sum = all - own + to[e];
+        const float high = static_cast<float>(sum);
+        if (i < N) {
+            G.high[i] = high;
+            G.low[i] = static_cast<float>(sum - high);
+        }
+    }
+}
+
+// scratch[c][i], c < COUNT, added up over c
+template <int W, int COUNT, int N>
+TILE_FN void add_partial_sums(float (&out)[N], const float* scratch) {
+    barrier();
+    for_each_index<W, N>([&](int i) {
+        float s = scratch[i];
+        TILE_UNROLL
+        for (int c = 1; c < COUNT; c++) s += scratch[c * N + i];
+        out[i] = s;
+    });
+    barrier();
+}
+template <int W, int M, int N, class F>
+TILE_FN void row_sums(float (&out)[M], float (&scratch)[W * M], Acc<M, N, W>& acc, F f) {
+    using C = Acc<M, N, W>;
+    barrier();
+    if (C::active()) {
+        TILE_UNROLL
+        for (int m = 0; m < C::BLOCK_ROWS; m++) {
+            float s[ROW_SLOTS] = {};
+            const int r = C::first_row() + 16 * m;
+            TILE_UNROLL
+            for (int n = 0; n < C::BLOCK_COLS; n++) {
+                TILE_UNROLL
+                for (int e = 0; e < BLOCK_ELEMENTS; e++)
+                    s[row_slot(e)] += f(acc.d[m][n][e], r + block_row(e), C::first_col() + 16 * n + block_col(e));
+            }
+            TILE_UNROLL
+            for (int e = 0; e < BLOCK_ELEMENTS; e++)
+                if (first_of_row_slot(e)) {
+                    const float total = sum_over_row(s[row_slot(e)]);
+                    if (block_col(e) == 0) scratch[warp<W>() % C::WARP_COLS * M + r + block_row(e)] = total;
+                }
+        }
+    }
+    add_partial_sums<W, C::WARP_COLS>(out, scratch);
+}
+template <int W, int M, int N, class F>
+TILE_FN void column_sums(float (&out)[N], float (&scratch)[W * N], Acc<M, N, W>& acc, F f) {
+    using C = Acc<M, N, W>;
+    barrier();
+    if (C::active()) {
+        TILE_UNROLL
+        for (int n = 0; n < C::BLOCK_COLS; n++) {
+            float s[COL_SLOTS] = {};
+            const int c = C::first_col() + 16 * n;
+            TILE_UNROLL
+            for (int m = 0; m < C::BLOCK_ROWS; m++) {
+                TILE_UNROLL
+                for (int e = 0; e < BLOCK_ELEMENTS; e++)
+                    s[col_slot(e)] += f(acc.d[m][n][e], C::first_row() + 16 * m + block_row(e), c + block_col(e));
+            }
+            TILE_UNROLL
+            for (int e = 0; e < BLOCK_ELEMENTS; e++)
+                if (first_of_col_slot(e)) {
+                    const float total = sum_over_column(s[col_slot(e)]);
+                    if (block_row(e) == 0) scratch[warp<W>() / C::WARP_COLS * N + c + block_col(e)] = total;
+                }
+        }
+    }
+    add_partial_sums<W, C::WARP_ROWS>(out, scratch);
+}
+template <int W>
+TILE_FN float total(float (&scratch)[W], float s) {
+    for (int step = TILE_LANES / 2; step > 0; step /= 2) s += shuffle_xor(s, step);
+    barrier();
+    if (lane() == 0) scratch[warp<W>()] = s;
+    barrier();
+    s = scratch[0];
+    TILE_UNROLL
+    for (int w = 1; w < W; w++) s += scratch[w];
+    barrier();
+    return s;
+}
+template <int W, class F>
+TILE_FN float sum(float (&scratch)[W], int64_t n, F f) {
+    float s = 0;
+    for (int64_t i = thread<W>(); i < n; i += W * TILE_LANES) s += f(i);
+    return total<W>(scratch, s);
+}
+
+// One 16 x 16 block on the diagonal by forward substitution, a column a lane, by one warp.
+template <int C>
+TILE_FN void invert_diagonal_block(Tile<float, C, C>& a, int b) {
+    const int j = lane() % 16;
+    float x[16];
+    TILE_UNROLL
+    for (int i = 0; i < 16; i++) x[i] = i == j ? 1.f : 0.f;
+    TILE_UNROLL
+    for (int k = 0; k < 16; k += 4) {
+        TILE_UNROLL
+        for (int i = k + 1; i < 16; i++) {
+            const Float4 row = *reinterpret_cast<const Float4*>(a.piece(b + i, (b + k) / 4));
+            TILE_UNROLL
+            for (int e = 0; e < 4; e++)
+                if (k + e < i) x[i] -= row.x[e] * x[k + e];
+        }
+    }
+    warp_barrier();
+    if (lane() < 16) {
+        TILE_UNROLL
+        for (int i = 0; i < 16; i++) a.set(b + i, b + j, x[i]);
+    }
+}
+// The diagonal first; then pairs of inverted blocks of size S are
+// joined into one of 2 S: the lower left of the inverse is -X22 (A21 X11), A21 being needed only there.
+template <int W, int C, int S>
+TILE_FN void join_inverses(Tile<float, C, C>& a) {
+    constexpr int B = S / 16, ITEMS = C / (2 * S) * B * B, EACH = (ITEMS + W - 1) / W;
+    float y[EACH][BLOCK_ELEMENTS];
+    auto each = [&](auto f) {
+        TILE_UNROLL
+        for (int n = 0; n < EACH; n++) {
+            const int item = n * W + warp<W>(), pair = item / (B * B), r = item / B % B, c = item % B;
+            if (item < ITEMS) f(y[n], pair * 2 * S, 16 * r, 16 * c);
+        }
+    };
+    auto accumulate = [&](float(&acc)[BLOCK_ELEMENTS], int a_row, int a_col, int b_row, int b_col, int from, int to) {
+        TILE_UNROLL
+        for (int e = 0; e < BLOCK_ELEMENTS; e++) acc[e] = 0;
+        for (int k = from; k <= to; k += 16) {
+            Left<float> left;
+            Right<float> right;
+            load_left(left, a, a_row, a_col + k);
+            load_right(right, a, b_row + k, b_col);
+            multiply(acc, left, right);
+        }
+    };
+    auto keep = [&](float(&x)[BLOCK_ELEMENTS], int d, int r, int c) { store_block(a, d + S + r, d + c, x); };
+    each([&](float(&x)[BLOCK_ELEMENTS], int d, int r, int c) { accumulate(x, d + S + r, d, d, d + c, c, S - 16); });
+    barrier();
+    each(keep);
+    barrier();
+    each([&](float(&x)[BLOCK_ELEMENTS], int d, int r, int c) {
+        accumulate(x, d + S + r, d + S, d + S, d + c, 0, r);
+        TILE_UNROLL
+        for (int e = 0; e < BLOCK_ELEMENTS; e++) x[e] = -x[e];
+    });
+    barrier();
+    each(keep);
+    barrier();
+    if constexpr (4 * S <= C) join_inverses<W, C, 2 * S>(a);
+}
+template <int W, int C>
+TILE_FN void invert_unit_lower(Tile<float, C, C>& a) {
+    barrier();
+    for_each_index<W, C * C>([&](int i) {
+        if (i % C / 16 > i / C / 16) a.set(i / C, i % C, 0.f);
+    });
+    for (int b = 16 * warp<W>(); b < C; b += 16 * W) invert_diagonal_block(a, b);
+    barrier();
+    if constexpr (C > 16) join_inverses<W, C, 16>(a);
+}
+
+// Block column w of the inverse by warp w, transposed, so that blocks already found are left operands:
+// X_iw = -X_ii sum_k a_ik X_kw, w <= k < i.
+template <int W, class T, int C, class F>
+TILE_FN void invert_unit_lower(Tile<T, C, C>& out, Tile<float, C, C>& a, F f) {
+    constexpr int BLOCKS = C / 16;
+    static_assert(BLOCKS <= W, "a warp for each block column");
+    const int w = warp<W>();
+    group_barrier<W>();
+    if (w < BLOCKS) invert_diagonal_block(a, 16 * w);
+    group_barrier<W>();
+    if (w >= BLOCKS) return;
+    const Transposed<Tile<float, C, C>> view = t(a);
+    Transposed<Tile<T, C, C>> to = t(out);
+    Left<float> x[BLOCKS];
+    TILE_UNROLL
+    for (int i = 0; i < BLOCKS; i++) {
+        float y[BLOCK_ELEMENTS] = {};
+        if (i == w) {
+            load_left(x[i], view, 16 * w, 16 * w);
+            widen(y, x[i]);
+        } else if (i > w) {
+            float s[BLOCK_ELEMENTS] = {};
+            Right<float> right;
+            TILE_UNROLL
+            for (int k = 0; k < i; k++) {
+                if (k < w) continue;
+                load_right(right, view, 16 * k, 16 * i);
+                multiply(s, x[k], right);
+            }
+            TILE_UNROLL
+            for (int e = 0; e < BLOCK_ELEMENTS; e++) s[e] = -s[e];
+            Left<float> left;
+            round_left(left, s);
+            load_right(right, view, 16 * i, 16 * i);
+            multiply(y, left, right);
+            round_left(x[i], y);
+        }
+        TILE_UNROLL
+        for (int e = 0; e < BLOCK_ELEMENTS; e++) y[e] = f(y[e], 16 * i + block_col(e), 16 * w + block_row(e));
+        store_block(to, 16 * w, 16 * i, y);
+    }
+}
+
+}  // namespace tile
