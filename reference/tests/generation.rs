@@ -2,7 +2,9 @@
 //! stack; so do padded and packed prompts, and caches that were forked or rolled back.
 
 mod agree;
+#[expect(dead_code, reason = "other tests use the rest")]
 mod sample;
+#[expect(dead_code, reason = "other tests use the rest")]
 mod variants;
 
 use std::collections::BTreeMap;
