@@ -10,7 +10,13 @@ GSA = model("gsa_model", "gsa_layer", {"M": 8}, long={"gate_logit_normalizer": 2
 HGRN = model(
     "hgrn_model", "hgrn_layer", {"I": 32, "L": 2}, long=CONVOLVED, WITHOUT={"chunk": of_blocks("ht", "d_h0")}
 )
-HGRN2 = model("hgrn2_model", "hgrn2_layer", {"L": 2}, long={"use_lower_bound": False} | CONVOLVED)
+HGRN2 = model(
+    "hgrn2_model",
+    "hgrn2_layer",
+    {"L": 2},
+    long={"use_lower_bound": False} | CONVOLVED,
+    FINDINGS={"long-chunk-f32": "layers lose digits of f32 in the gradients of their gates"},
+)
 LINEAR = model("linear_attn_model", "linear_attn_layer", {"C": 8}, long={"do_feature_map_norm": True, "norm_q": True})
 RETNET = model(
     "retnet_model", "multiscale_retention_layer", long={"feature_map": "relu", "use_output_gate": False, "H": 1}

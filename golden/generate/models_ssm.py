@@ -2,6 +2,7 @@
 
 from models import hybrid, model
 
+ROUNDED = "layers lose digits of f32 in the gradients of their gates"
 UNBIASED = ("in_proj.bias[x]", "in_proj.bias[z]", "out_proj.bias")
 UNBIASED_GROUPS = (*UNBIASED, *(f"in_proj.bias[{part}]" for part in ("B", "C", "dt", "dl")))
 MAMBA = {"I": 24, "E": 4, "W": 4}
@@ -37,7 +38,15 @@ MAKERS = (
     ),
     SAMBA,
     hybrid(SAMBA, form="layer", without=UNBIASED),
-    model("cyclic_flow_attention_model", "cyfa_layer", {"C": 15, "M": 16, "W": 4}),
+    model(
+        "cyclic_flow_attention_model",
+        "cyfa_layer",
+        {"C": 15, "M": 16, "W": 4},
+        FINDINGS={
+            "short-chunk-f32": ROUNDED,
+            "long-chunk-f32": "Cyclic flow loses the gradient of its gates where a second chunk starts from a state",
+        },
+    ),
     model(
         "log_linear_mamba2_model",
         "log_linear_mamba2_layer",
@@ -45,5 +54,6 @@ MAKERS = (
         form="layer",
         short={"B": 1, "without": UNBIASED_GROUPS},
         long={"lengths": (), "without": UNBIASED_GROUPS, "norm_before_gate": True},
+        FINDINGS={"long-layer-f32": ROUNDED},
     ),
 )
