@@ -98,6 +98,8 @@ def _configuration(model, op, x, form):
         "tie_word_embeddings": bool(x["tie_word_embeddings"]),
         "attn_mode": form,
         "fuse_cross_entropy": x.get("input_ids").is_cuda,
+        # the loss of each token is asked for
+        "fuse_linear_cross_entropy": False,
     }
     if x.attrs.get("attnres"):
         config["attnres_block_size"] = int(x["attnres_block_size"])
