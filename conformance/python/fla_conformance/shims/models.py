@@ -160,7 +160,7 @@ def call(op, model, form, inputs, want):
     # the first block mixes nothing and has no lower bound: what is not read has gradients of 0, and not none
     unread = (f"{model.trunk}.layers.0.attn_res_", f"{model.trunk}.lower_bounds")
     unread = sum(0 * p.sum() for n, p in parameters.items() if n.startswith(unread))
-    outputs = {"logits": result.logits + unread, "loss": result.loss.reshape(x.get("targets").shape)}
+    outputs = {"logits": result.logits + unread, "loss": _losses(built.criterion, result, x.get("targets"))}
     if cached:
         for i, block in blocks.items():
             for layer, own, prefix in block:
@@ -188,6 +188,14 @@ def _arguments(x, states, cached):
         for i, state in states.items():
             cache.update(layer_idx=i, offset=0, **state)
     return arguments | {"use_cache": True, "past_key_values": cache}
+
+
+def _losses(criterion, result, targets):
+    """The loss of each token: fla's, which shifts labels and so has none for the last token, and that of the last one."""
+    import torch
+
+    last = criterion(result.logits[:, -1], targets[:, -1])
+    return torch.cat([result.loss.reshape(targets.shape)[:, :-1], last[:, None]], 1)
 
 
 def _criterion(x):

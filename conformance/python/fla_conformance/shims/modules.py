@@ -218,7 +218,8 @@ def _rotated(x):
     whole = int(x["offset"])
     if whole != x["offset"]:
         raise Declined("positions are whole numbers")
-    lengths = {} if x.cu_seqlens is None else {"cu_seqlens": x.cu_seqlens, "max_seqlen": int(x.cu_seqlens.diff().max())}
+    # as many positions as the packed row has, which is what fla's layers say and its kernel asks for
+    lengths = {} if x.cu_seqlens is None else {"cu_seqlens": x.cu_seqlens, "max_seqlen": x.get("x").shape[1]}
     return {"q": x.get("x"), "k": x.get("x").detach().clone(), "seqlen_offset": whole} | lengths
 
 
