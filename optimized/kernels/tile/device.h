@@ -317,7 +317,7 @@ template <class C, class A, class B>
 constexpr bool BY_WARP_GROUP = false;
 template <class T, int M, int N, int K, int W, class B>
 constexpr bool BY_WARP_GROUP<Acc<M, N, W>, Reg<T, M, K, W>, B> =
-    sizeof(T) == 2 && W % 4 == 0 && M == 16 * W && K <= 128 && (N == 32 || N == 64 || N == 128);
+    sizeof(T) == 2 && W % 4 == 0 && M == 16 * W && K <= 128 && (N == 32 || N == 64 || N == 128) && GROUP_OPERAND<B>;
 template <class T, int M, int K, int W>
 TILE_FN Reg<T, M, K, W> operand(const Acc<M, K, W>& acc) {
     Reg<T, M, K, W> left;
