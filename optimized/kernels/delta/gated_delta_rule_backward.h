@@ -64,9 +64,7 @@ struct GatedDeltaReverse {
         d_u.fill(0);
         product(d_u, rounded<T>(dS), t(x.k));
         d_u.for_each([&](float& y, int, int i) { y *= decays.to_end[i]; });
-        Reg<T, V, C, WARPS> left;
-        left.load(t(x.d_o));
-        product(d_u, left, x.scores);
+        product(d_u, t(x.d_o), x.scores);
         d_u.for_each([&](float& y, int, int i) { y *= x.beta[i]; });
         d_v.fill(0);
         product(d_v, rounded<T>(d_u), x.inverse);

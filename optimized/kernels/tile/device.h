@@ -317,7 +317,7 @@ template <class C, class A, class B>
 constexpr bool BY_WARP_GROUP = false;
 template <class T, int M, int N, int K, int W, class B>
 constexpr bool BY_WARP_GROUP<Acc<M, N, W>, Reg<T, M, K, W>, B> =
-    sizeof(T) == 2 && W % 4 == 0 && M == 16 * W && K <= 128 && (N == 32 || N == 64 || N == 128);
+    sizeof(T) == 2 && W % 4 == 0 && M == 16 * W && K >= 64 && K <= 128 && (N == 64 || N == 128) && GROUP_OPERAND<B>;
 template <class T, int M, int K, int W>
 TILE_FN Reg<T, M, K, W> operand(const Acc<M, K, W>& acc) {
     Reg<T, M, K, W> left;
@@ -357,6 +357,17 @@ TILE_FN void product(Acc<M, N, W>& acc, Reg<T, M, K, W>& a, const B& b) {
         settle(a, acc);
     } else {
         mma<MASK>(acc, a, b);
+    }
+}
+template <int M, int N, int W, class S, class B>
+TILE_FN void product(Acc<M, N, W>& acc, const Transposed<S>& a, const B& b) {
+    using A = Reg<typename S::T, M, Shape<Transposed<S>>::COLS, W>;
+    if constexpr (BY_WARP_GROUP<Acc<M, N, W>, A, B>) {
+        A left;
+        left.load(a);
+        product(acc, left, b);
+    } else {
+        mma(acc, a, b);
     }
 }
 template <Mask MASK = FULL, class T, int M, int N, int K, int W, class B>

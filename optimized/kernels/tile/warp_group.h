@@ -31,6 +31,11 @@ TILE_FN Descriptor slice(const Transposed<S>& view, int k) {
     return descriptor(view.tile.d + panel * S::ROWS * PANEL + within, 16, 8 * 2 * PANEL,
                       PANEL == 64 ? SCRAMBLE_128 : SCRAMBLE_64);
 }
+// whether there is a slice of it
+template <class V>
+constexpr bool GROUP_OPERAND = V::PANEL == 64;
+template <class S>
+constexpr bool GROUP_OPERAND<Transposed<S>> = S::PANEL == 64 || S::PANEL == 32;
 template <class V>
 constexpr int ALONG_ROWS = 1;
 template <class S>
