@@ -1,6 +1,6 @@
 //! The smoke suite, one trial for each case and check: against the host kernels, and what has none against the oracle's own
-//! code. Of each model, whose floors take the tapes of whole models, the first cases alone: the others are work for
-//! `fla-conformance run --candidate reference`.
+//! code. Of each layer and model, whose floors take the tapes of all their ops, the first cases alone: the others are work
+//! for `fla-conformance run --candidate reference`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
@@ -20,8 +20,14 @@ use reference::spec::Level;
 use reports::record::Expected;
 use reports::verdict::Verdict;
 
-/// Cases of each model.
-const OF_A_MODEL: usize = 2;
+/// How many cases of a spec are tried.
+const fn most(level: Level) -> usize {
+    match level {
+        Level::Op | Level::Module => usize::MAX,
+        Level::Layer => 3,
+        Level::Model => 1,
+    }
+}
 
 /// One call at a time.
 type Shared = Mutex<Box<dyn Candidate>>;
@@ -43,12 +49,12 @@ fn candidate(op: &str) -> &'static (&'static str, Shared) {
 
 fn main() {
     let arguments = Arguments::from_args();
-    let mut models: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     let mut first = |case: &Case| {
         let spec = case.problem.spec;
-        let before = models.entry(spec.name).or_default();
-        *before += 1;
-        spec.level != Level::Model || *before <= OF_A_MODEL
+        let number = seen.entry(spec.name).or_default();
+        *number += 1;
+        *number <= most(spec.level)
     };
     let trials = cases(Size::Smoke).into_iter().filter(|case| first(case)).flat_map(|case| {
         let truth = Arc::new(OnceLock::new());

@@ -150,11 +150,17 @@ fn blocks(last: bool) -> Vec<bool> {
     (1..DEPTH).map(|_| false).chain([last]).collect()
 }
 
-/// The model whose spec has this name.
+/// The model that follows the skeleton of the decoder and whose spec has this name. RWKV, Rodimus, YOCO and CAT do not.
+#[must_use]
+pub fn decoder(spec: &str) -> Option<&'static Model> {
+    let name = spec.split('@').next().and_then(|name| name.strip_suffix("_model"));
+    DECODERS.iter().find(|m| name == Some(m.model_type)).copied()
+}
+
+/// The same.
 ///
 /// # Panics
-/// When there is none: only specs of models ask.
+/// When there is none: only specs of such models ask.
 fn model(spec: &str) -> &'static Model {
-    let name = spec.split('@').next().and_then(|name| name.strip_suffix("_model"));
-    DECODERS.iter().find(|m| name == Some(m.model_type)).expect("a spec of the table, or of a stack")
+    decoder(spec).expect("a spec of the table, or of a stack")
 }

@@ -115,7 +115,7 @@ impl Walk {
     /// A problem that is not valid.
     ///
     /// # Panics
-    /// When the problem is not about a model.
+    /// When the problem is not about a model that follows the skeleton ([`super::decoder`]).
     pub fn new(problem: &Problem) -> Result<Self, Error> {
         problem.validate()?;
         let model = super::model(problem.spec.name);
