@@ -197,7 +197,7 @@ fn widen<F: Real>(dtype: DType, bytes: &[u8], into: &mut Vec<F>) {
     match dtype {
         DType::F32 => into.extend(bytes.as_chunks::<4>().0.iter().map(|b| F::from_f64(f32::from_le_bytes(*b).into()))),
         DType::Bf16 => {
-            into.extend(bytes.as_chunks::<2>().0.iter().map(|b| F::from_f64(bf16::from_le_bytes(*b).into())))
+            into.extend(bytes.as_chunks::<2>().0.iter().map(|b| F::from_f64(bf16::from_le_bytes(*b).into())));
         }
         DType::F16 => into.extend(bytes.as_chunks::<2>().0.iter().map(|b| F::from_f64(f16::from_le_bytes(*b).into()))),
         DType::F64 => into.extend(bytes.as_chunks::<8>().0.iter().map(|b| F::from_f64(f64::from_le_bytes(*b)))),

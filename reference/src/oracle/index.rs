@@ -42,8 +42,8 @@ pub(super) fn check(problem: &Problem, port: &Port, array: &ArrayD<f64>) -> Resu
 
 /// Checks that numbers are whole, not negative and below another, or labels that count for nothing.
 fn below(problem: &Problem, port: &Port, array: &ArrayD<f64>, below: usize, labels: bool) -> Result<(), Error> {
-    let valid = |x: f64| x >= 0.0 && x < below as f64 && x.fract().abs() <= 0.0;
-    match array.indexed_iter().find(|(_, x)| !valid(**x) && !(labels && ignored(**x))) {
+    let valid = |x: f64| (x >= 0.0 && x < below as f64 && x.fract().abs() <= 0.0) || (labels && ignored(x));
+    match array.indexed_iter().find(|(_, x)| !valid(**x)) {
         None => Ok(()),
         Some((at, x)) => {
             let (op, port, at, got) = (problem.spec.name, port.name, at.slice().to_vec(), x.to_string());

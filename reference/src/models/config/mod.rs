@@ -44,7 +44,7 @@ impl Stack {
     /// A model type, a field or a value that is unknown or not supported; fields that contradict each other.
     pub fn from_config(given: &Map<String, Value>) -> Result<Self, ConfigError> {
         let model = model(given)?;
-        for name in given.keys().filter(|name| !model.knows(name)) {
+        if let Some(name) = given.keys().find(|name| !model.knows(name)) {
             let known: Vec<_> = model.fields().map(|f| f.name).collect();
             let nearest = nearest(name, known).to_owned();
             return Err(ConfigError::Field { model: model.model_type, name: name.clone(), nearest });

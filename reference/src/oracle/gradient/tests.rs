@@ -101,8 +101,8 @@ fn layers_in_runs_where_nothing_rounds_are_exact() {
     for spec in specs().filter(|s| s.level == Level::Layer) {
         let (problem, inputs, cotangents) = question_of(spec, false, CHUNK + 6);
         let want: Vec<_> = problem.differentiable().map(|p| p.name).collect();
-        let truth = oracle::gradients(&problem, &inputs, &cotangents, &want).unwrap();
-        let cut = oracle::rounded(&problem, &inputs, &cotangents, &want, &exactly).unwrap();
+        let truth = oracle::gradients(&problem, &inputs, &cotangents, &want).expect("a valid question");
+        let cut = oracle::rounded(&problem, &inputs, &cotangents, &want, &exactly).expect("a valid question");
         let all = truth.outputs.iter().map(|(n, a)| (n, a, &cut.outputs[n]));
         for (name, whole, pieces) in all.chain(truth.gradients.iter().map(|(n, a)| (n, a, &cut.gradients[n]))) {
             let error = (whole - pieces).mapv(f64::abs).sum();
@@ -132,11 +132,12 @@ fn an_op_inside_a_layer_costs_what_it_costs_alone() {
     let errors = |spec: &'static OpSpec| -> Vec<f64> {
         let (problem, inputs, cotangents) = question_of(spec, false, 3 * CHUNK);
         let want: Vec<_> = problem.differentiable().map(|p| p.name).collect();
-        let truth = oracle::gradients(&problem, &inputs, &cotangents, &want).unwrap();
+        let truth = oracle::gradients(&problem, &inputs, &cotangents, &want).expect("a valid question");
         let rounding = |seed| Rounding { operand: 1.0 / 512.0, accumulate: 0.0, seed };
         let mut squares = vec![0.0; 2 + want.len()];
         for seed in 1..=24 {
-            let run = oracle::rounded(&problem, &inputs, &cotangents, &want, &rounding(seed)).unwrap();
+            let run =
+                oracle::rounded(&problem, &inputs, &cotangents, &want, &rounding(seed)).expect("a valid question");
             let differences = [(&run.outputs, &truth.outputs), (&run.gradients, &truth.gradients)];
             let each = differences.iter().flat_map(|(a, b)| a.iter().map(|(n, a)| (a - &b[n]).mapv(|x| x * x).sum()));
             squares.iter_mut().zip(each).for_each(|(sum, square)| *sum += square);
