@@ -3,6 +3,7 @@
 use plotters::coord::Shift;
 use plotters::coord::combinators::IntoLogRange;
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::Error;
 use super::plot::PALETTE;
@@ -29,6 +30,9 @@ pub struct Chart {
 }
 
 const SIZE: (u32, u32) = (560, 320);
+
+/// Between the axis and the names under it.
+const GAP: i32 = 8;
 
 type Drawn<T> = Result<T, DrawingAreaErrorKind<std::convert::Infallible>>;
 
@@ -86,23 +90,18 @@ impl Chart {
             .y_label_area_size(64)
             .build_cartesian_2d(0.0..most, range)
             .map_err(layout)?;
-        let tick = |x: &f64| {
-            let named = (x - x.round()).abs() < 0.01;
-            let name = self.ticks.get(x.round() as usize).filter(|_| named).cloned().unwrap_or_default();
-            if self.ticks.is_empty() { format!("{x}") } else { name }
-        };
-        let upright = ("sans-serif", 11, &ink).into_text_style(area).transform(FontTransform::Rotate90);
         let mut mesh = chart.configure_mesh();
         mesh.disable_x_mesh().x_desc(&self.x).y_desc(&self.y).axis_style(ink).light_line_style(TRANSPARENT);
-        mesh.bold_line_style(ink.mix(0.2)).label_style(("sans-serif", 11, &ink)).x_label_formatter(&tick);
-        mesh.y_label_formatter(&|y| short(*y));
+        mesh.bold_line_style(ink.mix(0.2)).label_style(("sans-serif", 11, &ink)).y_label_formatter(&|y| short(*y));
         if !self.ticks.is_empty() {
-            mesh.x_labels(2 * self.ticks.len()).x_label_style(upright);
+            mesh.x_labels(0);
         }
         mesh.draw().map_err(layout)?;
         let across = self.limit.map(|y| vec![(0.0, y), (most, y)]);
         chart.draw_series(across.map(|line| PathElement::new(line, RED.stroke_width(1)))).map_err(layout)?;
         let (low, high) = self.range();
+        let places: Vec<_> = (0..self.ticks.len()).map(|i| chart.backend_coord(&(i as f64, low))).collect();
+        self.name(area, &places)?;
         let up = self.mark.map(|x| vec![(x, low), (x, high)]);
         chart.draw_series(up.map(|line| PathElement::new(line, RED.mix(0.6).stroke_width(1)))).map_err(layout)?;
         for (i, (name, line)) in self.lines.iter().enumerate() {
@@ -112,7 +111,20 @@ impl Chart {
             drawn.label(name).legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 14, y)], colour));
         }
         let mut legend = chart.configure_series_labels();
+        // falling curves leave the top free, errors that grow the bottom
+        legend.position(if self.log { SeriesLabelPosition::LowerRight } else { SeriesLabelPosition::UpperRight });
         legend.label_font(("sans-serif", 11, &ink)).border_style(TRANSPARENT).draw().map_err(layout)
+    }
+
+    /// The names of places, downwards from the axis.
+    fn name(&self, area: &DrawingArea<SVGBackend<'_>, Shift>, places: &[(i32, i32)]) -> Drawn<()> {
+        let ink = RGBColor(0x80, 0x80, 0x80);
+        let upright = ("sans-serif", 11, &ink).into_text_style(area).transform(FontTransform::Rotate90);
+        let upright = upright.pos(Pos::new(HPos::Left, VPos::Center));
+        for (name, (x, y)) in self.ticks.iter().zip(places) {
+            area.draw_text(name, &upright, (*x, y + GAP)).map_err(|_| DrawingAreaErrorKind::LayoutError)?;
+        }
+        Ok(())
     }
 }
 
