@@ -109,6 +109,9 @@ pub struct RunArgs {
     /// How much to ask
     #[arg(long, value_enum, default_value_t = Size::Smoke)]
     pub suite: Size,
+    /// Only this level: op, module, layer or model
+    #[arg(long, value_enum)]
+    pub level: Option<LevelName>,
     /// Only the i-th of n parts, counted from 1
     #[arg(long, value_name = "I/N")]
     pub shard: Option<Shard>,

@@ -138,10 +138,12 @@ fn pairs(suite: suite::Size) -> Vec<(String, &'static str)> {
 
 fn tasks(args: &RunArgs, checks: &[&'static Check]) -> Result<Vec<Task>, Error> {
     let mine = |case: &Case| args.shard.is_none_or(|Shard { index, count }| case.hash() % count == index);
-    let chosen = |text: &str| args.filters.is_empty() || args.filters.iter().any(|f| selects(f, text));
+    let level = |case: &Case| args.level.is_none_or(|level| case.problem.spec.level.name() == level.name());
+    let named = |text: &str| args.filters.is_empty() || args.filters.iter().any(|f| selects(f, text));
+    let chosen = |case: &Case| level(case) && named(&case.to_string());
     let mut any = false;
     let mut tasks = Vec::new();
-    for case in suite::cases(args.suite).into_iter().filter(|c| chosen(&c.to_string())) {
+    for case in suite::cases(args.suite).into_iter().filter(chosen) {
         any = true;
         let checks: Vec<_> = applicable(&case).filter(|c| checks.iter().any(|k| k.name == c.name)).collect();
         if mine(&case) && !checks.is_empty() {
