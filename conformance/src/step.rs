@@ -1,8 +1,8 @@
 //! One training step of a model, seen from outside: what its blocks leave, logits, loss, and every gradient.
 //!
-//! The loss is the mean over the targets that count. A step is neither started from a state nor asked for one. It runs on
-//! one tape ([`reference::oracle::traced`]), in `f64` or rounded as a declared precision would, so that a truth and its
-//! floor come from the same code.
+//! The loss is the mean over the targets that count. A step is neither started from a state nor asked for one. It runs
+//! on one tape ([`reference::oracle::traced`]), in `f64` or rounded as a declared precision would, so that a truth and
+//! its floor come from the same code.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -82,8 +82,8 @@ pub struct Trace {
 /// What passed one place.
 #[derive(Debug, Clone)]
 pub struct Place {
-    /// `embeddings`; `layers.1.norm`, what the mixer reads; `layers.1.mixer`, what it adds; `layers.1`, the residual stream
-    /// after the block; `norm`, what the head reads.
+    /// `embeddings`; `layers.1.norm`, what the mixer reads; `layers.1.mixer`, what it adds; `layers.1`, the residual
+    /// stream after the block; `norm`, what the head reads.
     pub name: String,
     /// Values.
     pub values: ArrayD<f64>,

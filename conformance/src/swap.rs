@@ -1,9 +1,9 @@
 //! Staged replacement: one layer of an exact model through a candidate, and where the model starts to differ.
 //!
-//! Everything but the replaced layer stays exact. The candidate is asked, in the storage type of the case, for the layer
-//! itself where it has it, else for each op of the layer that it has, and for their gradients. Its own answers are judged
-//! as any answer is, on the numbers that it got; then everything that follows, in units of what the declared precision costs
-//! the whole model: the residual stream after each block, logits, loss, and, backwards, every gradient.
+//! Everything but the replaced layer stays exact. The candidate is asked, in the storage type of the case, for the
+//! layer itself where it has it, else for each op of the layer that it has, and for their gradients. Its own answers
+//! are judged as any answer is, on the numbers that it got; then everything that follows, in units of what the declared
+//! precision costs the whole model: the residual stream after each block, logits, loss, and, backwards, every gradient.
 
 mod page;
 mod socket;
@@ -114,7 +114,8 @@ impl FromStr for Swap {
 pub struct Row {
     /// A place, an output, or `d_` and what a gradient is by; for an answer the layer, the spec and the port.
     pub place: String,
-    /// `answer`: the candidate's own, on the numbers that it got. Of the model: see [`Quantity::kind`](step::Quantity::kind).
+    /// `answer`: the candidate's own, on the numbers that it got. Of the model: see
+    /// [`Quantity::kind`](step::Quantity::kind).
     pub kind: &'static str,
     /// How far it is.
     pub verdict: Verdict,
@@ -261,7 +262,8 @@ fn ratio(measure: &Measure) -> f64 {
     if measure.error.is_nan() { f64::INFINITY } else { measure.error / measure.bound }
 }
 
-/// A candidate's answers, forwards or backwards: the worst over the sequences for each spec and port, and what ended it.
+/// A candidate's answers, forwards or backwards: the worst over the sequences for each spec and port, and what ended
+/// it.
 fn answers(plug: &Plug, back: bool) -> Result<Vec<Row>, Error> {
     let mut rows: Vec<Row> = Vec::new();
     let place = |spec: &str, port: &str| format!("layers.{} {spec} {port}", plug.layer);

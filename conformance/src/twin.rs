@@ -1,8 +1,8 @@
 //! Training twins: a tiny model of each family trained on the oracle's exact gradients, and the same on a candidate's.
 //!
 //! Both start from the same weights, in `f64`, see the same batches and take the same steps of Adam; a candidate gets
-//! weights, and gives loss and gradients, in its storage type. How far two such runs may drift apart is what the declared
-//! precision costs: further twins run on the oracle rounded as it would be ([`crate::measure::corridor`]).
+//! weights, and gives loss and gradients, in its storage type. How far two such runs may drift apart is what the
+//! declared precision costs: further twins run on the oracle rounded as it would be ([`crate::measure::corridor`]).
 
 mod adam;
 mod memory;

@@ -1,5 +1,5 @@
-//! Commands about a model's training step find what was planted: where a swapped layer goes wrong, where the first NaN is,
-//! whose gradient is off.
+//! Commands about a model's training step find what was planted: where a swapped layer goes wrong, where the first NaN
+//! is, whose gradient is off.
 
 use std::process::Command;
 

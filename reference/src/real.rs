@@ -95,8 +95,8 @@ pub trait Real:
         false
     }
 
-    /// Numbers that somebody else has computed from `parents`. Where derivatives are kept, `pull` turns cotangents of the
-    /// numbers into the gradient by each parent.
+    /// Numbers that somebody else has computed from `parents`. Where derivatives are kept, `pull` turns cotangents of
+    /// the numbers into the gradient by each parent.
     fn foreign(values: Vec<f64>, _parents: &[Self], _pull: Pull) -> Vec<Self> {
         values.into_iter().map(Self::from_f64).collect()
     }

@@ -1,8 +1,8 @@
 //! A run seen from outside: what passes a place, forwards and backwards, and questions that somebody else answers.
 //!
-//! A [`Tap`] is attached to a thread for the time of a run of the tape ([`crate::oracle::traced`]). A model says what its
-//! blocks leave; every [`crate::call::Call`] asks the tap before it asks the oracle, so that one layer of a model, or one
-//! op of a layer, can be answered from elsewhere, values and gradients, while all the rest stays exact.
+//! A [`Tap`] is attached to a thread for the time of a run of the tape ([`crate::oracle::traced`]). A model says what
+//! its blocks leave; every [`crate::call::Call`] asks the tap before it asks the oracle, so that one layer of a model,
+//! or one op of a layer, can be answered from elsewhere, values and gradients, while all the rest stays exact.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

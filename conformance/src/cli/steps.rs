@@ -46,8 +46,8 @@ pub struct AccountArgs {
     #[arg(long, value_name = "X", value_delimiter = ',', default_values_t = [0.02, 0.006], value_parser = positive)]
     pub initializer_range: Vec<f64>,
     /// Precisions, beside f64
-    #[arg(long, value_name = "TYPE", value_delimiter = ',', default_values_t = ["f32", "bf16", "f16"].map(str::to_owned),
-        value_parser = ["f32", "bf16", "f16"])]
+    #[arg(long, value_name = "TYPE", value_delimiter = ',', value_parser = ["f32", "bf16", "f16"])]
+    #[arg(default_values_t = ["f32", "bf16", "f16"].map(str::to_owned))]
     pub dtype: Vec<String>,
     /// Where the report goes
     #[arg(long, value_name = "DIR", default_value = "out")]

@@ -4,8 +4,8 @@ use reference::tensor::DType;
 
 use super::{TAIL, half_ulp, quantiles, scale};
 
-/// How far a curve of a training run may be from the exact one at each step: what single elements may be, of σ that is the
-/// largest deviation, as a root mean square over rounded runs, so far. Errors of training only add up.
+/// How far a curve of a training run may be from the exact one at each step: what single elements may be, of σ that is
+/// the largest deviation, as a root mean square over rounded runs, so far. Errors of training only add up.
 #[must_use]
 pub fn corridor(exact: &[f64], samples: &[Vec<f64>], storage: DType) -> Vec<f64> {
     let (_, most) = quantiles(exact.len(), exact.len());
