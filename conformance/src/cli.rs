@@ -98,6 +98,7 @@ pub enum LevelName {
 #[command(after_help = "Examples:
   fla-conformance run
   fla-conformance run --candidate 'python3 mine.py' --suite smoke hgrn
+  fla-conformance run --candidate reference --level layer
   fla-conformance run --candidate cuda --suite full --shard 2/8 --out out-2
   fla-conformance run --candidate ./libmine.so --expect mine.toml --check forward,backward 'gated_delta_rule(*dtype=bf16*)'
 
