@@ -82,7 +82,7 @@ fn row<'a>(outcome: &'a Outcome, place: &str) -> &'a Row {
     outcome.rows.iter().find(|r| r.place == place).unwrap_or_else(|| panic!("no row {place}"))
 }
 
-const GLA: &str = "gla_model(B=2,T=24,D=8,S=12,I=12,K=4,V=4,H=2,HQ=2)";
+const GLA: &str = "gla_model(B=2,T=24,D=8,S=12,F=12,K=4,V=4,H=2,HQ=2)";
 
 #[test]
 fn what_is_watched_is_the_run_that_everybody_else_sees() {
