@@ -45,7 +45,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// Files that cannot be read or are broken; a configuration or tensors that do not fit: the first of
-    /// [`Checkpoint::faults`].
+    /// those that [`Checkpoint::inspect`] gives.
     pub fn open(folder: &Path) -> Result<Self, Error> {
         let (checkpoint, faults) = Self::inspect(folder)?;
         match faults.into_iter().next() {

@@ -20,7 +20,8 @@ pub enum Domain {
     Covariance,
     /// Uniform between two numbers.
     Uniform(f64, f64),
-    /// A weight: normal, over the root of the number of inputs that one output sums ([`Problem::fan_in`]).
+    /// A weight: normal, over the root of the number of inputs that one output sums
+    /// ([`fan_in`](crate::problem::Problem::fan_in)).
     Weight,
     /// Indices of the vocabulary, below the extent `S`; or, when true, targets, of which some, and the last of each
     /// sequence, are −100: not to be counted.
