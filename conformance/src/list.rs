@@ -69,8 +69,7 @@ pub fn command(args: &ListArgs) -> Result<ExitCode, Error> {
         return support(args);
     }
     if let Some(size) = args.cases {
-        let level = args.level.map(LevelName::name);
-        let asked = |case: &&Case| level.is_none_or(|level| case.problem.spec.level.name() == level);
+        let asked = |case: &&Case| args.level.is_none_or(|level| level.is_of(case));
         let cases: Vec<String> = suite::cases(size).iter().filter(asked).map(ToString::to_string).collect();
         match args.json {
             true => println!("{}", serde_json::to_string_pretty(&cases)?),
@@ -87,6 +86,12 @@ pub fn command(args: &ListArgs) -> Result<ExitCode, Error> {
 }
 
 impl LevelName {
+    /// Whether a case is of this level.
+    #[must_use]
+    pub fn is_of(self, case: &Case) -> bool {
+        case.problem.spec.level.name() == self.name()
+    }
+
     /// As specs name it.
     #[must_use]
     pub const fn name(self) -> &'static str {

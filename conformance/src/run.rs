@@ -138,7 +138,7 @@ fn pairs(suite: suite::Size) -> Vec<(String, &'static str)> {
 
 fn tasks(args: &RunArgs, checks: &[&'static Check]) -> Result<Vec<Task>, Error> {
     let mine = |case: &Case| args.shard.is_none_or(|Shard { index, count }| case.hash() % count == index);
-    let level = |case: &Case| args.level.is_none_or(|level| case.problem.spec.level.name() == level.name());
+    let level = |case: &Case| args.level.is_none_or(|level| level.is_of(case));
     let named = |text: &str| args.filters.is_empty() || args.filters.iter().any(|f| selects(f, text));
     let chosen = |case: &Case| level(case) && named(&case.to_string());
     let mut any = false;

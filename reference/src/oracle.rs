@@ -20,6 +20,7 @@ use crate::spec::Port;
 use crate::tap::Shared;
 use crate::tensor::Arrays;
 use crate::unit::{Outputs, Parts};
+use pieces::Pieces;
 
 /// Outputs by name, gradients by `d_<input>`.
 #[derive(Debug, Clone, Default)]
@@ -111,7 +112,7 @@ pub(crate) fn apply<F: Real>(problem: &Problem, inputs: &Arrays<F>) -> Arrays<F>
         let inputs = unit.inputs(problem, inputs);
         match rounded::active() {
             true => chunk::outputs(problem, unit, inputs),
-            false => F::of(&problem.spec.function)(&unit.whole(problem, inputs)),
+            false => F::of(&problem.spec.function)(&Pieces::of(problem, unit).unit(unit.tokens(), inputs)),
         }
     });
     let mut outputs = Arrays::new();

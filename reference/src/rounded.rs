@@ -3,8 +3,8 @@
 //! Operands of matrix products are rounded to the operand type, everything else to the accumulator's, at random and
 //! without bias: up to half a unit in the last place is added before rounding to nearest, so that a number which the
 //! type holds stays as it is. Per-token operands of an op are rounded even so, as kernels fold decays, norms and write
-//! strengths into them; log decays are off as a cumulative sum over a chunk would leave them. What one kernel of a layer leaves to another
-//! is rounded to the storage type. States are rounded as kernels round them that treat [`CHUNK`] tokens at once: what a chunk
+//! strengths into them; log decays are off as a cumulative sum over a chunk would leave them. What one kernel of a layer
+//! leaves to another is rounded to the storage type. States are rounded as kernels round them that treat [`CHUNK`] tokens at once: what a chunk
 //! reads of the state before it, forwards or backwards, is an operand, and what it makes of that another; what only decays
 //! across the chunk stays in the accumulator. Several runs sample the error of *some* correct implementation at that precision; see
 //! the judge's measure. Values are carried in `f64`.

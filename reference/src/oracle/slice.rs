@@ -8,7 +8,7 @@ use crate::problem::Problem;
 use crate::real::Real;
 use crate::spec::{Dim, Port};
 use crate::tensor::Arrays;
-use crate::unit::{Parts, Unit};
+use crate::unit::Parts;
 
 /// One independent slice.
 #[derive(Debug, Clone)]
@@ -66,12 +66,6 @@ impl Slice {
     /// The index along each independent axis other than the batch.
     pub(super) fn fixed(&self) -> &[(Dim, usize)] {
         &self.fixed
-    }
-
-    /// What an op's function sees of this slice, all of its outputs being asked for.
-    pub(super) fn whole<'a, F>(&'a self, problem: &'a Problem, inputs: Parts<F>) -> Unit<'a, F> {
-        let tokens = self.tokens();
-        Unit { problem, tokens, asked: 0..tokens, fixed: &self.fixed, inputs }
     }
 
     fn place(&self, problem: &Problem, dim: Dim) -> Place {

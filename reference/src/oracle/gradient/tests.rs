@@ -145,7 +145,6 @@ fn an_op_inside_a_layer_costs_what_it_costs_alone() {
         squares.into_iter().map(f64::sqrt).collect()
     };
     for (inside, alone) in errors(&ASKS).into_iter().zip(errors(&ops::delta_rule::SPEC)) {
-        eprintln!("{inside} {alone} {}", inside / alone);
         assert!((0.8..1.25).contains(&(inside / alone)), "{inside} inside a layer, {alone} alone");
     }
 }
