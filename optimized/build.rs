@@ -2,7 +2,7 @@
 //!
 //! Every kernel of [`shapes`] becomes a C symbol of the host build; `host_kernels.rs` looks them up by name.
 
-#[path = "src/shapes.rs"]
+#[path = "src/shapes/mod.rs"]
 #[expect(dead_code, reason = "the host runs CUDA's shapes; the library uses the others")]
 mod shapes;
 
@@ -16,7 +16,7 @@ use shapes::{Kernel, Target};
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=kernels");
-    println!("cargo::rerun-if-changed=src/shapes.rs");
+    println!("cargo::rerun-if-changed=src/shapes");
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or_else(|| io::Error::other("cargo sets OUT_DIR"))?);
     embed(&out)?;
     host(&out)

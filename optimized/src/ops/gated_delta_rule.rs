@@ -8,12 +8,13 @@ use reference::tensor::DType;
 use crate::args::{Args, Ptr};
 use crate::engine::{Job, Layout};
 use crate::error::Error;
-use crate::shapes::{self, DELTA_SOURCE, DeltaShapes, Kernel, Shape};
+use crate::shapes::gated_delta_rule::{SOURCE, Shapes, fused, shapes};
+use crate::shapes::{Kernel, Shape};
 use prologue::Prologue;
 
 /// What every launch needs.
 struct Common {
-    shapes: DeltaShapes,
+    shapes: Shapes,
     width: usize,
     scale: f32,
     layout: Layout,
@@ -34,12 +35,12 @@ const LOCAL: [&str; 6] = ["d_q", "d_k", "d_g", "d_beta", "d_A_log", "d_dt_bias"]
 pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
     let k = job.problem.size(Dim::K);
     let width = job.width(k)?;
-    let shapes = shapes::gated_delta_rule(job.target, job.scalar, width);
+    let shapes = shapes(job.target, job.scalar, width);
     let layout = job.layout(shapes.most.chunk)?;
     let rows = job.problem.size(Dim::B) * job.problem.size(Dim::T);
     let prologue = Prologue::forward(job, rows, width)?;
     let scale = job.problem.number("scale").unwrap_or_else(|| (k as f64).powf(-0.5)) as f32;
-    let fused = shapes::gated_delta_fused(job.target, job.scalar, width);
+    let fused = fused(job.target, job.scalar, width);
     let forward = job.wants_any(&["o", "ht"]);
     let backward = job.wants_any(&LOCAL) || job.wants_any(&["d_v", "d_h0"]);
     let Prologue { q, k, g, beta, .. } = prologue;
@@ -61,7 +62,7 @@ pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
 
 impl Common {
     fn kernel(&self, job: &Job<'_>, template: &'static str, shape: Shape) -> Kernel {
-        job.kernel(DELTA_SOURCE, template, shape, self.width)
+        job.kernel(SOURCE, template, shape, self.width)
     }
 
     /// H, HV, K, V, scale: the tail of most argument structs.

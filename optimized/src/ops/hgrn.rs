@@ -6,7 +6,8 @@ use reference::tensor::DType;
 use crate::args::{Args, Ptr};
 use crate::engine::{Job, Layout};
 use crate::error::Error;
-use crate::shapes::{HGRN, Kernel};
+use crate::shapes::Kernel;
+use crate::shapes::hgrn::HGRN;
 
 pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
     let (n, d) = (job.problem.size(Dim::N), job.problem.size(Dim::D));

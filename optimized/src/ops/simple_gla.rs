@@ -6,7 +6,8 @@ use reference::tensor::DType;
 use crate::args::{Args, Ptr};
 use crate::engine::{Job, Layout};
 use crate::error::Error;
-use crate::shapes::{self, GLA_SOURCE, Shape};
+use crate::shapes::Shape;
+use crate::shapes::simple_gla::{SOURCE, shapes};
 
 /// What every launch needs.
 struct Common {
@@ -21,7 +22,7 @@ pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
     let width = job.width(k)?;
     let scale = job.problem.number("scale").unwrap_or_else(|| (k as f64).powf(-0.5)) as f32;
     let common = Common { width, scale, g: job.input("g")?, g_gamma: job.input("g_gamma")? };
-    let shapes = shapes::simple_gla(job.target, job.scalar, width);
+    let shapes = shapes(job.target, job.scalar, width);
     if job.wants_any(&["o", "ht"]) {
         forward(job, &common, shapes.forward)?;
     }
@@ -67,7 +68,7 @@ fn forward(job: &mut Job<'_>, common: &Common, shape: Shape) -> Result<(), Error
     let (q, k, v, h0) = (job.input("q")?, job.input("k")?, job.input("v")?, job.input("h0")?);
     let args = Args::new(&[q, k, v, common.g, common.g_gamma, h0, o, job.output("ht"), layout.offsets]);
     let (blocks, args) = (Common::sweeps(job, shape), common.tail(job, args, shape));
-    job.launch(job.kernel(GLA_SOURCE, "SimpleGlaForward", shape, common.width), blocks, args);
+    job.launch(job.kernel(SOURCE, "SimpleGlaForward", shape, common.width), blocks, args);
     Ok(())
 }
 
@@ -82,7 +83,7 @@ fn sweep(
 ) {
     let pointers = [left, right, common.g, common.g_gamma, initial, states, last, layout.offsets, layout.chunks];
     let args = common.tail(job, Args::new(&pointers), shape);
-    job.launch(job.kernel(GLA_SOURCE, template, shape, common.width), Common::sweeps(job, shape), args);
+    job.launch(job.kernel(SOURCE, template, shape, common.width), Common::sweeps(job, shape), args);
 }
 
 fn chunks(
@@ -113,6 +114,6 @@ fn chunks(
         layout.sequence_of_chunk,
     ]);
     let (blocks, args) = (layout.total * job.problem.size(Dim::H), common.tail(job, args, shape));
-    job.launch(job.kernel(GLA_SOURCE, "SimpleGlaGradients", shape, common.width), blocks, args);
+    job.launch(job.kernel(SOURCE, "SimpleGlaGradients", shape, common.width), blocks, args);
     Ok(())
 }

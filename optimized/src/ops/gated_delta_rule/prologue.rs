@@ -6,7 +6,8 @@ use reference::tensor::DType;
 use crate::args::{Args, Ptr};
 use crate::engine::Job;
 use crate::error::Error;
-use crate::shapes::{GATE, Kernel, NORM, PROLOGUE_SOURCE};
+use crate::shapes::Kernel;
+use crate::shapes::gated_delta_rule::{GATE, NORM, PROLOGUE};
 
 /// Elements of a block of the elementwise kernels.
 const COUNT: usize = GATE.chunk * GATE.width;
@@ -132,5 +133,5 @@ fn gate(template: &'static str) -> Kernel {
 
 fn norm(job: &mut Job<'_>, template: &'static str, rows: usize, width: usize, pointers: [Ptr; 3]) {
     let args = Args::new(&pointers).long(rows).ints(&[job.problem.size(Dim::K)]);
-    job.launch(job.kernel(PROLOGUE_SOURCE, template, NORM, width), rows.div_ceil(NORM.chunk), args);
+    job.launch(job.kernel(PROLOGUE, template, NORM, width), rows.div_ceil(NORM.chunk), args);
 }

@@ -1,0 +1,43 @@
+//! Shapes of `kernels/chunk/simple_gla.cu`.
+
+use super::{Kernel, Scalar, Shape, Target, scalars_and_widths, shape};
+
+pub(crate) const SOURCE: &str = "chunk/simple_gla.cu";
+
+/// What the kernels of `simple_gla` are given: forward pass, the two sweeps of the backward pass, its gradients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shapes {
+    pub(crate) forward: Shape,
+    pub(crate) sweep: Shape,
+    pub(crate) gradients: Shape,
+}
+
+pub(crate) fn shapes(target: Target, scalar: Scalar, width: usize) -> Shapes {
+    let (forward, sweep, gradients) = match (target, scalar, width) {
+        (Target::Cuda, Scalar::F32, 64) => (shape(32, 32), shape(32, 32), shape(32, 32)),
+        (Target::Cuda, Scalar::F32, 128) => (shape(32, 32), shape(16, 32), shape(16, 16)),
+        (Target::Cuda, Scalar::F32, _) => (shape(16, 32), shape(16, 32), shape(16, 16)),
+        (Target::Cuda, _, 256) => (shape(32, 64), shape(32, 64), shape(32, 32)),
+        (Target::Cuda, ..) => (shape(64, 64), shape(64, 64), shape(64, 64)),
+        (Target::Hip, Scalar::F32, 256) => (shape(16, 16), shape(16, 16), shape(16, 16)),
+        (Target::Hip, Scalar::F32, _) => (shape(16, 32), shape(16, 32), shape(16, 16)),
+        (Target::Hip, _, 256) => (shape(16, 64), shape(16, 64), shape(16, 16)),
+        (Target::Hip, ..) => (shape(32, 64), shape(32, 64), shape(32, 32)),
+    };
+    Shapes { forward, sweep, gradients }
+}
+
+pub(super) fn kernels(target: Target) -> Vec<Kernel> {
+    let mut kernels = Vec::new();
+    for (scalar, width) in scalars_and_widths() {
+        let Shapes { forward, sweep, gradients } = shapes(target, scalar, width);
+        let mut add = |template, Shape { chunk, slice }| {
+            kernels.push(Kernel { source: SOURCE, template, scalar, chunk, width, slice });
+        };
+        add("SimpleGlaForward", forward);
+        add("SimpleGlaStates", sweep);
+        add("SimpleGlaStateGradients", sweep);
+        add("SimpleGlaGradients", gradients);
+    }
+    kernels
+}
