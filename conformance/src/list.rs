@@ -142,10 +142,11 @@ fn support(args: &ListArgs) -> Result<ExitCode, Error> {
         level: s.level.name(),
         op: s.name.to_owned(),
         summary: s.summary.to_owned(),
+        kernels: optimized::kernel_hash(s.name),
         trials: trials.remove(s.name).unwrap_or_default(),
     };
     let rows: Vec<SupportRow> = reference::specs().map(row).collect();
-    let support = support::support(&rows, &committed(args)?, optimized::kernel_hash());
+    let support = support::support(&rows, &committed(args)?);
     let Some(path) = args.check.as_ref().or(args.write.as_ref()) else {
         print!("{}\n{}", support.summary, support.whole);
         return Ok(ExitCode::SUCCESS);

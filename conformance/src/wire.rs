@@ -19,7 +19,7 @@
 //! # Optional extensions
 //! A peer that does not know them ignores them, and without them everything works as above.
 //! - `hello`: `features`, comma-separated: `fill` when `call`'s field `fill` is honoured, `bench` when `bench` is.
-//!   `kernels` is the SHA-256 of the kernel sources, for candidates that are built from a known tree.
+//!   `kernels` is a JSON object, by op the SHA-256 of the kernel sources, for candidates that are built from a known tree.
 //! - `call`: `fill` is "nan" or "huge": what fresh memory holds before the kernels run; only sent to candidates with
 //!   the feature. `id` is a number that the answer may repeat, which makes an answer to an older question recognisable.
 //! - `bench`: `inputs` (comma-separated) names the inputs that are given; without it every one that the spec allows
@@ -29,6 +29,7 @@
 mod call;
 mod frame;
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
 use safetensors::SafeTensorError;
@@ -132,8 +133,8 @@ pub struct Hello {
     pub ops: Vec<String>,
     /// Optional abilities: `fill`.
     pub features: Vec<String>,
-    /// SHA-256 of its kernel sources.
-    pub kernels: Option<String>,
+    /// By op the SHA-256 of its kernel sources.
+    pub kernels: BTreeMap<String, String>,
 }
 
 /// One message.

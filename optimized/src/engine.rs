@@ -96,7 +96,7 @@ impl Engine {
     /// The ops that have kernels.
     #[must_use]
     pub fn ops(&self) -> Vec<&'static str> {
-        KERNELS.iter().map(|(op, _)| *op).collect()
+        KERNELS.iter().map(|row| row.op).collect()
     }
 
     /// Answers one call.
@@ -171,7 +171,7 @@ pub(crate) struct Layout {
 impl<'a> Job<'a> {
     fn new(device: &'a mut dyn Device, call: &'a Call<'a>) -> Result<Self, Error> {
         let op = call.problem.spec.name;
-        let Some((_, lay_out)) = KERNELS.iter().find(|(name, _)| *name == op) else {
+        let Some(row) = KERNELS.iter().find(|row| row.op == op) else {
             return Err(Error::Declined(format!("there is no kernel for {op}")));
         };
         let scalar = match call.dtype {
@@ -187,7 +187,9 @@ impl<'a> Job<'a> {
         for name in call.want {
             job.allocate(name)?;
         }
-        lay_out(&mut job)?;
+        (row.lay_out)(&mut job)?;
+        let foreign = job.launches.iter().map(|l| l.kernel.source).find(|source| !row.sources.contains(source));
+        assert_eq!(foreign, None, "the row of {op} names every source that it launches, for its hash");
         Ok(job)
     }
 

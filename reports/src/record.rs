@@ -19,8 +19,9 @@ pub struct Identity {
     pub version: String,
     /// Device it ran on.
     pub device: String,
-    /// SHA-256 of the kernel sources, for our own kernels.
-    pub kernels: Option<String>,
+    /// For kernels of ours: by op the SHA-256 of the sources that it is made of.
+    #[serde(default)]
+    pub kernels: BTreeMap<String, String>,
 }
 
 /// Where and how a run was made.

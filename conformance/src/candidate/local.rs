@@ -1,6 +1,7 @@
 //! Candidates in this process: our kernels on one device, and the oracle's own code at `f32`.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use optimized::{Backend, Call, Engine};
@@ -29,11 +30,13 @@ impl Kernels {
     pub fn open(name: &str, backend: Backend) -> Result<Self, optimized::Error> {
         let engine = Engine::open(backend)?;
         let device = engine.device();
+        let hash = |&op: &&str| Some((op.to_owned(), optimized::kernel_hash(op)?));
+        let kernels = engine.ops().iter().filter_map(hash).collect();
         let identity = Identity {
             name: name.to_owned(),
             version: format!("{} ({})", env!("CARGO_PKG_VERSION"), device.runtime),
             device: device.name.clone(),
-            kernels: Some(optimized::kernel_hash().to_owned()),
+            kernels,
         };
         let ops = engine.ops().iter().map(|&op| op.to_owned()).collect();
         Ok(Self { engine, identity, ops, drawn: Drawn::default() })
@@ -91,7 +94,7 @@ pub struct Reference {
 impl Default for Reference {
     fn default() -> Self {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let identity = Identity { name: "reference".into(), version, device: "cpu".into(), kernels: None };
+        let identity = Identity { name: "reference".into(), version, device: "cpu".into(), kernels: BTreeMap::new() };
         let ops = reference::specs().map(|s| s.name.to_owned()).collect();
         Self { identity, ops, drawn: Drawn::default() }
     }

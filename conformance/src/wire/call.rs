@@ -27,8 +27,8 @@ pub(super) fn to_frame(message: &Message) -> Frame {
             frame.set("device", &hello.device);
             frame.set("ops", hello.ops.join(","));
             frame.set("features", hello.features.join(","));
-            if let Some(hash) = &hello.kernels {
-                frame.set("kernels", hash);
+            if !hello.kernels.is_empty() {
+                frame.set("kernels", Json::from_iter(hello.kernels.clone()).to_string());
             }
         }
         Message::Call(request) => return request_to_frame(request),
@@ -137,7 +137,10 @@ fn hello(frame: &Frame) -> Result<Hello, Error> {
         device: text("device")?,
         ops: names(field("hello", frame, "ops")?),
         features: names(frame.get("features").unwrap_or("")),
-        kernels: frame.get("kernels").map(str::to_owned),
+        kernels: match frame.get("kernels") {
+            Some(_) => json("hello", frame, "kernels", "an object of hashes by op")?,
+            None => BTreeMap::new(),
+        },
     })
 }
 

@@ -12,7 +12,8 @@ fn judged(case: &str, verdict: Verdict) -> Judged {
 }
 
 fn run(judged: Vec<Judged>) -> Run {
-    let candidate = Identity { name: "mine <b>".into(), version: "1".into(), device: "cpu".into(), kernels: None };
+    let candidate =
+        Identity { name: "mine <b>".into(), version: "1".into(), device: "cpu".into(), kernels: Default::default() };
     Run { candidate, environment: Environment::default(), judged, timed: vec![] }
 }
 
