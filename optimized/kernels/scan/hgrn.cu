@@ -12,8 +12,8 @@
 // every piece does, and a piece begins with what the pieces before it (backward: behind it) make of h0 (of d_ht).
 //
 // Tokens are rows p of [B T, D]; piece i owns the rows offsets[i] .. offsets[i+1] and belongs to sequence n =
-// owners[i], whose pieces are pieces[n] .. pieces[n+1]; chunks[i] = sum of ceil(length / C) over the pieces before i, total =
-// chunks[P]. slices = ceil(D / K).
+// owners[i], whose pieces are pieces[n] .. pieces[n+1]; chunks[i] = sum of ceil(length / C) over the pieces before i,
+// total = chunks[P]. slices = ceil(D / K).
 //
 // first:     HgrnPieces     grid P slices     where P > N
 // forward:   HgrnForward    grid P slices     also before backward when d_g is wanted, for the states
