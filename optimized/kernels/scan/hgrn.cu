@@ -326,10 +326,9 @@ struct HgrnPieces : Scan<T, C, K, V> {
     static TILE_FN void fetch(Stage& x, const Args& a, const Place& at, int chunk) {
         const long long from = S::element(a, at, chunk);
         const int rows = S::count(at, chunk);
-        // what is not given has the shape of g, and is not read then
-        load_async<WARPS>(x.x, (a.ends ? a.x : a.g) + from, a.D, a.ends ? rows : 0, at.width);
         load_async<WARPS>(x.g, a.g + from, a.D, rows, at.width);
-        load_async<WARPS>(x.d_o, (a.d_o ? a.d_o : a.g) + from, a.D, a.d_o ? rows : 0, at.width);
+        if (a.ends) load_async<WARPS>(x.x, a.x + from, a.D, rows, at.width);
+        if (a.backs && a.d_o) load_async<WARPS>(x.d_o, a.d_o + from, a.D, rows, at.width);
     }
 
     static TILE_FN Sum nothing() { return {{1, 1}, {0, 0}, {0, 0}}; }
@@ -338,14 +337,16 @@ struct HgrnPieces : Scan<T, C, K, V> {
         return {S::times(x.decay, y.decay), S::join(y.decay, x.end, y.end), S::join(x.decay, y.back, x.back)};
     }
 
-    static TILE_FN void step(Shared& s, const Stage& x) {
+    static TILE_FN void step(Shared& s, const Stage& x, const Args& a) {
+        const bool ends = a.ends, backs = a.backs && a.d_o;
         for_each_index<WARPS, S::ITEMS>([&](int item) {
             const int c = S::channel(item), segment = S::segment(item);
             Sum sum = nothing();
             TILE_UNROLL
             for (int r = segment * V; r < segment * V + V; r++) {
                 const Two decay = S::decays(S::two(x.g, r, c));
-                sum = append(sum, {decay, S::two(x.x, r, c), S::times(decay, S::two(x.d_o, r, c))});
+                const Two in = ends ? S::two(x.x, r, c) : Two{0, 0}, out = backs ? S::two(x.d_o, r, c) : Two{0, 0};
+                sum = append(sum, {decay, in, S::times(decay, out)});
             }
             s.segment[segment][c / 2] = sum;
         });
@@ -377,7 +378,7 @@ struct HgrnPieces : Scan<T, C, K, V> {
             if (STAGES > 1 && c < 0) continue;
             wait<STAGES - 1>();
             barrier();
-            step(s, s.stage[c % STAGES]);
+            step(s, s.stage[c % STAGES], a);
             barrier();
         }
         barrier();

@@ -9,8 +9,8 @@ use crate::error::Error;
 use crate::shapes::Kernel;
 use crate::shapes::hgrn::HGRN;
 
-/// Blocks a multiprocessor that pieces are cut for.
-const BLOCKS: usize = 4;
+/// Blocks for which a multiprocessor has room in every pass: one more, and it would be left for a round of its own.
+const BLOCKS: usize = 3;
 
 /// Chunks of a piece at least: a piece costs a block's start, and each later piece reads what it does.
 const LEAST: usize = 2;
@@ -41,11 +41,8 @@ pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
 /// it must leave more than a third of the device idle not to.
 fn most(blocks: usize, tokens: usize, multiprocessors: usize) -> usize {
     let chunks = tokens.div_ceil(HGRN.chunk).max(1);
-    if 3 * blocks >= 2 * multiprocessors {
-        chunks
-    } else {
-        (chunks * blocks).div_ceil(BLOCKS * multiprocessors).max(LEAST)
-    }
+    let pieces = if 3 * blocks < 2 * multiprocessors { BLOCKS * multiprocessors / blocks.max(1) } else { 1 };
+    chunks.div_ceil(pieces).max(LEAST)
 }
 
 fn args(job: &mut Job<'_>, pieces: &Pieces, [decays, ends, backs]: [Ptr; 3], states: Ptr) -> Result<Args, Error> {
@@ -66,7 +63,7 @@ mod tests {
     #[test]
     fn sequences_are_cut_only_where_they_leave_the_device_idle() {
         assert_eq!(most(192, 8192, 132), 128, "a whole sequence");
-        assert_eq!(most(8, 131_072, 132), 32, "66 pieces of each");
+        assert_eq!(most(8, 131_072, 132), 42, "49 pieces of each");
         assert_eq!(most(1, 200, 132), 2, "never less");
     }
 }
