@@ -352,10 +352,10 @@ struct HgrnPieces : Scan<T, C, K, V> {
         });
         barrier();
         for_each_index<WARPS, K / 2>([&](int c) {
-            Sum sum = s.piece[c];
+            Sum sum = s.segment[0][c];
             TILE_UNROLL
-            for (int i = 0; i < S::SEGMENTS; i++) sum = append(sum, s.segment[i][c]);
-            s.piece[c] = sum;
+            for (int i = 1; i < S::SEGMENTS; i++) sum = append(sum, s.segment[i][c]);
+            s.piece[c] = append(sum, s.piece[c]);
         });
     }
 
@@ -371,11 +371,12 @@ struct HgrnPieces : Scan<T, C, K, V> {
         const Place at = S::place(a);
         const int n = (int)((at.length + C - 1) / C);
         for_each_index<WARPS, K / 2>([&](int c) { s.piece[c] = nothing(); });
-        for (int c = 1 - STAGES; c < n; c++) {
-            const int next = c + STAGES - 1;
-            if (next < n) fetch(s.stage[next % STAGES], a, at, next);
+        // from the end, so that a cache still holds the beginning when the forward pass begins there
+        for (int c = n + STAGES - 2; c >= 0; c--) {
+            const int next = c - (STAGES - 1);
+            if (next >= 0) fetch(s.stage[next % STAGES], a, at, next);
             commit();
-            if (STAGES > 1 && c < 0) continue;
+            if (STAGES > 1 && c >= n) continue;
             wait<STAGES - 1>();
             barrier();
             step(s, s.stage[c % STAGES], a);
