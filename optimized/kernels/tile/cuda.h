@@ -87,6 +87,34 @@ TILE_FN float exp2(float x) {
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
     return y;
 }
+template <class T>
+TILE_FN float reciprocal(float x) {
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+template <>
+TILE_FN float reciprocal<float>(float x) {
+    return __frcp_rn(x);
+}
+TILE_FN float square_root(float x) { return __fsqrt_rn(x); }
+template <class T>
+TILE_FN uint32_t round_two(float low, float high) {
+    return round_pair<T>(low, high);
+}
+// what nobody writes while the kernel runs, in one access
+template <class Words>
+TILE_FN void read_words(Words& x, const void* ptr) {
+    constexpr int N = sizeof(Words) / 4;
+    if constexpr (N == 4)
+        asm("ld.global.nc.v4.u32 {%0,%1,%2,%3}, [%4];"
+            : "=r"(x.word[0]), "=r"(x.word[1]), "=r"(x.word[2]), "=r"(x.word[3])
+            : "l"(ptr));
+    else if constexpr (N == 2)
+        asm("ld.global.nc.v2.u32 {%0,%1}, [%2];" : "=r"(x.word[0]), "=r"(x.word[1]) : "l"(ptr));
+    else
+        asm("ld.global.nc.u32 %0, [%1];" : "=r"(x.word[0]) : "l"(ptr));
+}
 TILE_FN float bits_to_float(uint32_t x) { return __uint_as_float(x); }
 TILE_FN uint32_t float_to_bits(float x) { return __float_as_uint(x); }
 TILE_FN float fused(float x, float y, float z) { return fmaf(x, y, z); }

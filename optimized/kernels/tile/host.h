@@ -94,6 +94,12 @@ TILE_FN float exp(float x) {
     return x < -86.f ? 0.f : x > 88.72f ? float_of(0x7f800000u) : y;
 }
 
+template <class T>
+TILE_FN float reciprocal(float x) {
+    return 1 / x;
+}
+TILE_FN float square_root(float x) { return __builtin_sqrtf(x); }
+
 template <class T_, int R, int N>
 struct alignas(64) Tile {
     static_assert(R % 16 == 0 && N % 16 == 0, "tiles are made of 16 x 16 blocks");

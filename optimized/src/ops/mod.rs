@@ -1,7 +1,10 @@
 //! Launch lists, one file and one row for each op.
 
+mod gate;
 mod gated_delta_rule;
 mod hgrn;
+mod norm;
+mod short_convolution;
 mod simple_gla;
 
 use crate::engine::Job;
@@ -21,12 +24,19 @@ pub(crate) struct Kernels {
 
 /// The ops that have kernels.
 pub(crate) static KERNELS: &[Kernels] = &[
+    row("beta_sigmoid", &[shapes::gate::GATE.source], gate::lay_out_beta),
     row(
         "gated_delta_rule",
         &[shapes::gated_delta_rule::SOURCE, shapes::gated_delta_rule::PROLOGUE],
         gated_delta_rule::lay_out,
     ),
+    row("gdn_gate", &[shapes::gate::GATE.source], gate::lay_out),
     row("hgrn", &[shapes::hgrn::HGRN.source], hgrn::lay_out),
+    row("kda_gate", &[shapes::gate::GATE.source], gate::lay_out),
+    row("l2_norm", &[shapes::norm::SOURCE], norm::lay_out),
+    row("rms_norm", &[shapes::norm::SOURCE], norm::lay_out),
+    row("rms_norm_gated", &[shapes::norm::SOURCE], norm::lay_out),
+    row("short_convolution", &[shapes::short_convolution::SOURCE], short_convolution::lay_out),
     row("simple_gla", &[shapes::simple_gla::SOURCE], simple_gla::lay_out),
 ];
 
