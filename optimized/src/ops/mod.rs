@@ -2,6 +2,8 @@
 
 mod gated_delta_rule;
 mod hgrn;
+mod kda;
+mod prologue;
 mod simple_gla;
 
 use crate::engine::Job;
@@ -11,5 +13,10 @@ use crate::error::Error;
 type LayOut = fn(&mut Job<'_>) -> Result<(), Error>;
 
 /// The ops that have kernels.
-pub(crate) static KERNELS: &[(&str, LayOut)] =
-    &[("gated_delta_rule", gated_delta_rule::lay_out), ("hgrn", hgrn::lay_out), ("simple_gla", simple_gla::lay_out)];
+pub(crate) static KERNELS: &[(&str, LayOut)] = &[
+    ("delta_rule", gated_delta_rule::lay_out),
+    ("gated_delta_rule", gated_delta_rule::lay_out),
+    ("hgrn", hgrn::lay_out),
+    ("kda", kda::lay_out),
+    ("simple_gla", simple_gla::lay_out),
+];

@@ -4,11 +4,16 @@
 
 pub(crate) mod gated_delta_rule;
 pub(crate) mod hgrn;
+pub(crate) mod kda;
+pub(crate) mod prologue;
 pub(crate) mod simple_gla;
 
 /// Every kernel that a target may launch.
 pub(crate) fn all(target: Target) -> Vec<Kernel> {
-    [simple_gla::kernels, gated_delta_rule::kernels, hgrn::kernels].iter().flat_map(|kernels| kernels(target)).collect()
+    [simple_gla::kernels, gated_delta_rule::kernels, hgrn::kernels, kda::kernels, prologue::kernels]
+        .iter()
+        .flat_map(|kernels| kernels(target))
+        .collect()
 }
 
 /// Storage type of a kernel's operands.
