@@ -129,7 +129,7 @@ struct GatedDeltaFused {
                 load_async<STATE_WARPS>(rows<C>(x.kq, 0), a.k + key, ldk, here.count, a.K);
                 load_async<STATE_WARPS>(rows<C>(x.kq, 1), a.q + key, ldk, here.count, a.K);
                 load_async<STATE_WARPS>(x.v, a.v + head * a.V + at.v0, ldv, here.count, a.V - at.v0);
-                load_async<STATE_WARPS>(x.g, a.g + head, a.HV, here.count);
+                load_gates<STATE_WARPS>(x.g, a.g, head, a.HV, here.count);
                 load_async<STATE_WARPS>(x.beta, a.beta + head, a.HV, here.count);
             }
             commit();

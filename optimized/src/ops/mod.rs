@@ -3,7 +3,9 @@
 mod gate;
 mod gated_delta_rule;
 mod hgrn;
+mod kda;
 mod norm;
+mod prologue;
 mod short_convolution;
 mod simple_gla;
 
@@ -25,13 +27,11 @@ pub(crate) struct Kernels {
 /// The ops that have kernels.
 pub(crate) static KERNELS: &[Kernels] = &[
     row("beta_sigmoid", &[shapes::gate::GATE.source], gate::lay_out_beta),
-    row(
-        "gated_delta_rule",
-        &[shapes::gated_delta_rule::SOURCE, shapes::gated_delta_rule::PROLOGUE],
-        gated_delta_rule::lay_out,
-    ),
+    row("delta_rule", &[shapes::gated_delta_rule::SOURCE, shapes::prologue::SOURCE], gated_delta_rule::lay_out),
+    row("gated_delta_rule", &[shapes::gated_delta_rule::SOURCE, shapes::prologue::SOURCE], gated_delta_rule::lay_out),
     row("gdn_gate", &[shapes::gate::GATE.source], gate::lay_out),
     row("hgrn", &[shapes::hgrn::HGRN.source], hgrn::lay_out),
+    row("kda", &[shapes::kda::SOURCE, shapes::prologue::SOURCE], kda::lay_out),
     row("kda_gate", &[shapes::gate::GATE.source], gate::lay_out),
     row("l2_norm", &[shapes::norm::SOURCE], norm::lay_out),
     row("rms_norm", &[shapes::norm::SOURCE], norm::lay_out),

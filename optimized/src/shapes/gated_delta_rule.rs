@@ -1,14 +1,8 @@
-//! Shapes of `kernels/delta/gated_delta_rule.cu` and of its prologue.
+//! Shapes of `kernels/delta/gated_delta_rule.cu`.
 
 use super::{Kernel, Scalar, Shape, Target, scalars_and_widths, shape};
 
 pub(crate) const SOURCE: &str = "delta/gated_delta_rule.cu";
-pub(crate) const PROLOGUE: &str = "delta/prologue.cu";
-
-/// Rows of a block of the normalising prologue, and the shape of the elementwise ones.
-pub(crate) const NORM: Shape = shape(16, 64);
-pub(crate) const GATE: Kernel =
-    Kernel { source: PROLOGUE, template: "", scalar: Scalar::F32, chunk: 64, width: 64, slice: 32 };
 
 /// What the kernels of `gated_delta_rule` are given: most of them, the sweep back, the gradients. All have the same chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,23 +38,18 @@ pub(super) fn kernels(target: Target) -> Vec<Kernel> {
     let mut kernels = Vec::new();
     for (scalar, width) in scalars_and_widths() {
         let Shapes { most, reverse, gradient } = shapes(target, scalar, width);
-        let mut add = |source, template, Shape { chunk, slice }| {
-            kernels.push(Kernel { source, template, scalar, chunk, width, slice });
+        let mut add = |template, Shape { chunk, slice }| {
+            kernels.push(Kernel { source: SOURCE, template, scalar, chunk, width, slice });
         };
-        for template in ["GatedDeltaPrepare", "GatedDeltaStates", "GroupSum"] {
-            add(SOURCE, template, most);
+        for template in ["GatedDeltaPrepare", "GatedDeltaStates"] {
+            add(template, most);
         }
-        add(SOURCE, "GatedDeltaReverse", reverse);
-        add(SOURCE, "GatedDeltaGradient", gradient);
+        add("GatedDeltaReverse", reverse);
+        add("GatedDeltaGradient", gradient);
         match fused(target, scalar, width) {
-            Some(fused) => add(SOURCE, "GatedDeltaFused", fused),
-            None => add(SOURCE, "GatedDeltaForward", most),
+            Some(fused) => add("GatedDeltaFused", fused),
+            None => add("GatedDeltaForward", most),
         }
-        add(PROLOGUE, "NormForward", NORM);
-        add(PROLOGUE, "NormBackward", NORM);
-    }
-    for template in ["GateForward", "GateBackward", "GateSums", "BetaForward", "BetaBackward"] {
-        kernels.push(Kernel { template, ..GATE });
     }
     kernels
 }

@@ -5,21 +5,25 @@
 pub(crate) mod gate;
 pub(crate) mod gated_delta_rule;
 pub(crate) mod hgrn;
+pub(crate) mod kda;
 pub(crate) mod norm;
+pub(crate) mod prologue;
 pub(crate) mod short_convolution;
 pub(crate) mod simple_gla;
 
 /// Every kernel that a target may launch.
 pub(crate) fn all(target: Target) -> Vec<Kernel> {
-    let ops = [
+    let sources = [
         simple_gla::kernels,
         gated_delta_rule::kernels,
+        kda::kernels,
+        prologue::kernels,
         hgrn::kernels,
         gate::kernels,
         norm::kernels,
         short_convolution::kernels,
     ];
-    ops.iter().flat_map(|kernels| kernels(target)).collect()
+    sources.iter().flat_map(|kernels| kernels(target)).collect()
 }
 
 /// Storage type of a kernel's operands.
