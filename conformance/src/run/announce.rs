@@ -16,6 +16,9 @@ use crate::cli::RunArgs;
 use crate::expect::Expectations;
 use crate::{environment, report, sample, wire};
 
+/// So many specs that a candidate does not have are named, more are counted.
+const NAMED: usize = 12;
+
 /// Takes outcomes as they come.
 pub(super) struct Announcer<'a> {
     args: &'a RunArgs,
@@ -49,11 +52,24 @@ impl<'a> Announcer<'a> {
         Ok(announcer)
     }
 
-    /// Names the ops of the suite that the candidate does not have.
-    pub(super) fn lacks(&mut self, ops: &BTreeSet<&'static str>) {
-        if !ops.is_empty() {
-            self.tell(&format!("not asked, because the candidate does not have them: {}", join(ops)));
+    /// Says what of the suite the candidate does not have: names, or of many how many at which level.
+    pub(super) fn lacks(&mut self, specs: &BTreeSet<&'static str>) {
+        if specs.is_empty() {
+            return;
         }
+        let mut levels: Vec<(&str, usize)> = Vec::new();
+        for spec in reference::specs().filter(|s| specs.contains(s.name)) {
+            match levels.last_mut() {
+                Some((level, n)) if *level == spec.level.name() => *n += 1,
+                _ => levels.push((spec.level.name(), 1)),
+            }
+        }
+        let counted = |(level, n): &(&str, usize)| format!("{n} {level}{}", if *n == 1 { "" } else { "s" });
+        let which = match specs.len() {
+            ..=NAMED => join(specs),
+            _ => levels.iter().map(counted).collect::<Vec<_>>().join(", "),
+        };
+        self.tell(&format!("not asked, because the candidate does not have them: {which}"));
     }
 
     pub(super) fn take(&mut self, outcome: Outcome) -> Result<(), Error> {
