@@ -1,12 +1,12 @@
 // The gates of delta rules from what their projections give, element by element in f32:
-//   gdn_gate, kda_gate     o = -exp(A_log) softplus(g + dt_bias), with log1p's accuracy at both ends, or, with a lower bound,
+//   gdn_gate, kda_gate     o = -exp(A_log) softplus(g + dt_bias), with log1p's accuracy at both ends, or, with a bound,
 //                          o = bound sigmoid(exp(A_log) (g + dt_bias)); A_log of the head, dt_bias of the column
 //   beta_sigmoid           o = scale sigmoid(x)
-// Backward: d_g is d_o times the slope, d_dt_bias its sum over rows; d_A_log the sum of d_o times the derivative by A_log
-// over rows and over the columns of a head.
+// Backward: d_g is d_o times the slope, d_dt_bias its sum over rows; d_A_log the sum of d_o times the derivative by
+// A_log over rows and over the columns of a head.
 //
-// Rows are tokens, columns all heads with their K columns each (1 in gdn_gate). A block works on C rows of COLUMNS pieces
-// of V neighbouring columns; its items are pieces of a segment of rows, U rows of which are read at a time.
+// Rows are tokens, columns all heads with their K columns each (1 in gdn_gate). A block works on C rows of COLUMNS
+// pieces of V neighbouring columns; its items are pieces of a segment of rows, U rows of which are read at a time.
 // slices = ceil(H K / (V COLUMNS)), chunks = ceil(rows / C).
 //
 // forward:   GateForward, BetaForward      grid chunks slices;  ceil(n / (THREADS V))
@@ -28,7 +28,10 @@ TILE_FN float log1p(float y) {
     tail = s * fused(s, fused(s, tail, 1.f / 5), 1.f / 3);
     return 2 * fused(z, tail, z);
 }
-TILE_FN float softplus(float x) { return (x > 0 ? x : 0.f) + log1p(exp<float>(x > 0 ? -x : x)); }
+// e^-|x|, from which all of them come
+TILE_FN float small(float x) { return exp<float>(x > 0 ? -x : x); }
+TILE_FN float softplus(float x, float small) { return (x > 0 ? x : 0.f) + log1p(small); }
+TILE_FN float sigmoid(float x, float small) { return (x > 0 ? 1.f : small) * reciprocal<float>(1 + small); }
 
 template <class T>
 struct Args {
@@ -78,10 +81,10 @@ struct Gate {
     static TILE_FN Value value(const Args& a, float g, float rate, float bias) {
         const float x = g + bias;
         if (!a.bounded) {
-            const float o = -rate * softplus(x);
-            return {o, -rate * sigmoid<float>(x), o};
+            const float e = small(x), o = -rate * softplus(x, e);
+            return {o, -rate * sigmoid(x, e), o};
         }
-        const float z = rate * x, s = sigmoid<float>(z), slope = a.bound * s * sigmoid<float>(-z);
+        const float z = rate * x, e = small(z), s = sigmoid(z, e), slope = a.bound * s * sigmoid(-z, e);
         return {a.bound * s, slope * rate, slope * z};
     }
 };
@@ -246,8 +249,9 @@ struct Beta {
         if (BACK && a.d_o) read_floats<WIDE>(d_o, a.d_o + at, n);
         TILE_UNROLL
         for (int e = 0; e < V; e++) {
-            y[e] = a.scale * sigmoid<float>(x[e]);
-            if (BACK) y[e] *= d_o[e] * sigmoid<float>(-x[e]);
+            const float near = small(x[e]);
+            y[e] = a.scale * sigmoid(x[e], near);
+            if (BACK) y[e] *= d_o[e] * sigmoid(-x[e], near);
         }
         if constexpr (BACK)
             write_floats<WIDE>(a.d_x + at, n, y);

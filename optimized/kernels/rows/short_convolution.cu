@@ -4,14 +4,14 @@
 // Backward: d_u_t = d_o_t act'(u_t),  d_x_t = sum_j w_j d_u_{t+W-1-j} (+ d_xt of the same column),  d_r = d_o,
 //   d_w_j = sum_t d_u_t x_{t-W+1+j},  d_b = sum_t d_u_t; d_x0 is what d_x would be before the sequence.
 //
-// A block works on one chunk of C tokens and COLUMNS pieces of V neighbouring channels. Its items are pieces of a segment
-// of tokens, each walked from its first token to its last with the last W - 1 tokens in registers; the tokens of one group
-// are on their way while the group before is computed. Backward walks W - 1 tokens further than its segment, for the
-// d_u that the last of its tokens need. Up to K = 4 taps are kept so; fewer are padded with zeros in front. Kernels named
-// Long take any W, an element at a time, at no such speed.
+// A block works on one chunk of C tokens and COLUMNS pieces of V neighbouring channels. Its items are pieces of a
+// segment of tokens, each walked from its first token to its last with the last W - 1 tokens in registers; the tokens
+// of one group are on their way while the group before is computed. Backward walks W - 1 tokens further than its
+// segment, for the d_u that the last of its tokens need. Up to K = 4 taps are kept so; fewer are padded with zeros in
+// front. Kernels named Long take any W, an element at a time, at no such speed.
 //
-// Tokens are rows p of [B T, D]; sequence n owns the rows offsets[n] .. offsets[n+1]; chunks[n] = sum of ceil(length / C)
-// over the sequences before n, total = chunks[N]. slices = ceil(D / (V COLUMNS)).
+// Tokens are rows p of [B T, D]; sequence n owns the rows offsets[n] .. offsets[n+1]; chunks[n] = sum of ceil(length /
+// C) over the sequences before n, total = chunks[N]. slices = ceil(D / (V COLUMNS)).
 //
 // forward:   ConvolutionForward or LongConvolutionForward      grid total slices
 //            ConvolutionTail                                   grid N ceil(D / THREADS)    when xt is wanted
@@ -47,11 +47,11 @@ TILE_FN float activated(float u, int swish) {
 }
 template <class T>
 TILE_FN float slope(float u, int swish) {
-    const float s = sigmoid<T>(u);
-    return swish ? s * fused(u, 1 - s, 1.f) : 1.f;
+    const Sigmoids s = sigmoids<T>(u);
+    return swish ? s.up * fused(u, s.down, 1.f) : 1.f;
 }
 
-// One sequence and what is asked of it element by element, whatever W is. Columns of a sequence count from its first token.
+// One sequence and what is asked of it element by element, whatever W is. Tokens count from its first one.
 template <class T>
 struct Sequence {
     const Args<T>& a;
@@ -193,7 +193,7 @@ TILE_FN void shift(float (&line)[ROWS][V]) {
 template <class T, int C, int K, int V>
 struct ConvolutionForward {
     using Args = convolution::Args<T>;
-    static constexpr int WARPS = convolution::WARPS, MIN_BLOCKS = 1, U = 4;
+    static constexpr int WARPS = convolution::WARPS, MIN_BLOCKS = 2, U = 8;
     struct Shared {
         float unused;
     };
@@ -203,9 +203,9 @@ struct ConvolutionForward {
         const Args& a = at.sequence.a;
         Taps<T, K, V> taps;
         float line[K - 1 + U][V];
-        Few<T, V> next[U], residual[U];
+        Few<T, V> next[U];
         const T* x = a.x + at.element;
-        const T* more = a.residual ? a.residual + at.element : nullptr;
+        const T* residual = (a.residual ? a.residual : a.x) + at.element;
         T* o = a.o + at.element;
         fetch<WIDE>(next, x, a.D, at.count, at.n);
         taps.template load<WIDE>(a, at.column, at.n);
@@ -219,16 +219,22 @@ struct ConvolutionForward {
             }
             x += (long long)U * a.D;
             fetch<WIDE>(next, x, a.D, left - U, at.n);
-            fetch<WIDE>(residual, more, a.D, left, at.n);
             TILE_UNROLL
             for (int u = 0; u < U; u++) {
                 float y[V];
                 TILE_UNROLL
-                for (int e = 0; e < V; e++) y[e] = activated<T>(taps.u(line, u, e), a.swish) + residual[u][e];
-                if (u < left) write_floats<WIDE>(o + (long long)u * a.D, at.n, y);
+                for (int e = 0; e < V; e++) y[e] = activated<T>(taps.u(line, u, e), a.swish);
+                if (u >= left) continue;
+                if (a.residual) {
+                    float more[V];
+                    read_floats<WIDE>(more, residual + (long long)u * a.D, at.n);
+                    TILE_UNROLL
+                    for (int e = 0; e < V; e++) y[e] += more[e];
+                }
+                write_floats<WIDE>(o + (long long)u * a.D, at.n, y);
             }
             o += (long long)U * a.D;
-            if (more) more += (long long)U * a.D;
+            residual += (long long)U * a.D;
             shift<K - 1 + U, K - 1>(line);
         }
     }
@@ -248,7 +254,7 @@ struct ConvolutionForward {
 template <class T, int C, int K, int V>
 struct ConvolutionBackward {
     using Args = convolution::Args<T>;
-    static constexpr int WARPS = convolution::WARPS, MIN_BLOCKS = 1, U = 4, ROWS = K - 1 + U;
+    static constexpr int WARPS = convolution::WARPS, MIN_BLOCKS = 1, U = 8, ROWS = K - 1 + U;
     struct Sums {
         float of[K + 1][V];
     };
@@ -382,7 +388,8 @@ struct Long {
     // tap j, or the bias when j = W
     static TILE_FN float sum(const Sequence<T>& s, long long from, long long to, int c, int j) {
         float sum = 0;
-        for (long long t = from; t < to; t++) sum = fused(s.d_u(t, c), j < s.a.W ? s.x(t - s.a.W + 1 + j, c) : 1.f, sum);
+        for (long long t = from; t < to; t++)
+            sum = fused(s.d_u(t, c), j < s.a.W ? s.x(t - s.a.W + 1 + j, c) : 1.f, sum);
         return sum;
     }
 

@@ -87,6 +87,7 @@ TILE_FN float exp2(float x) {
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
     return y;
 }
+TILE_FN float fused(float x, float y, float z) { return fmaf(x, y, z); }
 template <class T>
 TILE_FN float reciprocal(float x) {
     float y;
@@ -95,9 +96,20 @@ TILE_FN float reciprocal(float x) {
 }
 template <>
 TILE_FN float reciprocal<float>(float x) {
-    return __frcp_rn(x);
+    const float y = reciprocal<bf16>(x);
+    return fused(y, fused(-x, y, 1.f), y);
 }
 TILE_FN float square_root(float x) { return __fsqrt_rn(x); }
+template <class T>
+TILE_FN float inverse_root(float x) {
+    float y;
+    asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+template <>
+TILE_FN float inverse_root<float>(float x) {
+    return 1 / square_root(x);
+}
 template <class T>
 TILE_FN uint32_t round_two(float low, float high) {
     return round_pair<T>(low, high);
@@ -117,17 +129,17 @@ TILE_FN void read_words(Words& x, const void* ptr) {
 }
 TILE_FN float bits_to_float(uint32_t x) { return __uint_as_float(x); }
 TILE_FN uint32_t float_to_bits(float x) { return __float_as_uint(x); }
-TILE_FN float fused(float x, float y, float z) { return fmaf(x, y, z); }
 
 TILE_FN uint32_t shared_address(const void* p) { return static_cast<uint32_t>(__cvta_generic_to_shared(p)); }
-// 16 or 4 bytes, by the size of what dst points to
+// 16, 8 or 4 bytes, by the size of what dst points to
 template <class Dst, class Src>
 TILE_FN void copy_async(Dst* dst, const Src* src) {
-    static_assert(sizeof(Dst) == 16 || sizeof(Dst) == 4, "what cp.async moves");
+    static_assert(sizeof(Dst) == 16 || sizeof(Dst) == 8 || sizeof(Dst) == 4, "what cp.async moves");
     if constexpr (sizeof(Dst) == 16)
         asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(dst)), "l"(src) : "memory");
     else
-        asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(shared_address(dst)), "l"(src) : "memory");
+        asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(shared_address(dst)), "l"(src), "n"(sizeof(Dst))
+                     : "memory");
 }
 TILE_FN void commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int N>

@@ -97,6 +97,14 @@ TILE_FN float reciprocal<float>(float x) {
 }
 TILE_FN float square_root(float x) { return __builtin_sqrtf(x); }
 template <class T>
+TILE_FN float inverse_root(float x) {
+    return __builtin_amdgcn_rsqf(x);
+}
+template <>
+TILE_FN float inverse_root<float>(float x) {
+    return 1 / square_root(x);
+}
+template <class T>
 TILE_FN uint32_t round_two(float low, float high) {
     return round_to<T>(low).bits | static_cast<uint32_t>(round_to<T>(high).bits) << 16;
 }

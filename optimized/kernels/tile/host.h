@@ -99,6 +99,10 @@ TILE_FN float reciprocal(float x) {
     return 1 / x;
 }
 TILE_FN float square_root(float x) { return __builtin_sqrtf(x); }
+template <class T>
+TILE_FN float inverse_root(float x) {
+    return 1 / square_root(x);
+}
 
 template <class T_, int R, int N>
 struct alignas(64) Tile {

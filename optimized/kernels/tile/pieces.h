@@ -6,7 +6,8 @@ namespace tile {
 
 // V neighbours of T as they lie in memory. read<WIDE>(ptr, n): what lies from n on is zero and never addressed; WIDE
 // promises that all are there, n being at least V, and that ptr is aligned to them. What is read must not be written by
-// anybody while the kernel runs. write<WIDE>(ptr, n) likewise.
+// anybody while the kernel runs. read_async<WIDE>(ptr, n) is for those that lie in shared memory: complete after
+// commit() and wait<N>(), and without a barrier for the very index that asked. write<WIDE>(ptr, n) likewise.
 #if TILE_HOST
 template <class T, int V>
 struct Few {
@@ -18,6 +19,10 @@ struct Few {
     template <bool WIDE>
     TILE_FN void read(const T* ptr, int n) {
         for (int e = 0; e < V; e++) x[e] = e < n ? ptr[e] : round_to<T>(0.f);
+    }
+    template <bool WIDE>
+    TILE_FN void read_async(const T* ptr, int n) {
+        read<WIDE>(ptr, n);
     }
     template <bool WIDE>
     TILE_FN void write(T* ptr, int n) const {
@@ -62,6 +67,13 @@ struct Few {
         }
     }
     template <bool WIDE>
+    TILE_FN void read_async(const T* ptr, int n) {
+        if constexpr (WIDE)
+            copy_async(&words, ptr);
+        else
+            read<false>(ptr, n);
+    }
+    template <bool WIDE>
     TILE_FN void write(T* ptr, int n) const {
         if constexpr (WIDE) {
             *reinterpret_cast<Words<WORDS>*>(ptr) = words;
@@ -103,14 +115,23 @@ TILE_FN void write_floats(T* ptr, int n, const float (&x)[V]) {
 // whether rows of D elements can be read V at a time
 TILE_FN bool wide_rows(int D, int V) { return D % V == 0; }
 
-// 1 / (1 + e^-x), to f32 accuracy when T is float, else to well below T's rounding
+// 1 / (1 + e^-x), to f32 accuracy when T is float, else to well below T's rounding; 0 from where that is beyond f32
 template <class T>
 TILE_FN float sigmoid(float x) {
-    return reciprocal<T>(1 + exp<T>(-x));
+    return reciprocal<T>(1 + exp<T>(x < -88.f ? 88.f : -x));
+}
+// sigmoid(x) and 1 - sigmoid(x), both with that accuracy however small they are
+struct Sigmoids {
+    float up, down;
+};
+template <class T>
+TILE_FN Sigmoids sigmoids(float x) {
+    const float e = exp<T>(x > 0 ? -x : x), large = reciprocal<T>(1 + e), small = e * large;
+    return {x > 0 ? large : small, x > 0 ? small : large};
 }
 
-// own has one value for each thread. f(x) gives M floats of it; each becomes the sum of those of the G neighbours that x
-// is one of, in a fixed order. G is a power of two.
+// own has one value for each thread. f(x) gives M floats of it; each becomes the sum of those of the G neighbours that
+// x is one of, in a fixed order. G is a power of two.
 #if TILE_HOST
 template <int G, int M, class X, int N, int W, class F>
 TILE_FN void group_sums(Own<X, N, W>& own, float (&)[M * W], F f) {
@@ -160,10 +181,13 @@ TILE_FN void matrix_column_sums(float (&scratch)[N], const float* ptr, int64_t l
     barrier();
     for_each_index<W, N>([&](int i) {
         const int c = i % COLUMNS;
-        float s = 0;
+        float s[4] = {};  // several at a time, for the sake of their latency
         if (c < columns)
-            for (int64_t r = i / COLUMNS; r < rows; r += PARTS) s += ptr[r * ld + c];
-        scratch[i] = s;
+            for (int64_t r = i / COLUMNS; r < rows; r += 4 * PARTS) {
+                TILE_UNROLL
+                for (int u = 0; u < 4; u++) s[u] += r + u * PARTS < rows ? ptr[(r + u * PARTS) * ld + c] : 0.f;
+            }
+        scratch[i] = (s[0] + s[1]) + (s[2] + s[3]);
     });
     barrier();
     for_each_index<W, COLUMNS>([&](int c) {

@@ -6,7 +6,7 @@ use reference::tensor::DType;
 use crate::args::{Args, Ptr};
 use crate::engine::Job;
 use crate::error::Error;
-use crate::shapes::gate::{COLUMNS, GATE, SUMMED, THREADS};
+use crate::shapes::gate::{COLUMNS, GATE, SUMMED, THREADS, chunk};
 use crate::shapes::{Kernel, Scalar};
 
 /// The log decay of each head and column.
@@ -62,11 +62,15 @@ impl Gate {
     }
 
     fn kernel(&self, template: &'static str) -> Kernel {
-        Kernel { template, scalar: self.scalar, ..GATE }
+        Kernel { template, scalar: self.scalar, chunk: self.chunk(), ..GATE }
+    }
+
+    fn chunk(&self) -> usize {
+        chunk(self.rows, self.heads * self.width)
     }
 
     fn chunks(&self) -> usize {
-        self.rows.div_ceil(GATE.chunk)
+        self.rows.div_ceil(self.chunk())
     }
 
     fn slices(&self) -> usize {

@@ -8,9 +8,16 @@ use crate::engine::Job;
 use crate::error::Error;
 use crate::shapes::norm::{SUMMED, kernel};
 
-/// Blocks that share the rows when each leaves sums over its rows behind: what keeps a large GPU busy. Blocks without
-/// sums take as many rows as they work on at a time.
-const BLOCKS: usize = 528;
+/// Blocks that share the rows when each leaves sums over its rows behind: two for each multiprocessor of a large GPU.
+const SUMMING: usize = 264;
+
+/// Otherwise, blocks that keep it busy, and how often one then gets rows to work on, so that later ones are on their way
+/// while it does.
+const BUSY: usize = 1056;
+const STEPS: usize = 6;
+
+/// Elements of a block's rows.
+const ELEMENTS: usize = 1 << 30;
 
 /// Rows to be normalised.
 pub(super) struct Rows {
@@ -48,7 +55,7 @@ impl Rows {
     /// `inputs`: x, residual, g, weight, bias; `outputs`: o, s. Null is what is not there.
     pub(super) fn forward(&self, job: &mut Job<'_>, inputs: [Ptr; 5], outputs: [Ptr; 2]) {
         let kernel = kernel("NormForward", job.scalar, self.width);
-        let each = kernel.slice / kernel.chunk;
+        let each = self.each(kernel.slice / kernel.chunk, false);
         let args = self.args(inputs, [Ptr::NULL; 2], outputs, [Ptr::NULL; 6], each);
         job.launch(kernel, self.blocks(each), args);
     }
@@ -65,7 +72,7 @@ impl Rows {
         let backward = kernel("NormBackward", scalar, self.width);
         let at_once = backward.slice / backward.chunk;
         let sums = [d_weight, d_bias].iter().any(|&d| d != Ptr::NULL);
-        let each = if sums { self.count.div_ceil(at_once).div_ceil(BLOCKS).max(1) * at_once } else { at_once };
+        let each = self.each(at_once, sums);
         let elements = 2 * self.width * self.blocks(each);
         let partial = if sums { job.workspace("partial", DType::F32, elements)? } else { Ptr::NULL };
         let gradients = [d_x, d_residual, d_g, d_weight, d_bias, partial];
@@ -75,6 +82,13 @@ impl Rows {
             job.launch(kernel("NormSums", scalar, 1), 2 * self.width.div_ceil(SUMMED), args);
         }
         Ok(())
+    }
+
+    /// The rows of a block that works on so many at once.
+    fn each(&self, at_once: usize, sums: bool) -> usize {
+        let steps = self.count.div_ceil(at_once);
+        let steps = if sums { steps.div_ceil(SUMMING) } else { (steps / BUSY).min(STEPS) };
+        at_once * steps.clamp(1, (ELEMENTS / (at_once * self.width.max(1))).max(1))
     }
 
     fn blocks(&self, each: usize) -> usize {

@@ -6,35 +6,37 @@ use reference::tensor::DType;
 use crate::args::{Args, Ptr};
 use crate::engine::{Job, Layout};
 use crate::error::Error;
-use crate::shapes::short_convolution::{CHUNK, COLUMNS, SOURCE, SUMMED, TAPS, THREADS, shapes};
+use crate::shapes::short_convolution::{CHUNK, COLUMNS, SUMMED, TAPS, THREADS, chunk, kernel, shape};
 
 pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
     let [n, d, w] = [Dim::N, Dim::D, Dim::W].map(|dim| job.problem.size(dim));
-    let layout = job.layout(CHUNK)?;
-    let [forward, backward] = shapes(job.scalar);
-    let long = w > TAPS;
-    let ends = n * d.div_ceil(THREADS);
-    let taps = if long { w } else { TAPS };
+    let rows = job.problem.size(Dim::B) * job.problem.size(Dim::T);
+    let (long, scalar) = (w > TAPS, job.scalar);
+    let (chunk, taps) = if long { (CHUNK, w) } else { (chunk(rows, d, scalar), TAPS) };
+    let layout = job.layout(chunk)?;
+    let shape = shape(scalar, chunk);
+    let slices = d.div_ceil(COLUMNS * shape.slice);
     let partial = match job.wants_any(&["d_weight", "d_bias"]) {
         true => job.workspace("partial", DType::F32, layout.total * (taps + 1) * d)?,
         false => Ptr::NULL,
     };
-    let forward_name = if long { "LongConvolutionForward" } else { "ConvolutionForward" };
-    let backward_name = if long { "LongConvolutionBackward" } else { "ConvolutionBackward" };
+    let [forward, backward] = match long {
+        true => ["LongConvolutionForward", "LongConvolutionBackward"],
+        false => ["ConvolutionForward", "ConvolutionBackward"],
+    };
     let gradients = ["d_x", "d_residual", "d_weight", "d_bias"];
-    let launches: [(&[&str], _, _, Option<usize>); 5] = [
-        (&["o"], forward_name, forward, None),
-        (&["xt"], "ConvolutionTail", forward, Some(ends)),
-        (&gradients, backward_name, backward, None),
-        (&["d_x0"], "ConvolutionHead", backward, Some(ends)),
-        (&["d_weight", "d_bias"], "ConvolutionSums", backward, Some((taps + 1) * d.div_ceil(SUMMED))),
+    let (ends, sums) = (n * d.div_ceil(THREADS), (taps + 1) * d.div_ceil(SUMMED));
+    let launches: [(&[&str], _, _); 5] = [
+        (&["o"], forward, layout.total * slices),
+        (&["xt"], "ConvolutionTail", ends),
+        (&gradients, backward, layout.total * slices),
+        (&["d_x0"], "ConvolutionHead", ends),
+        (&["d_weight", "d_bias"], "ConvolutionSums", sums),
     ];
-    for (wanted, template, shape, blocks) in launches {
+    let args = args(job, &layout, slices, partial)?;
+    for (wanted, template, blocks) in launches {
         if job.wants_any(wanted) {
-            let slices = d.div_ceil(COLUMNS * shape.slice);
-            let args = args(job, &layout, slices, partial)?;
-            let kernel = job.kernel(SOURCE, template, shape, TAPS);
-            job.launch(kernel, blocks.unwrap_or(layout.total * slices), args);
+            job.launch(kernel(template, scalar, shape), blocks, args.clone());
         }
     }
     Ok(())

@@ -1,8 +1,8 @@
 //! Shapes of `kernels/rows/short_convolution.cu`.
 
-use super::{Kernel, Scalar, Shape, Target, shape};
+use super::{Kernel, Scalar, Shape, Target};
 
-pub(crate) const SOURCE: &str = "rows/short_convolution.cu";
+const SOURCE: &str = "rows/short_convolution.cu";
 
 /// Taps that are kept in registers: the width of these kernels.
 pub(crate) const TAPS: usize = 4;
@@ -16,28 +16,44 @@ pub(crate) const THREADS: usize = 256;
 /// Channels of a block that adds up partial sums.
 pub(crate) const SUMMED: usize = 32;
 
-/// Tokens of a chunk.
+/// Tokens of a chunk: the longer ones where there is work enough for them.
+const LONG: usize = 1024;
+
+/// The shorter ones, which kernels have that take any number of taps, or have no chunks.
 pub(crate) const CHUNK: usize = 256;
 
-/// Chunk, and the neighbouring channels of a piece.
-pub(crate) fn shapes(scalar: Scalar) -> [Shape; 2] {
-    let forward = if scalar == Scalar::F32 { 4 } else { 8 };
-    [shape(CHUNK, forward), shape(CHUNK, 4)]
+/// Blocks that keep a large GPU busy.
+const BUSY: usize = 128;
+
+/// The tokens of a chunk when so many have so many channels.
+pub(crate) fn chunk(rows: usize, channels: usize, scalar: Scalar) -> usize {
+    let slices = channels.div_ceil(COLUMNS * shape(scalar, LONG).slice);
+    if rows / LONG * slices >= BUSY { LONG } else { CHUNK }
 }
+
+/// Chunk, and the neighbouring channels of a piece.
+pub(crate) fn shape(scalar: Scalar, chunk: usize) -> Shape {
+    super::shape(chunk, if scalar == Scalar::F32 { 2 } else { 4 })
+}
+
+/// Kernels that work on chunks come in both, the others in one.
+pub(crate) fn kernel(template: &'static str, scalar: Scalar, Shape { chunk, slice }: Shape) -> Kernel {
+    let chunk = if CHUNKED.contains(&template) { chunk } else { CHUNK };
+    Kernel { source: SOURCE, template, scalar, chunk, width: TAPS, slice }
+}
+
+const CHUNKED: [&str; 2] = ["ConvolutionForward", "ConvolutionBackward"];
+
+const OTHERS: [&str; 5] =
+    ["LongConvolutionForward", "LongConvolutionBackward", "ConvolutionTail", "ConvolutionHead", "ConvolutionSums"];
 
 pub(super) fn kernels(_: Target) -> Vec<Kernel> {
     let mut kernels = Vec::new();
     for scalar in Scalar::ALL {
-        let [forward, backward] = shapes(scalar);
-        let mut add = |template, Shape { chunk, slice }| {
-            kernels.push(Kernel { source: SOURCE, template, scalar, chunk, width: TAPS, slice });
-        };
-        for template in ["ConvolutionForward", "LongConvolutionForward", "ConvolutionTail"] {
-            add(template, forward);
+        for chunk in [LONG, CHUNK] {
+            kernels.extend(CHUNKED.map(|template| kernel(template, scalar, shape(scalar, chunk))));
         }
-        for template in ["ConvolutionBackward", "LongConvolutionBackward", "ConvolutionHead", "ConvolutionSums"] {
-            add(template, backward);
-        }
+        kernels.extend(OTHERS.map(|template| kernel(template, scalar, shape(scalar, CHUNK))));
     }
     kernels
 }
