@@ -25,9 +25,11 @@
 // d_v is needed by KdaGradient: without a taker for it, it is a workspace too.
 //
 // Launches (one-dimensional grids; a grid of 0 blocks is not launched)
-//   KdaPrepare   total * HV
-//   forward:     KdaForward   N * HV * slices
-//   backward:    KdaStates    N * HV * slices       only when d_q, d_k, d_g or d_beta is wanted
+//   forward:     KdaFused     N * HV * slices       alone, where there is room for it
+//          or    KdaPrepare   total * HV
+//                KdaForward   N * HV * slices
+//   backward:    KdaPrepare   total * HV
+//                KdaStates    N * HV * slices       only when d_q, d_k, d_g or d_beta is wanted
 //                KdaReverse   N * HV * slices
 //                KdaGradient  total * HV            only when d_q, d_k, d_g or d_beta is wanted
 //                GroupSum     of prologue.cu, when HV > H: once for d_q, once for d_k
@@ -246,6 +248,7 @@ struct KdaStates : Sweep<T, C, K, V, true> {};
 }  // namespace kda
 
 #include "kda_backward.h"
+#include "kda_forward.h"
 
 using kda::KdaForward;
 using kda::KdaGradient;
