@@ -42,6 +42,9 @@ using namespace tile;
 using delta::Choose;
 using delta::Span;
 using delta::span;
+using channels::get;
+using channels::put;
+using channels::Two;
 
 template <class T>
 struct PrepareArgs {
@@ -101,15 +104,15 @@ struct KdaPrepare {
         barrier();
         for_each_index<WARPS, K>([&](int c) { a.whole[(long long)block_id() * K + c] = s.whole[c]; });
         squares(s, a);
-        channels::for_each_from_start<WARPS>(s.decay, [&](int i, int c, float x) {
-            s.q_at.set(i, c, s.q.at(i, c) * x);
-            s.k_at.set(i, c, s.k.at(i, c) * x);
+        channels::for_each_from_start<WARPS>(s.decay, [&](int i, int c, const Two& x) {
+            put(s.q_at, i, c, get(s.q, i, c) * x);
+            put(s.k_at, i, c, get(s.k, i, c) * x);
         });
         barrier();
         store_global<WARPS>(a.read_q + head * a.K, ld, s.q_at, at.count, a.K);
         store_global<WARPS>(a.read_k + head * a.K, ld, s.k_at, at.count, a.K);
         barrier();
-        channels::for_each_to_end<WARPS>(s.decay, [&](int i, int c, float x) { s.k_at.set(i, c, s.k.at(i, c) * x); });
+        channels::for_each_to_end<WARPS>(s.decay, [&](int i, int c, const Two& x) { put(s.k_at, i, c, get(s.k, i, c) * x); });
         barrier();
         store_global<WARPS>(a.written_k + head * a.K, ld, s.k_at, at.count, a.K);
     }

@@ -21,12 +21,12 @@ struct FusedArgs {
 static_assert(sizeof(FusedArgs<bf16>) == 9 * 8 + 5 * 4 + 4, "twin of FusedArgs");
 
 template <class T, int C, int K, int V>
-struct KdaFused {
+struct Fused {
     using Args = FusedArgs<T>;
     static constexpr int STATE_WARPS = V / 16, PAIR_WARPS = 8, WARPS = STATE_WARPS + PAIR_WARPS, MIN_BLOCKS = 1;
     // a thread of the pairs' role walks STRAND tokens of two channels; a block of pairs is BLOCK tokens wide
-    static constexpr int STRAND = 8, STRANDS = C / STRAND, BLOCK = 16, BLOCKS = C / BLOCK, LEVELS = 5;
-    static_assert(C == 2 * BLOCK && C == 1 << LEVELS, "two blocks of two strands a channel");
+    static constexpr int STRAND = 8, STRANDS = C / STRAND, BLOCK = 16, BLOCKS = C / BLOCK, LEVELS = 3 + BLOCKS;
+    static_assert(BLOCKS <= 2 && C == 1 << LEVELS, "one block of two strands a channel, or two");
     struct Gates {
         Tile<float, C, K> g;
         float beta[C];
@@ -40,11 +40,6 @@ struct KdaFused {
         Tile<T, C, K> written;
         Tile<T, C, C> inverse, scores;
         float whole[K];
-    };
-    // two neighbouring channels
-    struct Two {
-        float x, y;
-        TILE_FN Two operator*(const Two& o) const { return {x * o.x, y * o.y}; }
     };
     struct Shared {
         Tile<T, 2 * C, K> kq[3];  // k, then q; when ready E k and scale E q
@@ -99,16 +94,6 @@ struct KdaFused {
             });
         }
 
-        static TILE_FN Two get(const Tile<T, 2 * C, K>& kq, int row, int c) {
-            Two x;
-            kq.get_pair(x.x, x.y, row, c);
-            return x;
-        }
-        template <class S>
-        static TILE_FN void put(S& tile, int row, int c, const Two& x) {
-            tile.set_pair(row, c, x.x, x.y);
-        }
-
         // where pairs meet within a strand
         template <int LEVEL>
         TILE_FN void meet(const Two (&d)[STRAND], const Tile<T, 2 * C, K>& kq, int first, int c) {
@@ -140,16 +125,16 @@ struct KdaFused {
             const int first = strand * STRAND;
             auto total = [&](int n) { return s.total[n][c / 2]; };
             const Two one = {1, 1}, beside = total(strand ^ 1);
-            const Two half = total(late ? 0 : 2) * total(late ? 1 : 3);
+            const Two half = BLOCKS > 1 ? total(late ? 0 : 2) * total(late ? 1 : STRANDS - 1) : one;
             const Two from_half = odd ? beside : one, to_half = odd ? one : beside;
             const Two from = late ? from_half * half : from_half, to = late ? to_half : to_half * half;
-            Meeting &near = s.meeting[LEVELS - 2], &far = s.meeting[LEVELS - 1];
+            Meeting &near = s.meeting[3], &far = s.meeting[LEVELS - 1];
             Two run = one;
             TILE_UNROLL
             for (int i = STRAND - 1; i >= 0; i--) {
                 const Two k = get(kq, first + i, c);
                 if (!odd) put(near.k, first + i, c, k * run);
-                if (!late) put(far.k, first + i, c, k * (run * to_half));
+                if (BLOCKS > 1 && !late) put(far.k, first + i, c, k * (run * to_half));
                 put(written, first + i, c, k * (run * to));
                 run = run * d[i];
             }
@@ -162,7 +147,7 @@ struct KdaFused {
                     put(near.k, first + i, c, k * run);
                     put(near.q, first + i, c, q * run);
                 }
-                if (late) {
+                if (BLOCKS > 1 && late) {
                     const Two f = run * from_half;
                     put(far.k, first + i, c, k * f);
                     put(far.q, first + i, c, q * f);
@@ -193,13 +178,14 @@ struct KdaFused {
                 s.total[strand][c / 2] = {exp<float>(sum.x), exp<float>(sum.y)};
             });
             for_each_strand(strands, [&](Two(&d)[STRAND], int strand, int c) {
-                meet<LEVELS - 3>(d, kq, strand * STRAND, c);
+                meet<2>(d, kq, strand * STRAND, c);
             });
             group_barrier<W>();
             for_each_strand(strands, [&](Two(&d)[STRAND], int strand, int c) {
                 across(d, strand, c, kq, y.written);
                 if (strand > 0) return;
-                const Two whole = s.total[0][c / 2] * s.total[1][c / 2] * s.total[2][c / 2] * s.total[3][c / 2];
+                Two whole = {1, 1};
+                for (int n = 0; n < STRANDS; n++) whole = whole * s.total[n][c / 2];
                 y.whole[c] = whole.x, y.whole[c + 1] = whole.y;
             });
         }
@@ -224,9 +210,9 @@ struct KdaFused {
                 Acc<BLOCK, BLOCK, 1> p;
                 p.fill(0);
                 if (b < BLOCKS) {
-                    inside<LEVELS - 2>(p, keys, b);
+                    inside<3>(p, keys, b);
                     keep(p, y, beta, keys, b, b);
-                } else if (b == BLOCKS) {
+                } else if (BLOCKS > 1 && b == BLOCKS) {
                     Meeting& m = s.meeting[LEVELS - 1];
                     const auto& right = rows<BLOCK>(m.k, 0);
                     const auto& left = keys ? rows<BLOCK>(m.k, 1) : rows<BLOCK>(m.q, 1);
@@ -357,7 +343,103 @@ struct KdaFused {
     }
 };
 
+// chunks of half the tokens where shared memory is short: no other kernel sees them
+template <class T, int C, int K, int V>
+constexpr bool FITS = sizeof(typename Fused<T, C, K, V>::Shared) <= TILE_SHARED_MOST;
+template <class T, int C, int K, int V>
+struct KdaFused : Choose<FITS<T, C, K, V>, Fused<T, C, K, V>, Fused<T, 16, K, V>>::type {};
+
+// KdaForward for products of warp groups: one block per (sequence, value head, slice of V), keys and queries stacked
+template <class T, int C, int K, int V>
+struct KdaWide {
+    using Args = SweepArgs<T>;
+    static constexpr int WARPS = V / 16, MIN_BLOCKS = 1, STAGES = 3;
+    struct Stage {
+        Tile<T, 2 * C, K> kq;  // E k, then E q
+        Tile<T, C, K> written;
+        Tile<T, C, V> v;  // and o after it
+        Tile<T, C, C> inverse, scores;
+        float beta[C], whole[K];
+    };
+    struct Shared {
+        Stage stage[STAGES];
+    };
+    using State = Acc<V, K, WARPS>;
+    using Values = Acc<V, C, WARPS>;
+    struct Place {
+        int sequence, hv, v0;
+    };
+
+    static TILE_FN void fetch(Stage& x, const Args& a, const Place& at, int c) {
+        const Span rows_ = span<C>(a.offsets, at.sequence, c);
+        const long long ldk = (long long)a.HV * a.K, ldv = (long long)a.HV * a.V;
+        const long long head = rows_.row * a.HV + at.hv, chunk = (a.chunks[at.sequence] + c) * a.HV + at.hv;
+        load_async<WARPS>(rows<C>(x.kq, 0), a.read_k + head * a.K, ldk, rows_.count, a.K);
+        load_async<WARPS>(rows<C>(x.kq, 1), a.read_q + head * a.K, ldk, rows_.count, a.K);
+        load_async<WARPS>(x.written, a.written_k + head * a.K, ldk, rows_.count, a.K);
+        load_async<WARPS>(x.v, a.v + head * a.V + at.v0, ldv, rows_.count, a.V - at.v0);
+        load_async<WARPS>(x.inverse, a.inverse + chunk * C * C, C, C, C);
+        load_async<WARPS>(x.scores, a.scores + chunk * C * C, C, C, C);
+        load_async<WARPS>(x.beta, a.beta + head, a.HV, rows_.count);
+        load_async<WARPS>(x.whole, a.whole + chunk * K, 1, K);
+    }
+
+    static TILE_FN void step(State& S, Stage& x, const Args& a, const Place& at, int c) {
+        const Span here = span<C>(a.offsets, at.sequence, c);
+        Values r, o, u;
+        r.fill(0);
+        o.fill(0);
+        u.fill(0);
+        auto before = operand<T>(S);
+        prepare(before, r, o);
+        issue_halves(r, o, before, t(x.kq));
+        settle(before, r, o);
+        zip(r, t(x.v), [](float& z, float v, int, int) { z = v - z; });
+        o.for_each([&](float& z, int, int) { z *= a.scale; });
+        Reg<T, V, C, WARPS> left;
+        left.round(r);
+        prepare(left, u);
+        issue(u, left, t(x.inverse));
+        S.for_each([&](float& z, int, int c) { z *= x.whole[c]; });
+        settle(left, u);
+        u.for_each([&](float& z, int, int i) { z *= x.beta[i]; });
+        left.round(u);
+        prepare(left, o, S);
+        issue(o, left, t(x.scores));
+        issue(S, left, x.written);
+        settle_but_last(o);
+        T* to = a.o + (here.row * a.HV + at.hv) * a.V + at.v0;
+        store_global(to, (long long)a.HV * a.V, t(x.v), o, here.count, a.V - at.v0);
+        settle(left, S);
+    }
+
+    static TILE_FN void run(Shared& s, const Args& a) {
+        const int slices = (a.V + V - 1) / V, head = block_id() / slices;
+        const Place at = {head / a.HV, head % a.HV, block_id() % slices * V};
+        const int n = (int)(a.chunks[at.sequence + 1] - a.chunks[at.sequence]);
+        const long long state = (long long)head * a.K * a.V + at.v0;
+        State S;
+        if (a.h0)
+            load(S, a.h0 + state, 1, a.V, a.V - at.v0, a.K);
+        else
+            S.fill(0);
+        TILE_ROLL
+        for (int c = 1 - STAGES; c < n; c++) {
+            const int next = c + STAGES - 1;
+            if (next < n) fetch(s.stage[next % STAGES], a, at, next);
+            commit();
+            if (c < 0) continue;
+            wait<STAGES - 1>();
+            publish();
+            step(S, s.stage[c % STAGES], a, at, c);
+            barrier();
+        }
+        if (a.ht) store_global(a.ht + state, 1, a.V, S, a.V - at.v0, a.K);
+    }
+};
+
 }  // namespace kda
 
 using kda::KdaFused;
+using kda::KdaWide;
 #endif

@@ -350,10 +350,10 @@ TILE_FN void lockstep(int n, A& a, B& b) {
     constexpr bool EVEN = false;
 #endif
     if (thread_index() < W0 * TILE_LANES) {
-        if constexpr (EVEN) asm volatile("setmaxnreg.inc.sync.aligned.u32 152;");
+        if constexpr (EVEN) asm volatile("setmaxnreg.inc.sync.aligned.u32 136;");
         play(n, a);
     } else {
-        if constexpr (EVEN) asm volatile("setmaxnreg.dec.sync.aligned.u32 104;");
+        if constexpr (EVEN) asm volatile("setmaxnreg.dec.sync.aligned.u32 120;");
         play(n, b);
     }
 }
