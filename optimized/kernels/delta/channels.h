@@ -11,8 +11,25 @@
 namespace channels {
 using namespace tile;
 
-// tokens that one thread walks, in one channel
-constexpr int STRAND = 16;
+// tokens that one thread walks, in two neighbouring channels
+constexpr int STRAND = 8;
+
+// two neighbouring channels
+struct Two {
+    float x, y;
+    TILE_FN Two operator*(const Two& o) const { return {x * o.x, y * o.y}; }
+    TILE_FN Two operator*(float o) const { return {x * o, y * o}; }
+};
+template <class S>
+TILE_FN Two get(const S& tile, int row, int c) {
+    Two x;
+    tile.get_pair(x.x, x.y, row, c);
+    return x;
+}
+template <class S>
+TILE_FN void put(S& tile, int row, int c, const Two& x) {
+    tile.set_pair(row, c, x.x, x.y);
+}
 
 TILE_FN bool meet(int S, int i, int j) { return i > j && (i ^ j) / S == 1; }
 TILE_FN bool upper(int S, int i) { return (i & S) != 0; }
@@ -20,29 +37,31 @@ TILE_FN bool upper(int S, int i) { return (i & S) != 0; }
 // f(token, product over [begin, token]) for the tokens of [first, last), begin <= first
 template <int C, int K, class F>
 TILE_FN void rise(const Tile<float, C, K>& decay, int c, int begin, int first, int last, F f) {
-    float run = 1;
-    for (int i = begin; i < first; i++) run *= decay.at(i, c);
-    for (int i = first; i < last; i++) {
-        run *= decay.at(i, c);
-        f(i, run);
+    Two run = {1, 1};
+    for (int i = begin; i < first; i++) run = run * get(decay, i, c);
+    TILE_UNROLL
+    for (int i = 0; i < last - first; i++) {
+        run = run * get(decay, first + i, c);
+        f(first + i, run);
     }
 }
 // f(token, product over (token, end)) for the tokens of [first, last), end >= last
 template <int C, int K, class F>
 TILE_FN void fall(const Tile<float, C, K>& decay, int c, int first, int last, int end, F f) {
-    float run = 1;
-    for (int i = end - 1; i >= last; i--) run *= decay.at(i, c);
-    for (int i = last - 1; i >= first; i--) {
-        f(i, run);
-        run *= decay.at(i, c);
+    Two run = {1, 1};
+    for (int i = end - 1; i >= last; i--) run = run * get(decay, i, c);
+    TILE_UNROLL
+    for (int i = last - first - 1; i >= 0; i--) {
+        f(first + i, run);
+        run = run * get(decay, first + i, c);
     }
 }
-// f(token, channel, factor) with the factors of the tokens at S, each once, by W warps
+// f(token, channel, factors of it and its neighbour) with the factors of the tokens at S, each once, by W warps
 template <int W, int S, int C, int K, class F>
 TILE_FN void for_each_factor(const Tile<float, C, K>& decay, F f) {
-    for_each_index<W, K*(C / STRAND)>([&](int n) {
-        const int c = n % K, first = n / K * STRAND, last = first + STRAND;
-        auto keep = [&](int i, float x) { f(i, c, x); };
+    for_each_index<W, K / 2 * (C / STRAND)>([&](int n) {
+        const int c = n % (K / 2) * 2, first = n / (K / 2) * STRAND, last = first + STRAND;
+        auto keep = [&](int i, const Two& x) { f(i, c, x); };
         if constexpr (S >= STRAND) {
             const int begin = first / S * S;
             if (upper(S, first))
@@ -62,16 +81,16 @@ TILE_FN void for_each_factor(const Tile<float, C, K>& decay, F f) {
 // the same with the products from the chunk's start to each token, and from each token to the chunk's end
 template <int W, int C, int K, class F>
 TILE_FN void for_each_from_start(const Tile<float, C, K>& decay, F f) {
-    for_each_index<W, K*(C / STRAND)>([&](int n) {
-        const int c = n % K, first = n / K * STRAND;
-        rise(decay, c, 0, first, first + STRAND, [&](int i, float x) { f(i, c, x); });
+    for_each_index<W, K / 2 * (C / STRAND)>([&](int n) {
+        const int c = n % (K / 2) * 2, first = n / (K / 2) * STRAND;
+        rise(decay, c, 0, first, first + STRAND, [&](int i, const Two& x) { f(i, c, x); });
     });
 }
 template <int W, int C, int K, class F>
 TILE_FN void for_each_to_end(const Tile<float, C, K>& decay, F f) {
-    for_each_index<W, K*(C / STRAND)>([&](int n) {
-        const int c = n % K, first = n / K * STRAND;
-        fall(decay, c, first, first + STRAND, C, [&](int i, float x) { f(i, c, x); });
+    for_each_index<W, K / 2 * (C / STRAND)>([&](int n) {
+        const int c = n % (K / 2) * 2, first = n / (K / 2) * STRAND;
+        fall(decay, c, first, first + STRAND, C, [&](int i, const Two& x) { f(i, c, x); });
     });
 }
 
@@ -99,9 +118,9 @@ struct Pairs {
     template <int S>
     TILE_FN void meeting(const Keys& q, const Keys& k, Keys& q_at, Keys& k_at, const Tile<float, C, K>& decay) {
         group_barrier<W>();
-        for_each_factor<W, S>(decay, [&](int i, int c, float x) {
-            k_at.set(i, c, k.at(i, c) * x);
-            if (upper(S, i)) q_at.set(i, c, q.at(i, c) * x);
+        for_each_factor<W, S>(decay, [&](int i, int c, const Two& x) {
+            put(k_at, i, c, get(k, i, c) * x);
+            if (upper(S, i)) put(q_at, i, c, get(q, i, c) * x);
         });
         group_barrier<W>();
         Square p, l;

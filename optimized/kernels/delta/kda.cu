@@ -25,9 +25,11 @@
 // d_v is needed by KdaGradient: without a taker for it, it is a workspace too.
 //
 // Launches (one-dimensional grids; a grid of 0 blocks is not launched)
-//   KdaPrepare   total * HV
-//   forward:     KdaForward   N * HV * slices
-//   backward:    KdaStates    N * HV * slices       only when d_q, d_k, d_g or d_beta is wanted
+//   forward:     KdaFused     N * HV * slices       alone, where there is room for it
+//          or    KdaPrepare   total * HV
+//                KdaForward   N * HV * slices
+//   backward:    KdaPrepare   total * HV
+//                KdaStates    N * HV * slices       only when d_q, d_k, d_g or d_beta is wanted
 //                KdaReverse   N * HV * slices
 //                KdaGradient  total * HV            only when d_q, d_k, d_g or d_beta is wanted
 //                GroupSum     of prologue.cu, when HV > H: once for d_q, once for d_k
@@ -40,6 +42,9 @@ using namespace tile;
 using delta::Choose;
 using delta::Span;
 using delta::span;
+using channels::get;
+using channels::put;
+using channels::Two;
 
 template <class T>
 struct PrepareArgs {
@@ -99,15 +104,15 @@ struct KdaPrepare {
         barrier();
         for_each_index<WARPS, K>([&](int c) { a.whole[(long long)block_id() * K + c] = s.whole[c]; });
         squares(s, a);
-        channels::for_each_from_start<WARPS>(s.decay, [&](int i, int c, float x) {
-            s.q_at.set(i, c, s.q.at(i, c) * x);
-            s.k_at.set(i, c, s.k.at(i, c) * x);
+        channels::for_each_from_start<WARPS>(s.decay, [&](int i, int c, const Two& x) {
+            put(s.q_at, i, c, get(s.q, i, c) * x);
+            put(s.k_at, i, c, get(s.k, i, c) * x);
         });
         barrier();
         store_global<WARPS>(a.read_q + head * a.K, ld, s.q_at, at.count, a.K);
         store_global<WARPS>(a.read_k + head * a.K, ld, s.k_at, at.count, a.K);
         barrier();
-        channels::for_each_to_end<WARPS>(s.decay, [&](int i, int c, float x) { s.k_at.set(i, c, s.k.at(i, c) * x); });
+        channels::for_each_to_end<WARPS>(s.decay, [&](int i, int c, const Two& x) { put(s.k_at, i, c, get(s.k, i, c) * x); });
         barrier();
         store_global<WARPS>(a.written_k + head * a.K, ld, s.k_at, at.count, a.K);
     }
@@ -246,6 +251,7 @@ struct KdaStates : Sweep<T, C, K, V, true> {};
 }  // namespace kda
 
 #include "kda_backward.h"
+#include "kda_forward.h"
 
 using kda::KdaForward;
 using kda::KdaGradient;

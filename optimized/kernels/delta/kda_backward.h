@@ -13,7 +13,6 @@
 #pragma once
 
 namespace kda {
-
 template <class T>
 struct ReverseArgs {
     const T *read_q, *read_k, *written_k;  // [R, HV, K]
@@ -268,9 +267,9 @@ struct KdaGradient {
 
     // what tokens read of the state; d_g begins with the state that passes
     static TILE_FN void reads(Sums& sums, Inside& x, Shared& s, float scale) {
-        channels::for_each_from_start<WARPS>(x.decay, [&](int i, int c, float f) {
-            x.factor.set(i, c, f);
-            x.d_g.set(i, c, s.whole[c] * s.carried[c]);
+        channels::for_each_from_start<WARPS>(x.decay, [&](int i, int c, const Two& f) {
+            put(x.factor, i, c, f);
+            put(x.d_g, i, c, Two{s.whole[c], s.whole[c + 1]} * Two{s.carried[c], s.carried[c + 1]});
         });
         barrier();
         zip(sums.d_q, x.factor, [&](float& y, float f, int, int) { y *= scale * f; });
@@ -286,7 +285,7 @@ struct KdaGradient {
     }
     // what they write into it; from here on sums.read is d_k, and sums.written is k times what is written
     static TILE_FN void writes(Sums& sums, Inside& x, Shared& s) {
-        channels::for_each_to_end<WARPS>(x.decay, [&](int i, int c, float f) { x.factor.set(i, c, f); });
+        channels::for_each_to_end<WARPS>(x.decay, [&](int i, int c, const Two& f) { put(x.factor, i, c, f); });
         barrier();
         zip(sums.written, x.factor, [](float& y, float f, int, int) { y *= f; });
         zip(sums.read, sums.written, [&](float& y, float d, int i, int) { y += s.beta[i] * d; });
@@ -302,11 +301,11 @@ struct KdaGradient {
     // the pairs that meet at S; k_at is k times its factor, and times beta where it is written
     template <int S>
     static TILE_FN void meeting(Sums& sums, Inside& x, Shared& s) {
-        channels::for_each_factor<WARPS, S>(x.decay, [&](int i, int c, float f) {
+        channels::for_each_factor<WARPS, S>(x.decay, [&](int i, int c, const Two& f) {
             const bool reads = channels::upper(S, i);
-            x.factor.set(i, c, f);
-            x.k_at.set(i, c, x.k.at(i, c) * f * (reads ? 1.f : s.beta[i]));
-            x.q_at.set(i, c, reads ? x.q.at(i, c) * f : 0.f);
+            put(x.factor, i, c, f);
+            put(x.k_at, i, c, get(x.k, i, c) * f * (reads ? 1.f : s.beta[i]));
+            put(x.q_at, i, c, reads ? get(x.q, i, c) * f : Two{0, 0});
         });
         Square m;
         zip(m, sums.A, [](float& y, float d, int i, int j) { y = channels::meet(S, i, j) ? d : 0.f; });
@@ -341,7 +340,7 @@ struct KdaGradient {
         zip(sums.written, x.q, [&](float& y, float q, int i, int c) { y += s.diagonal[i] * q * x.k.at(i, c); });
     }
 
-    static TILE_FN void put(T* out, float* partial, Tile<T, C, K>& by, const Keys& acc, const Args& a, const Place& at) {
+    static TILE_FN void give(T* out, float* partial, Tile<T, C, K>& by, const Keys& acc, const Args& a, const Place& at) {
         if (partial)
             store_global(partial + at.head * a.K, (long long)a.HV * a.K, 1, acc, at.rows.count, a.K);
         if (!out) return;
@@ -366,8 +365,8 @@ struct KdaGradient {
             if (a.d_beta && i < at.rows.count) a.d_beta[at.head + (long long)i * a.HV] = s.d_beta[i];
         });
         if (a.d_g) store_global<WARPS>(a.d_g + at.head * a.K, (long long)a.HV * a.K, x.d_g, at.rows.count, a.K);
-        put(a.d_q, a.partial_q, x.q_at, sums.d_q, a, at);
-        put(a.d_k, a.partial_k, x.k_at, sums.read, a, at);
+        give(a.d_q, a.partial_q, x.q_at, sums.d_q, a, at);
+        give(a.d_k, a.partial_k, x.k_at, sums.read, a, at);
     }
 
     static TILE_FN void run(Shared& s, const Args& a) {

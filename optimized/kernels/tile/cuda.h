@@ -381,12 +381,21 @@ TILE_FN void play(int n, Role& role) {
     publish();
     role.end();
 }
+// Of two roles of eight warps each, the first gets registers of the second, which has no products of warp groups.
 template <int W0, int W1, class A, class B>
 TILE_FN void lockstep(int n, A& a, B& b) {
-    if (thread_index() < W0 * TILE_LANES)
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+    constexpr bool EVEN = W0 == 8 && W1 == 8;
+#else
+    constexpr bool EVEN = false;
+#endif
+    if (thread_index() < W0 * TILE_LANES) {
+        if constexpr (EVEN) asm volatile("setmaxnreg.inc.sync.aligned.u32 136;");
         play(n, a);
-    else
+    } else {
+        if constexpr (EVEN) asm volatile("setmaxnreg.dec.sync.aligned.u32 120;");
         play(n, b);
+    }
 }
 
 }  // namespace tile

@@ -7,7 +7,7 @@ use crate::args::{Args, Ptr};
 use crate::engine::{Job, Layout};
 use crate::error::Error;
 use crate::ops::prologue::{Prologue, sum_groups};
-use crate::shapes::kda::{SOURCE, Shapes, shapes, widest};
+use crate::shapes::kda::{SOURCE, Shapes, fused, shapes, widest};
 use crate::shapes::{Kernel, Shape};
 
 /// What every launch needs.
@@ -24,6 +24,7 @@ struct Common {
 }
 
 /// What the first kernel leaves to the sweeps.
+#[derive(Clone, Copy)]
 struct Prepared {
     read_q: Ptr,
     read_k: Ptr,
@@ -46,19 +47,34 @@ pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
     let rows = job.problem.size(Dim::B) * job.problem.size(Dim::T);
     let given = Prologue::forward(job, rows, width)?;
     let scale = job.problem.number("scale").unwrap_or_else(|| (k as f64).powf(-0.5)) as f32;
-    let prepared = Prepared::allocate(job, rows, width, shapes.most.chunk, layout.total)?;
-    let common = Common { shapes, width, scale, layout, rows, given, prepared };
-    common.prepare(job);
-    if job.wants_any(&["o", "ht"]) {
-        common.forward(job)?;
+    let fused = fused(job.target, job.scalar, width);
+    let forward = job.wants_any(&["o", "ht"]);
+    let backward = job.wants_any(&LOCAL) || job.wants_any(&["d_v", "d_h0"]);
+    let mut common = Common { shapes, width, scale, layout, rows, given, prepared: Prepared::NONE };
+    if backward || (forward && fused.is_none()) {
+        common.prepare(job)?;
     }
-    if job.wants_any(&LOCAL) || job.wants_any(&["d_v", "d_h0"]) {
+    match fused.filter(|_| forward) {
+        Some(shape) => common.fused(job, shape)?,
+        None if forward => common.forward(job)?,
+        None => {}
+    }
+    if backward {
         common.backward(job)?;
     }
     Ok(())
 }
 
 impl Prepared {
+    const NONE: Self = Self {
+        read_q: Ptr::NULL,
+        read_k: Ptr::NULL,
+        written_k: Ptr::NULL,
+        whole: Ptr::NULL,
+        inverse: Ptr::NULL,
+        scores: Ptr::NULL,
+    };
+
     fn allocate(job: &mut Job<'_>, rows: usize, width: usize, chunk: usize, chunks: usize) -> Result<Self, Error> {
         let [hv, k] = [Dim::HV, Dim::K].map(|d| job.problem.size(d));
         let (storage, keys, square) = (job.storage(), rows * hv * k, chunks * hv * chunk * chunk);
@@ -84,9 +100,9 @@ impl Common {
     }
 
     /// One block for each sequence, value head and slice of V.
-    fn sweeps(&self, job: &Job<'_>) -> usize {
+    fn sweeps(job: &Job<'_>, shape: Shape) -> usize {
         let [n, hv, v] = [Dim::N, Dim::HV, Dim::V].map(|d| job.problem.size(d));
-        n * hv * v.div_ceil(self.shapes.most.slice)
+        n * hv * v.div_ceil(shape.slice)
     }
 
     /// One block for each chunk and value head.
@@ -94,7 +110,8 @@ impl Common {
         self.layout.total * job.problem.size(Dim::HV)
     }
 
-    fn prepare(&self, job: &mut Job<'_>) {
+    fn prepare(&mut self, job: &mut Job<'_>) -> Result<(), Error> {
+        self.prepared = Prepared::allocate(job, self.rows, self.width, self.shapes.most.chunk, self.layout.total)?;
         let Layout { offsets, chunks, sequence_of_chunk, .. } = self.layout;
         let (Prologue { q, k, g, beta, .. }, made) = (&self.given, &self.prepared);
         let inputs = [*q, *k, *g, *beta];
@@ -103,6 +120,18 @@ impl Common {
         let sizes = [Dim::H, Dim::HV, Dim::K].map(|d| job.problem.size(d));
         let args = Args::new(&pointers).ints(&sizes).float(self.scale);
         job.launch(self.kernel(job, "KdaPrepare", self.shapes.most), self.chunks(job), args);
+        Ok(())
+    }
+
+    fn fused(&self, job: &mut Job<'_>, shape: Shape) -> Result<(), Error> {
+        let [h, hv, k, v] = [Dim::H, Dim::HV, Dim::K, Dim::V].map(|d| job.problem.size(d));
+        let o = job.output_or_workspace("o", job.storage(), self.rows * hv * v)?;
+        let (values, h0) = (job.input("v")?, job.input("h0")?);
+        let Prologue { q, k: keys, g, beta, .. } = self.given;
+        let pointers = [q, keys, values, g, beta, h0, o, job.output("ht"), self.layout.offsets];
+        let args = Args::new(&pointers).ints(&[h, hv, k, v]).float(self.scale);
+        job.launch(self.kernel(job, "KdaFused", shape), Self::sweeps(job, shape), args);
+        Ok(())
     }
 
     fn forward(&self, job: &mut Job<'_>) -> Result<(), Error> {
@@ -118,7 +147,7 @@ impl Common {
         let rest = [v, self.given.beta, made.whole, h0, made.inverse, made.scores];
         let pointers = [&keys[..], &rest, &outputs, &[self.layout.offsets, self.layout.chunks]].concat();
         let args = self.tail(job, &pointers);
-        job.launch(self.kernel(job, template, self.shapes.most), self.sweeps(job), args);
+        job.launch(self.kernel(job, template, self.shapes.most), Self::sweeps(job, self.shapes.most), args);
         Ok(())
     }
 
@@ -139,7 +168,7 @@ impl Common {
         let rest = [self.given.beta, made.whole, d_ht, made.inverse, made.scores, d_v, d_states, d_h0];
         let pointers = [&keys[..], &rest, &[self.layout.offsets, self.layout.chunks]].concat();
         let args = self.tail(job, &pointers);
-        job.launch(self.kernel(job, "KdaReverse", self.shapes.most), self.sweeps(job), args);
+        job.launch(self.kernel(job, "KdaReverse", self.shapes.most), Self::sweeps(job, self.shapes.most), args);
         if local {
             self.gradient(job, [w, d_v, states, d_states])?;
         }

@@ -25,6 +25,11 @@ pub(crate) fn shapes(target: Target, scalar: Scalar, width: usize) -> Option<Sha
     Some(Shapes { most, gradient: shape(most.chunk, slice) })
 }
 
+/// Where there is room for it, the forward pass in one kernel.
+pub(crate) fn fused(target: Target, scalar: Scalar, width: usize) -> Option<Shape> {
+    (target == Target::Cuda && scalar != Scalar::F32 && width <= 128).then_some(shape(32, width))
+}
+
 /// The widest keys that a target's kernels take.
 pub(crate) fn widest(target: Target) -> usize {
     WIDTHS.into_iter().rev().find(|&w| shapes(target, Scalar::F32, w).is_some()).unwrap_or(0)
@@ -37,10 +42,14 @@ pub(super) fn kernels(target: Target) -> Vec<Kernel> {
         let mut add = |template, Shape { chunk, slice }| {
             kernels.push(Kernel { source: SOURCE, template, scalar, chunk, width, slice });
         };
-        for template in ["KdaPrepare", "KdaForward", "KdaStates", "KdaReverse"] {
+        for template in ["KdaPrepare", "KdaStates", "KdaReverse"] {
             add(template, most);
         }
         add("KdaGradient", gradient);
+        match fused(target, scalar, width) {
+            Some(fused) => add("KdaFused", fused),
+            None => add("KdaForward", most),
+        }
     }
     kernels
 }
