@@ -21,32 +21,10 @@
 //   float       C 32, V 32, 32    C 16, V 32, 16    C 16, V 32, 16    CUDA
 //   bf16, f16   C 32, V 64, 32    C 32, V 64, 32    C 16, V 64, 16    HIP
 //   float       C 16, V 32, 16    C 16, V 32, 16    C 16, V 16, 16    HIP
-#include "../tile/tile.h"
+#include "sequence.h"
 
 namespace simple_gla {
-using namespace tile;
-
-// one sequence in the order of its recurrence: token t is row first + t step
-struct Sequence {
-    long long first;
-    int step, length;
-
-    TILE_FN Sequence(const long long* offsets, int n, int reverse)
-        : first(reverse ? offsets[n + 1] - 1 : offsets[n]),
-          step(reverse ? -1 : 1),
-          length((int)(offsets[n + 1] - offsets[n])) {}
-    TILE_FN long long row(int token) const { return first + static_cast<long long>(token) * step; }
-};
-
-// the rows of one head in [rows, H, width], from a token on
-template <class T>
-struct Rows {
-    T* ptr;
-    long long ld;
-
-    TILE_FN Rows(T* base, const Sequence& seq, int token, int H, int h, int width, int column = 0)
-        : ptr(base + ((seq.row(token) * H + h) * width + column)), ld(static_cast<long long>(seq.step * H) * width) {}
-};
+using namespace sequence;
 
 // the gate of a chunk's tokens, from whichever source there is; zero past the sequence's end
 template <int W, int C>

@@ -524,3 +524,4 @@ TILE_FN void fill(Tile<T, R, N>& tile, float x) {
 
 #include "global.h"
 #include "reductions.h"
+#include "columns.h"

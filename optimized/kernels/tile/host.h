@@ -338,6 +338,40 @@ struct Own {
     }
 };
 
+template <int W, class F>
+TILE_FN void for_each_rolled(int n, F f) {
+    for (int i = 0; i < n; i++) f(i);
+}
+
+template <int R, int N, int W>
+struct alignas(64) Columns {
+    static constexpr int SCRATCH = N;
+    float d[R][N];
+    template <class F>
+    TILE_FN void for_each(F f) {
+        for (int r = 0; r < R; r++)
+            for (int c = 0; c < N; c += 2) f(d[r][c], d[r][c + 1], r, c);
+    }
+};
+template <class F, int R, int N, int W, class... Others>
+void together(F f, Columns<R, N, W>& x, Others&... others) {
+    const auto pair = [](auto& y, int r, int c) -> float(&)[2] { return *reinterpret_cast<float(*)[2]>(&y.d[r][c]); };
+    for (int r = 0; r < R; r++)
+        for (int c = 0; c < N; c += 2) f(r, c, pair(x, r, c), pair(others, r, c)...);
+}
+template <int W, bool BACK = false, int R, int N>
+void running_sums(Columns<R, N, W>& x, float (&total)[N], float (&)[N]) {
+    for (int i = 1; i < R; i++)
+        for (int c = 0; c < N; c++) x.d[BACK ? R - 1 - i : i][c] += x.d[BACK ? R - i : i - 1][c];
+    for (int c = 0; c < N; c++) total[c] = x.d[BACK ? 0 : R - 1][c];
+}
+template <int N>
+TILE_FN float lowest(const float (&x)[N]) {
+    float low = x[0];
+    for (float y : x) low = y < low ? y : low;
+    return low;
+}
+
 template <int N>
 struct Prefix {
     float high[N], low[N];

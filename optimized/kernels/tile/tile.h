@@ -45,6 +45,13 @@
 //                f32 or T global memory from and to accumulators; rows and cols bound as above.
 // for_each_index<W, N>(f(int i))             i = 0..N-1, each once, in no order.
 // Own<X,N,W>     N plain values in registers; for_each(f(X& x, int i)): each is seen by its index alone, in any order.
+// Columns<R,N,W>  R x N plain values in registers; for_each(f(float& x, float& y, int row, int col)): neighbours in a row,
+//                col even. running_sums<W, BACK>(columns, total[N], scratch[SCRATCH]): each value becomes the sum of
+//                those above (BACK: below) it and of itself, in one order whatever follows; has a barrier, and total is
+//                there after the next. together(f(int row, int col, float (&x)[2], float (&y)[2], ..), columns...): the
+//              pairs of several at once.
+// lowest(x[N])   the least of a vector in shared memory, the same in all threads.
+// for_each_rolled<W>(n, f(int i))            for_each_index for what is seldom done: small code, n known late.
 // fused(x, y, z) x y + z, rounded once where the machine can.
 // prefix_sum<W>(Prefix<N>& G, const float (&g)[N])  inclusive, in two floats, so that G.between(i, j) = g[j+1] + ... +
 //                g[i]

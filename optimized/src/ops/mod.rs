@@ -1,6 +1,7 @@
 //! Launch lists, one file and one row for each op.
 
 mod gated_delta_rule;
+mod gla;
 mod hgrn;
 mod simple_gla;
 
@@ -11,5 +12,12 @@ use crate::error::Error;
 type LayOut = fn(&mut Job<'_>) -> Result<(), Error>;
 
 /// The ops that have kernels.
-pub(crate) static KERNELS: &[(&str, LayOut)] =
-    &[("gated_delta_rule", gated_delta_rule::lay_out), ("hgrn", hgrn::lay_out), ("simple_gla", simple_gla::lay_out)];
+pub(crate) static KERNELS: &[(&str, LayOut)] = &[
+    ("gated_delta_rule", gated_delta_rule::lay_out),
+    ("gla", gla::lay_out),
+    ("hgrn", hgrn::lay_out),
+    ("lightning_attn", simple_gla::lightning_attn),
+    ("linear_attn", simple_gla::linear_attn),
+    ("retention", simple_gla::retention),
+    ("simple_gla", simple_gla::lay_out),
+];

@@ -1,4 +1,4 @@
-//! Launches of `kernels/chunk/simple_gla.cu`.
+//! Launches of `kernels/chunk/simple_gla.cu`: `simple_gla` itself, and the ops whose decays are constants or none at all.
 
 use reference::spec::Dim;
 use reference::tensor::DType;
@@ -18,10 +18,40 @@ struct Common {
 }
 
 pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
+    let (g, g_gamma) = (job.input("g")?, job.input("g_gamma")?);
+    plan(job, g, g_gamma)
+}
+
+/// The decay of head η is 1 − 2^(−5−η).
+pub(super) fn retention(job: &mut Job<'_>) -> Result<(), Error> {
+    let g_gamma = constants(job, |head, _| (-(-5.0 - head).exp2()).ln_1p())?;
+    plan(job, Ptr::NULL, g_gamma)
+}
+
+/// The log decay of head η of H is −8 η / H (1 − layer / layers).
+pub(super) fn lightning_attn(job: &mut Job<'_>) -> Result<(), Error> {
+    let [layer, layers] = ["layer_idx", "num_layers"].map(|name| job.problem.number(name).unwrap_or(0.0));
+    let g_gamma = constants(job, |head, heads| -8.0 * head / heads * (1.0 - layer / layers))?;
+    plan(job, Ptr::NULL, g_gamma)
+}
+
+/// Nothing decays.
+pub(super) fn linear_attn(job: &mut Job<'_>) -> Result<(), Error> {
+    plan(job, Ptr::NULL, Ptr::NULL)
+}
+
+/// A log decay for each head, of its number and of how many there are.
+fn constants(job: &mut Job<'_>, of: impl Fn(f64, f64) -> f64) -> Result<Ptr, Error> {
+    let heads = job.problem.size(Dim::H);
+    let decays: Vec<f32> = (0..heads).map(|head| of(head as f64, heads as f64) as f32).collect();
+    job.table("g_gamma", &decays)
+}
+
+fn plan(job: &mut Job<'_>, g: Ptr, g_gamma: Ptr) -> Result<(), Error> {
     let k = job.problem.size(Dim::K);
     let width = job.width(k)?;
     let scale = job.problem.number("scale").unwrap_or_else(|| (k as f64).powf(-0.5)) as f32;
-    let common = Common { width, scale, g: job.input("g")?, g_gamma: job.input("g_gamma")? };
+    let common = Common { width, scale, g, g_gamma };
     let shapes = shapes(job.target, job.scalar, width);
     if job.wants_any(&["o", "ht"]) {
         forward(job, &common, shapes.forward)?;

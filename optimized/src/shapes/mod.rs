@@ -3,12 +3,13 @@
 //! Kernels are specialised on tile shapes, never on exact sizes: a key width uses the next padded width.
 
 pub(crate) mod gated_delta_rule;
+pub(crate) mod gla;
 pub(crate) mod hgrn;
 pub(crate) mod simple_gla;
 
 /// Every kernel that a target may launch.
 pub(crate) fn all(target: Target) -> Vec<Kernel> {
-    [simple_gla::kernels, gated_delta_rule::kernels, hgrn::kernels].iter().flat_map(|kernels| kernels(target)).collect()
+    [simple_gla::kernels, gla::kernels, gated_delta_rule::kernels, hgrn::kernels].iter().flat_map(|kernels| kernels(target)).collect()
 }
 
 /// Storage type of a kernel's operands.

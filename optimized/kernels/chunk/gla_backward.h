@@ -1,0 +1,359 @@
+// gla's gradients of a chunk, from the state before it and the gradient of the state after it.
+#pragma once
+#include "gla_forward.h"
+
+namespace gla {
+
+template <class T>
+struct GradientsArgs {
+    const T *q, *k, *v, *d_o, *g, *gv;  // as in the forward pass; d_o as v or null for zeros
+    const T *states, *d_states;         // [total, H, V, K]: before and (gradient) after every chunk
+    T *d_q, *d_k, *d_v, *d_g, *d_gv;    // as q, k, v, g, gv; each may be null
+    const long long *offsets, *chunks;  // [N + 1] each
+    const int* sequence_of_chunk;       // [total]
+    int H, K, V, slices, reverse;
+    float scale;
+};
+static_assert(sizeof(GradientsArgs<bf16>) == 152, "the launcher's twin must match");
+
+// With q^ = exp(G) q, k~ = exp(-G) k, k^ = exp(G_last - G) k, the same of v for gates of values, D = exp(G) d_o and
+// dP = scale D v~^T, P = scale q^ k~^T for the pairs i >= j:
+//   d_q = exp(G) (scale D S^T + dP k~),   d_k = exp(G_last - G) (v^ dS'^T) + exp(-G) (dP^T q^),
+//   d_v = exp(G_last - G) (k^ dS') + exp(-G) (P^T D).
+// A gate scales what passes from before its token to it and after. Of channel c that is
+//   d_g_t = sum over i >= t of (q d_q - k d_k)_i + <S_after, dS'>,   S_after = exp(G_last) S + k^T^ v^.
+// Pairs that do not pass t cancel, to the accuracy of f32 sums because both of their terms are the same product of the
+// same rounded operands; the last term is formed of the same numbers as the share of d_k that comes from dS'.
+template <class T, int C, int K, int V, bool BOTH>
+struct Gradients {
+    using Args = GradientsArgs<T>;
+    static constexpr int WARPS = 256 / TILE_LANES, MIN_BLOCKS = 1;
+    static constexpr float REACH = gla::REACH<T, BOTH>;
+    using Keys = Columns<C, K, WARPS>;
+    using Values = Columns<C, V, WARPS>;
+    using States = Columns<V, K, WARPS>;
+    static_assert(Keys::SCRATCH == States::SCRATCH, "room for sums is shared");
+    using Wide = Acc<C, K, WARPS>;
+    using Thin = Acc<C, V, WARPS>;
+    using Square = Acc<C, C, WARPS>;
+
+    // a side's vectors: sums at the chunk's end, what passes through it, and room for sums
+    template <int N, int SCRATCH>
+    struct Side {
+        float last[N], through[N], part[N], scratch[SCRATCH], sums[WARPS * N];
+    };
+    struct ValueGates {
+        Tile<T, C, V> late, g;  // v^; gates, and their gradients after them
+        Tile<float, C, V> G, wide;
+        Side<V, Values::SCRATCH> side;
+    };
+    struct Shared {
+        Tile<T, C, K> q, k, late;  // q^, k~; gates, and k^ after them
+        Tile<T, C, V> v, d_o;
+        union {
+            struct {
+                Tile<T, V, K> state, d_state;
+            } around;
+            Tile<float, C, K> wide;
+        };
+        Tile<T, C, C> p, d_p;
+        Side<K, Keys::SCRATCH> side;
+        Maybe<BOTH, ValueGates> values;
+    };
+    struct Here {
+        Sequence seq;
+        int h, token;
+        long long state;  // element of the workspaces where this chunk and head begin
+    };
+
+    struct Block {
+        Shared& s;
+        const Args& a;
+        const Here& at;
+        bool late;
+
+        TILE_FN Elements<T> keys(const T* base) const { return {base, at.seq, at.token, a.H, at.h, a.K, 0}; }
+        TILE_FN Elements<T> values(const T* base, int v0) const { return {base, at.seq, at.token, a.H, at.h, a.V, v0}; }
+
+        template <int N>
+        TILE_FN void put(T* to, const Tile<T, C, N>& tile, int width, int column) const {
+            if (!to) return;
+            const Rows<T> x(to, at.seq, at.token, a.H, at.h, width, column);
+            store_global<WARPS>(x.ptr, x.ld, tile, at.seq.length - at.token, width - column);
+        }
+
+        // an accumulator as columns
+        template <int N>
+        TILE_FN void turn(Columns<C, N, WARPS>& to, Tile<float, C, N>& by, const Acc<C, N, WARPS>& from) const {
+            barrier();
+            store(by, from);
+            barrier();
+            recall(to, by);
+        }
+
+        TILE_FN void fold_keys(Keys& G) {
+            fetch_rows<WARPS>(s.q, a.q, at, a.H, at.token, a.K, 0);
+            fetch_rows<WARPS>(s.k, a.k, at, a.H, at.token, a.K, 0);
+            fetch_rows<WARPS>(s.late, a.g, at, a.H, at.token, a.K, 0);
+            commit();
+            wait<0>();
+            barrier();
+            sums(G, s.late, s.side.last, s.side.scratch);
+            for_each_index<WARPS, K>([&](int c) { s.side.through[c] = 0; });
+            barrier();
+            late = lowest(s.side.last) < -REACH;
+            if (late) {
+                keep(s.wide, G);
+                barrier();
+                late_products<WARPS>(s.p, keys(a.q), keys(a.k), s.wide, REACH, a.scale);
+            }
+            G.for_each([&](float& x, float& y, int r, int c) {
+                float k0, k1;
+                s.k.get_pair(k0, k1, r, c);
+                s.late.set_pair(r, c, k0 * exp<T>(s.side.last[c] - x), k1 * exp<T>(s.side.last[c + 1] - y));
+                s.k.set_pair(r, c, k0 * rise<T>(x, REACH), k1 * rise<T>(y, REACH));
+            });
+            fold(s.q, G, [](float G, int) { return exp<T>(G); });
+            barrier();
+        }
+
+        TILE_FN void scores() {
+            Square P;
+            P.fill(0);
+            mma<LOWER_OUT>(P, s.q, t(s.k));
+            const float scale = a.scale;
+            if (late)
+                zip(P, s.p, [scale](float& y, float z, int i, int j) { y = i >= j ? fused(y, scale, z) : 0.f; });
+            else
+                P.for_each([scale](float& y, int i, int j) { y = i >= j ? y * scale : 0.f; });
+            store(s.p, P);
+        }
+
+        // what passes through the chunk: per channel of keys, and of values
+        TILE_FN void pass_through() {
+            States X;
+            X.for_each([&](float& x, float& y, int v, int c) {
+                float s0, s1, d0, d1, decay = 1;
+                s.around.state.get_pair(s0, s1, v, c);
+                s.around.d_state.get_pair(d0, d1, v, c);
+                if constexpr (BOTH) decay = exp<T>(s.values.x.side.last[v]);
+                x = s0 * d0 * decay;
+                y = s1 * d1 * decay;
+            });
+            running_sums<WARPS>(X, s.side.part, s.side.scratch);
+            barrier();
+            for_each_index<WARPS, K>([&](int c) { s.side.through[c] += exp<T>(s.side.last[c]) * s.side.part[c]; });
+            if constexpr (BOTH) {
+                auto& y = s.values.x;
+                for_each_index<WARPS, V>([&](int v) {
+                    float sum = 0;
+                    TILE_ROLL
+                    for (int c = 0; c < K; c++)
+                        sum += s.around.state.at(v, c) * s.around.d_state.at(v, c) * exp<T>(s.side.last[c]);
+                    y.side.through[v] = exp<T>(y.side.last[v]) * sum;
+                });
+            }
+        }
+
+        TILE_FN void fetch(int v0) {
+            const long long state = at.state + (long long)v0 * a.K;
+            fetch_rows<WARPS>(s.v, a.v, at, a.H, at.token, a.V, v0);
+            fetch_rows<WARPS>(s.d_o, a.d_o, at, a.H, at.token, a.V, v0);
+            load_async<WARPS>(s.around.state, a.states + state, a.K, a.V - v0, a.K);
+            load_async<WARPS>(s.around.d_state, a.d_states + state, a.K, a.V - v0, a.K);
+            if constexpr (BOTH) fetch_rows<WARPS>(s.values.x.g, a.gv, at, a.H, at.token, a.V, v0);
+            commit();
+            wait<0>();
+        }
+
+        TILE_FN void slice(int v0, Wide& dQ, Wide& dK, Square& dP) {
+            barrier();
+            fetch(v0);
+            barrier();
+            Values Gv;
+            if constexpr (BOTH) fold_values(Gv, v0, dP);
+            mma(dQ, s.d_o, s.around.state);
+            mma<LOWER_OUT>(dP, s.d_o, t(s.v));
+            if constexpr (BOTH)
+                mma(dK, s.values.x.late, s.around.d_state);
+            else
+                mma(dK, s.v, s.around.d_state);
+            if (a.d_g || a.d_gv) pass_through();
+            Thin end;
+            end.fill(0);
+            mma(end, s.late, t(s.around.d_state));
+            if constexpr (BOTH) {
+                value_gradients(Gv, v0, end);
+            } else {
+                mma<UPPER_A>(end, t(s.p), s.d_o);
+                barrier();
+                store(s.v, end);
+            }
+            barrier();
+            put(a.d_v, s.v, a.V, v0);
+        }
+
+        TILE_FN void fold_values(Values& Gv, int v0, Square& dP) {
+            auto& y = s.values.x;
+            sums(Gv, y.g, y.side.last, y.side.scratch);
+            barrier();
+            if (lowest(y.side.last) < -REACH) {
+                keep(y.G, Gv);
+                barrier();
+                late_products<WARPS>(s.d_p, values(a.d_o, v0), values(a.v, v0), y.G, REACH, 1.f);
+                barrier();
+                zip(dP, s.d_p, [](float& z, float more, int, int) { z += more; });
+            }
+            Gv.for_each([&](float& x0, float& x1, int r, int c) {
+                float a0, a1;
+                s.v.get_pair(a0, a1, r, c);
+                y.late.set_pair(r, c, a0 * exp<T>(y.side.last[c] - x0), a1 * exp<T>(y.side.last[c + 1] - x1));
+                s.v.set_pair(r, c, a0 * rise<T>(x0, REACH), a1 * rise<T>(x1, REACH));
+            });
+            fold(s.d_o, Gv, [](float G, int) { return exp<T>(G); });
+            barrier();
+        }
+
+        // d_v and d_gv of a slice, left in v and g
+        TILE_FN void value_gradients(Values& Gv, int v0, Thin& x) {
+            auto& y = s.values.x;
+            if (a.d_gv) end_sums(y.side, x, y.late);
+            Values before, end, within;
+            turn(end, y.wide, x);
+            x.fill(0);
+            mma<UPPER_A>(x, t(s.p), s.d_o);
+            turn(within, y.wide, x);
+            x.fill(0);
+            mma(x, s.q, t(s.around.state));
+            const float scale = a.scale;
+            x.for_each([scale](float& z, int, int) { z *= scale; });
+            mma<LOWER_A>(x, s.p, s.v);
+            turn(before, y.wide, x);
+            const bool late_values = lowest(y.side.last) < -REACH;
+            const Elements<T> v = values(a.v, v0), d_o = values(a.d_o, v0);
+            const auto late_share = [&](int r, int c, float(&more)[4]) {
+                if (!late_values) return;
+                more[0] = late_before(s.p, v, y.G, REACH, r, c);
+                more[1] = late_after(s.p, d_o, y.G, REACH, r, c);
+                more[2] = d_o.at(r, c);
+                more[3] = v.at(r, c);
+            };
+            combine(Gv, before, end, within, y.side, s.d_o, s.v, y.late, late_share);
+            if (a.d_gv) gate_gradient(within, y.side);
+            barrier();
+            keep(s.v, end);
+            keep(y.g, within);
+            barrier();
+            put(a.d_gv, y.g, a.V, v0);
+        }
+
+        // adds what the chunk itself leaves to what passes through it
+        template <int N, int SCRATCH>
+        TILE_FN void end_sums(Side<N, SCRATCH>& side, Acc<C, N, WARPS>& end, const Tile<T, C, N>& lasts) const {
+            column_sums<WARPS>(side.part, side.sums, end, [&](float z, int j, int c) { return z * lasts.at(j, c); });
+            for_each_index<WARPS, N>([&](int c) { side.through[c] += side.part[c]; });
+        }
+
+        // Of one side, of which reads, rises and lasts are the operands (q^, k~, k^): before becomes the gradient of
+        // what reads, end of what is read, within the difference that the gate's gradient sums up. Late channels give
+        // more[0] and more[1] to the first two, which are multiplied with more[2] and more[3] in the third.
+        template <int N, int SCRATCH, class F>
+        TILE_FN void combine(Columns<C, N, WARPS>& G, Columns<C, N, WARPS>& before, Columns<C, N, WARPS>& end,
+                             Columns<C, N, WARPS>& within, Side<N, SCRATCH>& side, const Tile<T, C, N>& reads,
+                             const Tile<T, C, N>& rises, const Tile<T, C, N>& lasts, F late_share) const {
+            together(
+                [&](int r, int c, float(&G)[2], float(&x)[2], float(&y)[2], float(&z)[2]) {
+                    float read[2], rising[2], last[2];
+                    reads.get_pair(read[0], read[1], r, c);
+                    rises.get_pair(rising[0], rising[1], r, c);
+                    lasts.get_pair(last[0], last[1], r, c);
+                    TILE_UNROLL
+                    for (int e = 0; e < 2; e++) {
+                        float more[4] = {};
+                        late_share(r, c + e, more);
+                        const float out = read[e] * x[e] + more[2] * more[0];
+                        const float in = (last[e] * y[e] + rising[e] * z[e]) + more[3] * more[1];
+                        x[e] = fused(exp<T>(G[e]), x[e], more[0]);
+                        y[e] = exp<T>(side.last[c + e] - G[e]) * y[e] + rise<T>(G[e], REACH) * z[e] + more[1];
+                        z[e] = out - in;
+                    }
+                },
+                G, before, end, within);
+        }
+
+        template <int N, int SCRATCH>
+        TILE_FN void gate_gradient(Columns<C, N, WARPS>& x, Side<N, SCRATCH>& side) const {
+            barrier();
+            x.for_each([&](float& y, float& z, int r, int c) {
+                y += r == C - 1 ? side.through[c] : 0.f;
+                z += r == C - 1 ? side.through[c + 1] : 0.f;
+            });
+            running_sums<WARPS, true>(x, side.part, side.scratch);
+        }
+
+        TILE_FN void key_gradients(Keys& G, Wide& dQ, Wide& dK) {
+            if (a.d_g) end_sums(s.side, dK, s.late);
+            Keys before, end, within;
+            mma<LOWER_A>(dQ, s.d_p, s.k);
+            turn(before, s.wide, dQ);
+            turn(end, s.wide, dK);
+            dK.fill(0);
+            mma<UPPER_A>(dK, t(s.d_p), s.q);
+            turn(within, s.wide, dK);
+            if (late) {
+                barrier();
+                keep(s.wide, G);
+                barrier();
+            }
+            const Elements<T> q = keys(a.q), k = keys(a.k);
+            const auto late_share = [&](int r, int c, float(&more)[4]) {
+                if (!late) return;
+                more[0] = late_before(s.d_p, k, s.wide, REACH, r, c);
+                more[1] = late_after(s.d_p, q, s.wide, REACH, r, c);
+                more[2] = q.at(r, c);
+                more[3] = k.at(r, c);
+            };
+            combine(G, before, end, within, s.side, s.q, s.k, s.late, late_share);
+            if (a.d_g) gate_gradient(within, s.side);
+            barrier();
+            keep(s.q, before);
+            keep(s.k, end);
+            keep(s.late, within);
+            barrier();
+            put(a.d_q, s.q, a.K, 0);
+            put(a.d_k, s.k, a.K, 0);
+            put(a.d_g, s.late, a.K, 0);
+        }
+
+        TILE_FN void run() {
+            Keys G;
+            fold_keys(G);
+            scores();
+            Wide dQ, dK;
+            Square dP;
+            dQ.fill(0);
+            dK.fill(0);
+            dP.fill(0);
+            for (int v0 = 0; v0 < a.V; v0 += V) slice(v0, dQ, dK, dP);
+            const float scale = a.scale;
+            dQ.for_each([scale](float& y, int, int) { y *= scale; });
+            dP.for_each([scale](float& y, int i, int j) { y = i >= j ? y * scale : 0.f; });
+            store(s.d_p, dP);
+            barrier();
+            key_gradients(G, dQ, dK);
+        }
+    };
+
+    static TILE_FN void run(Shared& s, const Args& a) {
+        const int chunk = block_id() / a.H, h = block_id() % a.H, n = a.sequence_of_chunk[chunk];
+        const Here at{Sequence(a.offsets, n, a.reverse), h, (int)(chunk - a.chunks[n]) * C,
+                      (long long)block_id() * a.V * a.K};
+        Block{s, a, at, false}.run();
+    }
+};
+template <class T, int C, int K, int V>
+struct GlaGradients : Gradients<T, C, K, V, false> {};
+template <class T, int C, int K, int V>
+struct GlaGradientsBoth : Gradients<T, C, K, V, true> {};
+
+}  // namespace gla
