@@ -36,17 +36,6 @@ struct Place {
     TILE_FN long long kept(const Args& a, int chunk) const { return (((first + chunk) * a.H + h) * a.V + v0) * a.K; }
 };
 
-// rows of a chunk into a tile; zeros where there is nothing to load
-template <int W, class T, int C, int N, class P>
-TILE_FN void fetch_rows(Tile<T, C, N>& tile, const T* base, const P& at, int H, int token, int width, int column) {
-    if (base) {
-        const Rows<const T> x(base, at.seq, token, H, at.h, width, column);
-        load_async<W>(tile, x.ptr, x.ld, at.seq.length - token, width - column);
-    } else {
-        fill<W>(tile, 0);
-    }
-}
-
 template <class T, int C, int K, int V, bool BOTH>
 struct Forward {
     using Args = ForwardArgs<T>;
@@ -218,12 +207,11 @@ struct Forward {
                 fetch(s.stage[0], a, at, i * C);
                 commit();
             }
-            if (a.states) store(s.rest.state, S);
+            if (a.states) store_global(a.states + at.kept(a, i), a.K, s.rest.state, S, a.V - at.v0, a.K);
             wait<0>();
             barrier();
             if (STAGES == 2 && i + 1 < at.chunks) fetch(s.stage[slot ^ (STAGES - 1)], a, at, (i + 1) * C);
             commit();
-            if (a.states) store_global<WARPS>(a.states + at.kept(a, i), a.K, s.rest.state, a.V - at.v0, a.K);
             Chunk{s.rest, s.stage[slot], a, at, i * C}.run(S);
         }
         if (a.ht) store_global(a.ht + at.state, 1, a.V, S, a.V - at.v0, a.K);
@@ -305,17 +293,16 @@ struct StateGradients {
         if (STAGES == 2 && at.chunks > 0) fetch(s.stage[0], a, at, (at.chunks - 1) * C);
         commit();
         for (int i = at.chunks - 1, slot = 0; i >= 0; i--, slot ^= STAGES - 1) {
-            if (STAGES == 1 || a.d_states) barrier();
             if (STAGES == 1) {
+                barrier();
                 fetch(s.stage[0], a, at, i * C);
                 commit();
             }
-            if (a.d_states) store(s.rest.state, S);
+            if (a.d_states) store_global(a.d_states + at.kept(a, i), a.K, s.rest.state, S, a.V - at.v0, a.K);
             wait<0>();
             barrier();
             if (STAGES == 2 && i > 0) fetch(s.stage[slot ^ (STAGES - 1)], a, at, (i - 1) * C);
             commit();
-            if (a.d_states) store_global<WARPS>(a.d_states + at.kept(a, i), a.K, s.rest.state, a.V - at.v0, a.K);
             chunk(s.rest, s.stage[slot], S, a.scale);
         }
         if (a.d_h0) store_global(a.d_h0 + at.state, 1, a.V, S, a.V - at.v0, a.K);

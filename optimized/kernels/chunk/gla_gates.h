@@ -17,8 +17,8 @@ constexpr float REACH = BOTH ? 32.f : 64.f;
 template <bool BOTH>
 constexpr float REACH<f16, BOTH> = BOTH ? 3.f : 6.f;
 
-// a decay below is none, and sums of it are finite
-constexpr float LEAST = -1e4f;
+// exp of it is zero; a sum with more in it would only lose its last places
+constexpr float LEAST = -110.f;
 
 template <bool WITH, class X>
 struct Maybe {
@@ -42,14 +42,6 @@ TILE_FN void sums(Columns<R, N, W>& G, const Tile<T, R, N>& g, float (&last)[N],
         y = y < LEAST ? LEAST : y;
     });
     running_sums<W>(G, last, scratch);
-}
-template <class T, int R, int N, int W>
-TILE_FN void keep(Tile<T, R, N>& tile, Columns<R, N, W>& x) {
-    x.for_each([&](float& a, float& b, int r, int c) { tile.set_pair(r, c, a, b); });
-}
-template <class T, int R, int N, int W>
-TILE_FN void recall(Columns<R, N, W>& x, const Tile<T, R, N>& tile) {
-    x.for_each([&](float& a, float& b, int r, int c) { tile.get_pair(a, b, r, c); });
 }
 // tile times f(G)
 template <class T, int R, int N, int W, class F>

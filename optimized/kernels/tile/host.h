@@ -269,8 +269,8 @@ void fill(Tile<T, R, N>& tile, float x) {
     map<W>(tile, tile, [x](float, int, int) { return x; });
 }
 
-template <int W, int R, int N>
-float inner_product(const Tile<float, R, N>& x, const Tile<float, R, N>& y) {
+template <int W, class T, int R, int N>
+float inner_product(const Tile<T, R, N>& x, const Tile<T, R, N>& y) {
     constexpr int LANES = 32;  // several partial sums, as on a device: less rounding than one long chain
     float partial[LANES] = {};
     for (int r = 0; r < R; r++)
@@ -311,6 +311,11 @@ template <class T, int R, int N, int W>
 void store_global(T* ptr, int64_t ld, Transposed<Tile<T, R, N>> view, const Acc<N, R, W>& acc, int rows, int cols) {
     store(view, acc);
     store_global<W>(ptr, ld, view.tile, rows, cols);
+}
+template <class T, int R, int N, int W>
+void store_global(T* ptr, int64_t ld, Tile<T, R, N>& tile, const Acc<R, N, W>& acc, int rows, int cols) {
+    store(tile, acc);
+    store_global<W>(ptr, ld, tile, rows, cols);
 }
 template <class U, int M, int N, int W>
 void load(Acc<M, N, W>& acc, const U* ptr, int64_t row_stride, int64_t col_stride, int rows, int cols) {

@@ -40,7 +40,8 @@
 //                commits) and barrier().
 // load<W>, load_async<W>(float (&x)[N], ptr, stride, n)  a vector, likewise.
 // store_global<W>(ptr, ld, tile, rows, cols) tile to global memory of type T.
-// store_global(ptr, ld, t(tile), acc, rows, cols)  acc transposed, by way of a tile, each warp its own columns.
+// store_global(ptr, ld, t(tile), acc, rows, cols)  acc transposed, by way of a tile, each warp its own columns;
+//                with tile instead of t(tile) as it lies, each warp its own rows.
 // load(acc, ptr, row_stride, col_stride, rows, cols), store_global(ptr, row_stride, col_stride, acc, rows, cols)
 //                f32 or T global memory from and to accumulators; rows and cols bound as above.
 // for_each_index<W, N>(f(int i))             i = 0..N-1, each once, in no order.
@@ -59,7 +60,7 @@
 //                there).
 // row_sums<W>(float (&out)[M], float (&scratch)[W*M], acc, f(float x, row, col) -> float), column_sums<W>(out[N],
 //                scratch[W*N], acc, f): fixed order. They begin and end with a barrier.
-// inner_product<W>(x, y) of f32 tiles: this thread's share. round_both<W>(x, from_x, y, from_y): tiles from f32 tiles,
+// inner_product<W>(x, y) of tiles: this thread's share. round_both<W>(x, from_x, y, from_y): tiles from f32 tiles,
 //                and the
 //                same share. total<W>(float (&scratch)[W], share): the sum of the shares, the same in all threads;
 //                likewise.

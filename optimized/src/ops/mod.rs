@@ -3,6 +3,7 @@
 mod gated_delta_rule;
 mod gla;
 mod hgrn;
+mod normalized_linear_attn;
 mod simple_gla;
 
 use crate::engine::Job;
@@ -18,6 +19,7 @@ pub(crate) static KERNELS: &[(&str, LayOut)] = &[
     ("hgrn", hgrn::lay_out),
     ("lightning_attn", simple_gla::lightning_attn),
     ("linear_attn", simple_gla::linear_attn),
+    ("normalized_linear_attn", normalized_linear_attn::lay_out),
     ("retention", simple_gla::retention),
     ("simple_gla", simple_gla::lay_out),
 ];

@@ -5,11 +5,13 @@
 pub(crate) mod gated_delta_rule;
 pub(crate) mod gla;
 pub(crate) mod hgrn;
+pub(crate) mod normalizer;
 pub(crate) mod simple_gla;
 
 /// Every kernel that a target may launch.
 pub(crate) fn all(target: Target) -> Vec<Kernel> {
-    [simple_gla::kernels, gla::kernels, gated_delta_rule::kernels, hgrn::kernels].iter().flat_map(|kernels| kernels(target)).collect()
+    let ops = [simple_gla::kernels, normalizer::kernels, gla::kernels, gated_delta_rule::kernels, hgrn::kernels];
+    ops.iter().flat_map(|kernels| kernels(target)).collect()
 }
 
 /// Storage type of a kernel's operands.
