@@ -408,6 +408,18 @@ TILE_FN void row_sums(float (&out)[M], float (&)[W * M], Acc<M, N, W>& acc, F f)
         out[r] = s;
     }
 }
+template <int M, int N, int W, class F>
+TILE_FN void own_row_sums(float (&out)[M], Acc<M, N, W>& acc, F f) {
+    for (int r = 0; r < M; r++) {
+        float s = 0;
+        for (int c = 0; c < N; c++) s += f(acc.d[r][c], r, c);
+        out[r] = s;
+    }
+}
+template <int W>
+TILE_FN void warp_sums(float (&out)[W], float s) {
+    for (int w = 0; w < W; w++) out[w] = w == 0 ? s : 0.f;
+}
 template <int W, int M, int N, class F>
 TILE_FN void column_sums(float (&out)[N], float (&)[W * N], Acc<M, N, W>& acc, F f) {
     for (int c = 0; c < N; c++) out[c] = 0;
