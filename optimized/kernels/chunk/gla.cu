@@ -15,6 +15,7 @@
 //
 // shapes <T, C, K, V>: optimized/src/shapes/gla.rs.
 #include "gla_backward.h"
+#include "gla_fused.h"
 
 using gla::GlaForward;
 using gla::GlaForwardBoth;

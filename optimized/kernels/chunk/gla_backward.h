@@ -16,6 +16,121 @@ struct GradientsArgs {
 };
 static_assert(sizeof(GradientsArgs<bf16>) == 152, "the launcher's twin must match");
 
+// A side's vectors: sums at the chunk's end, what passes through it, and room for sums.
+template <int N, int SCRATCH, int W>
+struct Side {
+    float last[N], through[N], part[N], scratch[SCRATCH], sums[W * N];
+};
+
+// an accumulator as columns
+template <int C, int N, int W>
+TILE_FN void turn(Columns<C, N, W>& to, Tile<float, C, N>& by, const Acc<C, N, W>& from) {
+    barrier();
+    store(by, from);
+    barrier();
+    recall(to, by);
+}
+
+// adds what the chunk itself leaves to what passes through it
+template <class T, int C, int N, int SCRATCH, int W>
+TILE_FN void end_sums(Side<N, SCRATCH, W>& side, Acc<C, N, W>& end, const Tile<T, C, N>& lasts) {
+    column_sums<W>(side.part, side.sums, end, [&](float z, int j, int c) { return z * lasts.at(j, c); });
+    for_each_index<W, N>([&](int c) { side.through[c] += side.part[c]; });
+}
+
+// What is read, of one side: its operands are rises and lasts (k~, k^), end and within its gradients by the state and by
+// the chunk's pairs. The sum, k's gradient, goes where rises was; within becomes minus what the gate's gradient gets.
+// Late channels give more[0], which is multiplied with more[1] there.
+template <class T, int C, int N, int SCRATCH, int W, class F>
+TILE_FN void combine_read(Columns<C, N, W>& G, Columns<C, N, W>& end, Columns<C, N, W>& within,
+                          const Side<N, SCRATCH, W>& side, Tile<T, C, N>& rises, const Tile<T, C, N>& lasts, float reach,
+                          F late_share) {
+    together(
+        [&](int r, int c, float(&G)[2], float(&y)[2], float(&z)[2]) {
+            float rising[2], last[2], sum[2];
+            rises.get_pair(rising[0], rising[1], r, c);
+            lasts.get_pair(last[0], last[1], r, c);
+            TILE_UNROLL
+            for (int e = 0; e < 2; e++) {
+                float more[2] = {};
+                late_share(r, c + e, more);
+                sum[e] = exp<T>(side.last[c + e] - G[e]) * y[e] + rise<T>(G[e], reach) * z[e] + more[0];
+                z[e] = -(last[e] * y[e] + rising[e] * z[e]) - more[1] * more[0];
+            }
+            rises.set_pair(r, c, sum[0], sum[1]);
+        },
+        G, end, within);
+}
+// What reads, likewise: x is the gradient of its operand, and goes where that was if it is to STAY; the gate's gradient
+// gets it too.
+template <bool STAY, class T, int C, int N, int W, class F>
+TILE_FN void combine_reader(Columns<C, N, W>& G, Columns<C, N, W>& x, Columns<C, N, W>& gate, Tile<T, C, N>& reads,
+                            F late_share) {
+    together(
+        [&](int r, int c, float(&G)[2], float(&x)[2], float(&z)[2]) {
+            float read[2], sum[2];
+            reads.get_pair(read[0], read[1], r, c);
+            TILE_UNROLL
+            for (int e = 0; e < 2; e++) {
+                float more[2] = {};
+                late_share(r, c + e, more);
+                sum[e] = fused(exp<T>(G[e]), x[e], more[0]);
+                z[e] += read[e] * x[e] + more[1] * more[0];
+            }
+            if (STAY) reads.set_pair(r, c, sum[0], sum[1]);
+        },
+        G, x, gate);
+}
+
+template <int C, int N, int SCRATCH, int W>
+TILE_FN void gate_gradient(Columns<C, N, W>& x, Side<N, SCRATCH, W>& side) {
+    barrier();
+    x.for_each([&](float& y, float& z, int r, int c) {
+        y += r == C - 1 ? side.through[c] : 0.f;
+        z += r == C - 1 ? side.through[c + 1] : 0.f;
+    });
+    running_sums<W, true>(x, side.part, side.scratch);
+}
+
+// q^, k~ and k^ in place of q, k and the gates; returns whether channels are late, whose products are then in p
+template <class T, int C, int K, int W, int SCRATCH, class At, class A>
+TILE_FN bool fold_keys(Columns<C, K, W>& G, Tile<T, C, K>& q, Tile<T, C, K>& k, Tile<T, C, K>& late,
+                       Side<K, SCRATCH, W>& side, Tile<float, C, K>& wide, Tile<T, C, C>& p, const A& a, const At& at,
+                       int token, float reach) {
+    sums(G, late, side.last, side.scratch);
+    for_each_index<W, K>([&](int c) { side.through[c] = 0; });
+    barrier();
+    const bool is_late = lowest(side.last) < -reach;
+    if (is_late) {
+        keep(wide, G);
+        barrier();
+        const Elements<T> left{a.q, at.seq, token, a.H, at.h, a.K, 0}, right{a.k, at.seq, token, a.H, at.h, a.K, 0};
+        late_products<W>(p, left, right, wide, reach, a.scale);
+    }
+    G.for_each([&](float& x, float& y, int r, int c) {
+        float k0, k1;
+        k.get_pair(k0, k1, r, c);
+        late.set_pair(r, c, k0 * exp<T>(side.last[c] - x), k1 * exp<T>(side.last[c + 1] - y));
+        k.set_pair(r, c, k0 * rise<T>(x, reach), k1 * rise<T>(y, reach));
+    });
+    fold(q, G, [](float G, int) { return exp<T>(G); });
+    publish();
+    return is_late;
+}
+
+// P of folded operands, with what late channels add
+template <class T, int C, int K, int W>
+TILE_FN void scores(Tile<T, C, C>& p, const Tile<T, C, K>& q, Tile<T, C, K>& k, float scale, bool late) {
+    Acc<C, C, W> P;
+    P.fill(0);
+    mma<LOWER_OUT>(P, q, t(k));
+    if (late)
+        zip(P, p, [scale](float& y, float z, int i, int j) { y = i >= j ? fused(y, scale, z) : 0.f; });
+    else
+        P.for_each([scale](float& y, int i, int j) { y = i >= j ? y * scale : 0.f; });
+    store(p, P);
+}
+
 // With q^ = exp(G) q, k~ = exp(-G) k, k^ = exp(G_last - G) k, the same of v for gates of values, D = exp(G) d_o and
 // dP = scale D v~^T, P = scale q^ k~^T for the pairs i >= j:
 //   d_q = exp(G) (scale D S^T + dP k~),   d_k = exp(G_last - G) (v^ dS'^T) + exp(-G) (dP^T q^),
@@ -37,15 +152,10 @@ struct Gradients {
     using Thin = Acc<C, V, WARPS>;
     using Square = Acc<C, C, WARPS>;
 
-    // a side's vectors: sums at the chunk's end, what passes through it, and room for sums
-    template <int N, int SCRATCH>
-    struct Side {
-        float last[N], through[N], part[N], scratch[SCRATCH], sums[WARPS * N];
-    };
     struct ValueGates {
         Tile<T, C, V> late, g;  // v^; gates, and their gradients after them
         Tile<float, C, V> G, wide;
-        Side<V, Values::SCRATCH> side;
+        Side<V, Values::SCRATCH, WARPS> side;
     };
     struct Shared {
         Tile<T, C, K> q, k, late;  // q^, k~; gates, and k^ after them
@@ -57,7 +167,7 @@ struct Gradients {
             Tile<float, C, K> wide;
         };
         Tile<T, C, C> p, d_p;
-        Side<K, Keys::SCRATCH> side;
+        Side<K, Keys::SCRATCH, WARPS> side;
         Maybe<BOTH, ValueGates> values;
     };
     struct Here {
@@ -82,15 +192,6 @@ struct Gradients {
             store_global<WARPS>(x.ptr, x.ld, tile, at.seq.length - at.token, width - column);
         }
 
-        // an accumulator as columns
-        template <int N>
-        TILE_FN void turn(Columns<C, N, WARPS>& to, Tile<float, C, N>& by, const Acc<C, N, WARPS>& from) const {
-            barrier();
-            store(by, from);
-            barrier();
-            recall(to, by);
-        }
-
         TILE_FN void fold_keys(Keys& G) {
             fetch_rows<WARPS>(s.q, a.q, at, a.H, at.token, a.K, 0);
             fetch_rows<WARPS>(s.k, a.k, at, a.H, at.token, a.K, 0);
@@ -98,35 +199,7 @@ struct Gradients {
             commit();
             wait<0>();
             barrier();
-            sums(G, s.late, s.side.last, s.side.scratch);
-            for_each_index<WARPS, K>([&](int c) { s.side.through[c] = 0; });
-            barrier();
-            late = lowest(s.side.last) < -REACH;
-            if (late) {
-                keep(s.wide, G);
-                barrier();
-                late_products<WARPS>(s.p, keys(a.q), keys(a.k), s.wide, REACH, a.scale);
-            }
-            G.for_each([&](float& x, float& y, int r, int c) {
-                float k0, k1;
-                s.k.get_pair(k0, k1, r, c);
-                s.late.set_pair(r, c, k0 * exp<T>(s.side.last[c] - x), k1 * exp<T>(s.side.last[c + 1] - y));
-                s.k.set_pair(r, c, k0 * rise<T>(x, REACH), k1 * rise<T>(y, REACH));
-            });
-            fold(s.q, G, [](float G, int) { return exp<T>(G); });
-            barrier();
-        }
-
-        TILE_FN void scores() {
-            Square P;
-            P.fill(0);
-            mma<LOWER_OUT>(P, s.q, t(s.k));
-            const float scale = a.scale;
-            if (late)
-                zip(P, s.p, [scale](float& y, float z, int i, int j) { y = i >= j ? fused(y, scale, z) : 0.f; });
-            else
-                P.for_each([scale](float& y, int i, int j) { y = i >= j ? y * scale : 0.f; });
-            store(s.p, P);
+            late = gla::fold_keys(G, s.q, s.k, s.late, s.side, s.wide, s.p, a, at, at.token, REACH);
         }
 
         // what passes through the chunk: per channel of keys, and of values
@@ -215,11 +288,13 @@ struct Gradients {
         }
 
         // d_v and d_gv of a slice, left in v and g
-        TILE_FN void value_gradients(Values& Gv, int v0, Thin& x) {
+        TILE_FN void value_gradients(Values& Gv, int v0, Thin& end) {
             auto& y = s.values.x;
-            if (a.d_gv) end_sums(y.side, x, y.late);
-            Values before, end, within;
-            turn(end, y.wide, x);
+            if (a.d_gv) end_sums(y.side, end, y.late);
+            const bool late_values = lowest(y.side.last) < -REACH;
+            const Elements<T> v = values(a.v, v0), d_o = values(a.d_o, v0);
+            Values columns, within;
+            Thin x;
             x.fill(0);
             mma<UPPER_A>(x, t(s.p), s.d_o);
             turn(within, y.wide, x);
@@ -228,75 +303,29 @@ struct Gradients {
             const float scale = a.scale;
             x.for_each([scale](float& z, int, int) { z *= scale; });
             mma<LOWER_A>(x, s.p, s.v);
-            turn(before, y.wide, x);
-            const bool late_values = lowest(y.side.last) < -REACH;
-            const Elements<T> v = values(a.v, v0), d_o = values(a.d_o, v0);
-            const auto late_share = [&](int r, int c, float(&more)[4]) {
+            turn(columns, y.wide, end);
+            combine_read(Gv, columns, within, y.side, s.v, y.late, REACH, [&](int r, int c, float(&more)[2]) {
+                if (!late_values) return;
+                more[0] = late_after(s.p, d_o, y.G, REACH, r, c);
+                more[1] = v.at(r, c);
+            });
+            turn(columns, y.wide, x);
+            combine_reader<false>(Gv, columns, within, s.d_o, [&](int r, int c, float(&more)[2]) {
                 if (!late_values) return;
                 more[0] = late_before(s.p, v, y.G, REACH, r, c);
-                more[1] = late_after(s.p, d_o, y.G, REACH, r, c);
-                more[2] = d_o.at(r, c);
-                more[3] = v.at(r, c);
-            };
-            combine(Gv, before, end, within, y.side, s.d_o, s.v, y.late, late_share);
+                more[1] = d_o.at(r, c);
+            });
             if (a.d_gv) gate_gradient(within, y.side);
-            barrier();
-            keep(s.v, end);
             keep(y.g, within);
             barrier();
             put(a.d_gv, y.g, a.V, v0);
         }
 
-        // adds what the chunk itself leaves to what passes through it
-        template <int N, int SCRATCH>
-        TILE_FN void end_sums(Side<N, SCRATCH>& side, Acc<C, N, WARPS>& end, const Tile<T, C, N>& lasts) const {
-            column_sums<WARPS>(side.part, side.sums, end, [&](float z, int j, int c) { return z * lasts.at(j, c); });
-            for_each_index<WARPS, N>([&](int c) { side.through[c] += side.part[c]; });
-        }
-
-        // Of one side, of which reads, rises and lasts are the operands (q^, k~, k^): before becomes the gradient of
-        // what reads, end of what is read, within the difference that the gate's gradient sums up. Late channels give
-        // more[0] and more[1] to the first two, which are multiplied with more[2] and more[3] in the third.
-        template <int N, int SCRATCH, class F>
-        TILE_FN void combine(Columns<C, N, WARPS>& G, Columns<C, N, WARPS>& before, Columns<C, N, WARPS>& end,
-                             Columns<C, N, WARPS>& within, Side<N, SCRATCH>& side, const Tile<T, C, N>& reads,
-                             const Tile<T, C, N>& rises, const Tile<T, C, N>& lasts, F late_share) const {
-            together(
-                [&](int r, int c, float(&G)[2], float(&x)[2], float(&y)[2], float(&z)[2]) {
-                    float read[2], rising[2], last[2];
-                    reads.get_pair(read[0], read[1], r, c);
-                    rises.get_pair(rising[0], rising[1], r, c);
-                    lasts.get_pair(last[0], last[1], r, c);
-                    TILE_UNROLL
-                    for (int e = 0; e < 2; e++) {
-                        float more[4] = {};
-                        late_share(r, c + e, more);
-                        const float out = read[e] * x[e] + more[2] * more[0];
-                        const float in = (last[e] * y[e] + rising[e] * z[e]) + more[3] * more[1];
-                        x[e] = fused(exp<T>(G[e]), x[e], more[0]);
-                        y[e] = exp<T>(side.last[c + e] - G[e]) * y[e] + rise<T>(G[e], REACH) * z[e] + more[1];
-                        z[e] = out - in;
-                    }
-                },
-                G, before, end, within);
-        }
-
-        template <int N, int SCRATCH>
-        TILE_FN void gate_gradient(Columns<C, N, WARPS>& x, Side<N, SCRATCH>& side) const {
-            barrier();
-            x.for_each([&](float& y, float& z, int r, int c) {
-                y += r == C - 1 ? side.through[c] : 0.f;
-                z += r == C - 1 ? side.through[c + 1] : 0.f;
-            });
-            running_sums<WARPS, true>(x, side.part, side.scratch);
-        }
-
         TILE_FN void key_gradients(Keys& G, Wide& dQ, Wide& dK) {
             if (a.d_g) end_sums(s.side, dK, s.late);
-            Keys before, end, within;
+            Keys columns, within;
             mma<LOWER_A>(dQ, s.d_p, s.k);
-            turn(before, s.wide, dQ);
-            turn(end, s.wide, dK);
+            turn(columns, s.wide, dK);
             dK.fill(0);
             mma<UPPER_A>(dK, t(s.d_p), s.q);
             turn(within, s.wide, dK);
@@ -306,18 +335,23 @@ struct Gradients {
                 barrier();
             }
             const Elements<T> q = keys(a.q), k = keys(a.k);
-            const auto late_share = [&](int r, int c, float(&more)[4]) {
+            combine_read(G, columns, within, s.side, s.k, s.late, REACH, [&](int r, int c, float(&more)[2]) {
+                if (!late) return;
+                more[0] = late_after(s.d_p, q, s.wide, REACH, r, c);
+                more[1] = k.at(r, c);
+            });
+            turn(columns, s.wide, dQ);
+            if (late) {
+                barrier();
+                keep(s.wide, G);
+                barrier();
+            }
+            combine_reader<true>(G, columns, within, s.q, [&](int r, int c, float(&more)[2]) {
                 if (!late) return;
                 more[0] = late_before(s.d_p, k, s.wide, REACH, r, c);
-                more[1] = late_after(s.d_p, q, s.wide, REACH, r, c);
-                more[2] = q.at(r, c);
-                more[3] = k.at(r, c);
-            };
-            combine(G, before, end, within, s.side, s.q, s.k, s.late, late_share);
+                more[1] = q.at(r, c);
+            });
             if (a.d_g) gate_gradient(within, s.side);
-            barrier();
-            keep(s.q, before);
-            keep(s.k, end);
             keep(s.late, within);
             barrier();
             put(a.d_q, s.q, a.K, 0);
@@ -328,7 +362,7 @@ struct Gradients {
         TILE_FN void run() {
             Keys G;
             fold_keys(G);
-            scores();
+            scores<T, C, K, WARPS>(s.p, s.q, s.k, a.scale, late);
             Wide dQ, dK;
             Square dP;
             dQ.fill(0);
