@@ -7,6 +7,7 @@ namespace gla {
 template <class T>
 struct GradientsArgs {
     const T *q, *k, *v, *d_o, *g, *gv;  // as in the forward pass; d_o as v or null for zeros
+    const float* h0;                    // null: the first token's gates scale nothing
     const T *states, *d_states;         // [total, H, V, K]: before and (gradient) after every chunk
     T *d_q, *d_k, *d_v, *d_g, *d_gv;    // as q, k, v, g, gv; each may be null
     const long long *offsets, *chunks;  // [N + 1] each
@@ -14,7 +15,7 @@ struct GradientsArgs {
     int H, K, V, slices, reverse;
     float scale;
 };
-static_assert(sizeof(GradientsArgs<bf16>) == 152, "the launcher's twin must match");
+static_assert(sizeof(GradientsArgs<bf16>) == 160, "the launcher's twin must match");
 
 // A side's vectors: sums at the chunk's end, what passes through it, and room for sums.
 template <int N, int SCRATCH, int W>
@@ -82,14 +83,19 @@ TILE_FN void combine_reader(Columns<C, N, W>& G, Columns<C, N, W>& x, Columns<C,
         G, x, gate);
 }
 
+// sums up; exactly zero at a first token (first) of which nothing is before
 template <int C, int N, int SCRATCH, int W>
-TILE_FN void gate_gradient(Columns<C, N, W>& x, Side<N, SCRATCH, W>& side) {
+TILE_FN void gate_gradient(Columns<C, N, W>& x, Side<N, SCRATCH, W>& side, bool first) {
     barrier();
     x.for_each([&](float& y, float& z, int r, int c) {
         y += r == C - 1 ? side.through[c] : 0.f;
         z += r == C - 1 ? side.through[c + 1] : 0.f;
     });
     running_sums<W, true>(x, side.part, side.scratch);
+    x.for_each([&](float& y, float& z, int r, int) {
+        y = first && r == 0 ? 0.f : y;
+        z = first && r == 0 ? 0.f : z;
+    });
 }
 
 // q^, k~ and k^ in place of q, k and the gates; returns whether channels are late, whose products are then in p
@@ -315,7 +321,7 @@ struct Gradients {
                 more[0] = late_before(s.p, v, y.G, REACH, r, c);
                 more[1] = d_o.at(r, c);
             });
-            if (a.d_gv) gate_gradient(within, y.side);
+            if (a.d_gv) gate_gradient(within, y.side, !a.h0 && at.token == 0);
             keep(y.g, within);
             barrier();
             put(a.d_gv, y.g, a.V, v0);
@@ -351,7 +357,7 @@ struct Gradients {
                 more[0] = late_before(s.d_p, k, s.wide, REACH, r, c);
                 more[1] = q.at(r, c);
             });
-            if (a.d_g) gate_gradient(within, s.side);
+            if (a.d_g) gate_gradient(within, s.side, !a.h0 && at.token == 0);
             keep(s.late, within);
             barrier();
             put(a.d_q, s.q, a.K, 0);

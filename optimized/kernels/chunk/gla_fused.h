@@ -10,7 +10,7 @@ namespace gla {
 template <class T>
 struct BackwardArgs {
     const T *q, *k, *v, *d_o, *g;       // [B T, H, K] twice, [B T, H, V] twice, as k; d_o and g may be null
-    const float* d_ht;                  // [N, H, K, V] or null
+    const float *h0, *d_ht;             // [N, H, K, V] or null; without h0 the first token's gates scale nothing
     const T* states;                    // [total, H, V, K]: before every chunk
     T *d_q, *d_k, *d_v, *d_g;           // as q, k, v, g; each may be null
     float* d_h0;                        // [N, H, K, V] or null
@@ -18,7 +18,7 @@ struct BackwardArgs {
     int H, K, V, slices, reverse;       // one slice
     float scale;
 };
-static_assert(sizeof(BackwardArgs<bf16>) == 136, "the launcher's twin must match");
+static_assert(sizeof(BackwardArgs<bf16>) == 144, "the launcher's twin must match");
 
 template <class T, int C, int K, int V>
 struct GlaBackward {
@@ -167,7 +167,7 @@ struct GlaBackward {
                 more[0] = late_before(s.d_p, k, s.wide, REACH, r, c);
                 more[1] = q.at(r, c);
             });
-            if (a.d_g) gate_gradient(within, s.side);
+            if (a.d_g) gate_gradient(within, s.side, !a.h0 && token == 0);
             keep(x.late, within);
             barrier();
             put(a.d_q, token, x.q, a.K);

@@ -11,7 +11,8 @@ namespace simple_gla {
 template <class T>
 struct BackwardArgs {
     const T *q, *k, *v, *d_o;                  // [B T, H, K], same, [B T, H, V], same or null for zeros
-    const float *g, *g_gamma, *d_ht;           // [B T, H], [H], [N, H, K, V]; each may be null
+    const float *g, *g_gamma;                  // [B T, H], [H]; each may be null
+    const float *h0, *d_ht;                    // [N, H, K, V] or null; without h0 the first token's gate scales nothing
     const T* states;                           // [total, H, V, K]: before every chunk
     T *d_q, *d_k, *d_v;                        // as q, k, v; each may be null
     float *d_g, *d_h0;                         // [B T, H], [N, H, K, V]; each may be null
@@ -19,7 +20,7 @@ struct BackwardArgs {
     int H, K, V, slices, reverse;              // one slice
     float scale;
 };
-static_assert(sizeof(BackwardArgs<bf16>) == 144, "the launcher's twin must match");
+static_assert(sizeof(BackwardArgs<bf16>) == 152, "the launcher's twin must match");
 
 // d_g is the sum over later tokens of q d_q - k d_k, and <S_after, dS'>: pairs within the chunk cancel there, their two
 // terms being the same products of the same rounded operands.
@@ -220,6 +221,7 @@ struct SimpleGlaBackward {
             TILE_UNROLL
             for (int w = 0; w < STATE_WARPS; w++) through += s.through[w];
             through *= s.decay;
+            const bool nothing = !a.h0 && token == 0;
             const Rows<float> out(a.d_g, at.seq, token, a.H, at.h, 1);
             for_each_index<PAIR_WARPS, C>([&](int i) {
                 float end = 0, later = 0;
@@ -227,7 +229,7 @@ struct SimpleGlaBackward {
                     end += s.k_end[j];
                     later += j >= i ? s.q_dq[j] - s.k_dk[j] : 0.f;
                 }
-                if (i < at.seq.length - token) out.ptr[i * out.ld] = later + (end + through);
+                if (i < at.seq.length - token) out.ptr[i * out.ld] = nothing && i == 0 ? 0.f : later + (end + through);
             });
         }
         TILE_FN void end() {}

@@ -127,12 +127,26 @@ impl Pass {
         if !self.gradients && !job.wants("d_h0") {
             return Ok(());
         }
+        let fits = |shape: &Shape| self.gradients && job.problem.size(Dim::V) <= shape.slice;
+        if let Some(shape) = roles(job.target, job.scalar, self.width).filter(fits) {
+            return self.fused(job, d_o, shape);
+        }
         let d_states = if self.gradients { self.workspace(job, "d_states")? } else { Ptr::NULL };
         let (q, d_ht, d_h0) = (job.input("q")?, job.input("d_ht")?, job.output("d_h0"));
         let ([g, g_gamma], Layout { offsets, chunks, .. }) = (self.decays, self.layout);
         let args = Args::new(&[q, d_o, g, g_gamma, d_ht, d_states, d_h0, offsets, chunks]);
         self.sweep(job, "SimpleGlaStateGradients", self.shapes.sweep, args);
         if self.gradients { self.chunks(job, d_o, d_states) } else { Ok(()) }
+    }
+
+    fn fused(&self, job: &mut Job<'_>, d_o: Ptr, shape: Shape) -> Result<(), Error> {
+        let [q, k, v, h0, d_ht] = ["q", "k", "v", "h0", "d_ht"].map(|name| job.input(name));
+        let [d_q, d_k, d_v, d_g, d_h0] = ["d_q", "d_k", "d_v", "d_g", "d_h0"].map(|name| job.output(name));
+        let ([g, g_gamma], Layout { offsets, chunks, .. }) = (self.decays, self.layout);
+        let inputs = [q?, k?, v?, d_o, g, g_gamma, h0?, d_ht?, self.states];
+        let args = Args::new(&[&inputs[..], &[d_q, d_k, d_v, d_g, d_h0, offsets, chunks]].concat());
+        self.sweep(job, "SimpleGlaBackward", shape, args);
+        Ok(())
     }
 
     fn chunks(&self, job: &mut Job<'_>, d_o: Ptr, d_states: Ptr) -> Result<(), Error> {

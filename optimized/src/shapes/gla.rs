@@ -28,6 +28,11 @@ pub(crate) fn shapes(target: Target, scalar: Scalar, width: usize, both: bool) -
     Shapes { sweep, gradients }
 }
 
+/// Where there is room for it, the backward pass without gates of values in one kernel, values being no wider than the slice.
+pub(crate) fn fused(target: Target, scalar: Scalar, width: usize) -> Option<Shape> {
+    (target == Target::Cuda && scalar != Scalar::F32 && width <= 128).then_some(shape(64, width))
+}
+
 /// Templates of forward pass, gradients of the states, gradients.
 pub(crate) fn templates(both: bool) -> [&'static str; 3] {
     if both {
@@ -45,6 +50,9 @@ pub(super) fn kernels(target: Target) -> Vec<Kernel> {
             for (template, Shape { chunk, slice }) in templates(both).into_iter().zip([sweep, sweep, gradients]) {
                 kernels.push(Kernel { source: SOURCE, template, scalar, chunk, width, slice });
             }
+        }
+        if let Some(Shape { chunk, slice }) = fused(target, scalar, width) {
+            kernels.push(Kernel { source: SOURCE, template: "GlaBackward", scalar, chunk, width, slice });
         }
     }
     kernels

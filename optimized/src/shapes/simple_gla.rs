@@ -26,7 +26,8 @@ pub(crate) fn shapes(target: Target, scalar: Scalar, width: usize) -> Shapes {
     Shapes { forward, sweep, gradients }
 }
 
-/// Where there is room for it, the forward pass by two roles.
+/// Where there is room for it, the forward pass by two roles, and the backward pass in one kernel where values are no wider
+/// than the slice.
 pub(crate) fn roles(target: Target, scalar: Scalar, width: usize) -> Option<Shape> {
     (target == Target::Cuda && scalar != Scalar::F32 && width <= 128).then_some(shape(64, width))
 }
@@ -43,6 +44,7 @@ pub(super) fn kernels(target: Target) -> Vec<Kernel> {
         add("SimpleGlaGradients", gradients);
         if let Some(roles) = roles(target, scalar, width) {
             add("SimpleGlaRoles", roles);
+            add("SimpleGlaBackward", roles);
         }
     }
     kernels
