@@ -257,6 +257,12 @@ impl<'a> Job<'a> {
         self.memory.workspace(name, dtype, elements)
     }
 
+    /// Constants that a launch needs.
+    pub(crate) fn table(&mut self, name: &str, values: &[f32]) -> Result<Ptr, Error> {
+        let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        self.memory.table(name, &bytes)
+    }
+
     /// The case's storage type.
     pub(crate) fn storage(&self) -> DType {
         self.dtype

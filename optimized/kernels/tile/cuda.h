@@ -14,7 +14,7 @@
 #endif
 #define TILE_SHARED_LIMIT (160 * 1024)
 #if __CUDA_ARCH__ >= 900
-#define TILE_SHARED_MOST (226 * 1024)
+#define TILE_SHARED_MOST (227 * 1024)
 #else
 #define TILE_SHARED_MOST TILE_SHARED_LIMIT
 #endif

@@ -4,9 +4,11 @@
 
 pub(crate) mod gate;
 pub(crate) mod gated_delta_rule;
+pub(crate) mod gla;
 pub(crate) mod hgrn;
 pub(crate) mod kda;
 pub(crate) mod norm;
+pub(crate) mod normalizer;
 pub(crate) mod prologue;
 pub(crate) mod short_convolution;
 pub(crate) mod simple_gla;
@@ -15,6 +17,8 @@ pub(crate) mod simple_gla;
 pub(crate) fn all(target: Target) -> Vec<Kernel> {
     let sources = [
         simple_gla::kernels,
+        normalizer::kernels,
+        gla::kernels,
         gated_delta_rule::kernels,
         kda::kernels,
         prologue::kernels,

@@ -2,7 +2,7 @@
 
 use super::{Kernel, Scalar, Target};
 
-const SOURCE: &str = "rows/norm.cu";
+pub(crate) const SOURCE: &str = "rows/norm.cu";
 
 /// Columns of a block that adds up partial sums.
 pub(crate) const SUMMED: usize = 32;

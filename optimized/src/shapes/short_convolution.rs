@@ -2,7 +2,7 @@
 
 use super::{Kernel, Scalar, Shape, Target};
 
-const SOURCE: &str = "rows/short_convolution.cu";
+pub(crate) const SOURCE: &str = "rows/short_convolution.cu";
 
 /// Taps that are kept in registers: the width of these kernels.
 pub(crate) const TAPS: usize = 4;
