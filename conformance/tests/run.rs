@@ -102,6 +102,23 @@ fn mistakes_on_the_command_line_are_named() {
 }
 
 #[test]
+fn a_bench_of_packed_sequences_leaves_a_whole_record() {
+    let out = tempfile::tempdir().expect("a folder");
+    let folder = out.path().to_str().expect("a path of text");
+    let case = "hgrn(D=8,seqs=5+1+70,dtype=f32)";
+    let done = program(&["bench", "--iterations", "4", "--pass", "forward", "--out", folder, case]);
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    let runs = records(out.path());
+    let [timed] = &runs[0].timed[..] else { panic!("one case and one pass make one record") };
+    assert!(timed.checked && timed.case.contains("seqs=5+1+70") && timed.times_ns.len() == 4, "{timed:?}");
+    assert_eq!(timed.timed_by, "wall clock around each call");
+    assert!(timed.host_ns.is_some() && timed.first_call_ns.is_some_and(|ns| ns > 0.0));
+    assert!(timed.errors.iter().any(|m| m.port == "o" && m.statistic == "rms" && m.within()));
+    assert!(timed.judged_at.contains("seqs=") && timed.floor.contains("--bandwidth"), "{timed:?}");
+    assert!(timed.device_state.unseen.is_some(), "nobody looks at a processor");
+}
+
+#[test]
 fn a_replay_accounts_for_every_output() {
     let out = TempDir::new().expect("a temporary directory");
     let dump = out.path().to_str().expect("a temporary path is text");

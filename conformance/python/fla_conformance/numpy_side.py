@@ -68,7 +68,7 @@ class NumpySide:
         return array.tobytes() == widen(tensor).tobytes()
 
     def compute(self, name, call, arguments, gradients, cotangents):
-        """The results of `call(arguments)`, a dict, and what ran; gradients are the business of the op's own backward."""
+        """The results of `call(arguments)`, a dict, and what ran; gradients are the op's own `backward`."""
         return call(arguments)
 
     def zeros_like(self, array):

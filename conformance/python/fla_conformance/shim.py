@@ -10,8 +10,8 @@ call gives it, and an absent optional input is None. `want` as an argument recei
 of the outputs that get a cotangent.
 The answer is a dict by name (with `ran`, if you like: what really ran) or the outputs in the spec's order.
 
-Tensors are torch tensors on `serve`'s device, and gradients come from autograd; with `arrays="jax"` they are JAX arrays,
-the op is traced and compiled, and gradients come from its derivative. With `arrays="numpy"` they are numpy
+Tensors are torch tensors on `serve`'s device, and gradients come from autograd; with `arrays="jax"` they are JAX
+arrays, the op is traced and compiled, and gradients come from its derivative. With `arrays="numpy"` they are numpy
 arrays (f32, or f64 when the case is f64), results are rounded to the port's type, and gradients need
 `backward=`: a function of the same arguments, `d_<output>` for every output and `want`, that returns `d_<input>` by
 name.

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Times:
-    """Nanoseconds of each iteration; most bytes in use beyond the inputs, and nanoseconds that it takes the host to queue
-    one call (None: not known); in words how the times were taken."""
+    """Nanoseconds of each iteration; most bytes in use beyond the inputs, and nanoseconds that it takes the host to
+    queue one call (None: not known); in words how the times were taken."""
 
     each: list
     peak: int | None

@@ -3,9 +3,9 @@
     fla-conformance run --candidate 'python3 -m fla_conformance.shims.jla' 'gla(*K=128*)'
     fla-conformance bench --candidate cuda --against 'python3 -m fla_conformance.shims.jla' gla
 
-`--impl` takes what its registry has: mosaic_gpu (its kernels, the default; they need an H100 or H200 and decline what they
-do not do), chunked and reference (plain JAX, on any device). Packed sequences are its segments of one row, which carry no
-states. What the spec has and jla has not, a gate for the values for example, is declined.
+`--impl` takes what its registry has: mosaic_gpu (its kernels, the default; they need an H100 or H200 and decline what
+they do not do), chunked and reference (plain JAX, on any device). Packed sequences are its segments of one row, which
+carry no states. What the spec has and jla has not, a gate for the values for example, is declined.
 """
 
 import argparse
