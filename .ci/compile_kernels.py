@@ -13,6 +13,7 @@ import argparse
 import ctypes
 import fnmatch
 import glob
+import importlib.metadata
 import io
 import json
 import os
@@ -123,9 +124,8 @@ def versions(archs):
     """The compilers that these architectures need."""
     found = {}
     if any(arch in NVIDIA for arch in archs):
-        library, major, minor = nvrtc(), ctypes.c_int(), ctypes.c_int()
-        library.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
-        found["NVRTC"] = f"{major.value}.{minor.value}"
+        # the library itself tells no patch level
+        found["NVRTC"] = importlib.metadata.version("nvidia-cuda-nvrtc")
     if any(arch in AMD for arch in archs):
         text = subprocess.run(["clang++-19", "--version"], capture_output=True, text=True, check=True).stdout
         found["clang"] = re.search(r"version (\S+)", text)[1]

@@ -119,6 +119,24 @@ fn a_bench_of_packed_sequences_leaves_a_whole_record() {
 }
 
 #[test]
+fn a_document_that_claims_other_speeds_than_the_records_is_found() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("README.md");
+    std::fs::write(&path, "<!-- speed:begin -->\n| ten times as fast |\n<!-- speed:end -->\n").expect("writable");
+    let records = concat!(env!("CARGO_MANIFEST_DIR"), "/../reports/records");
+    let list = |what: &str| program(&["list", "--speed", "--records", records, what, path.to_str().expect("text")]);
+    let refused = list("--check");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("list --speed --write"), "{}", text(&refused.stderr));
+    assert_eq!(list("--write").status.code(), Some(0));
+    assert_eq!(list("--check").status.code(), Some(0));
+    let written = std::fs::read_to_string(&path).expect("readable");
+    assert!(written.contains("H100") && !written.contains("ten times"), "{written}");
+    std::fs::write(&path, "no marks").expect("writable");
+    assert_eq!(list("--check").status.code(), Some(2));
+}
+
+#[test]
 fn a_replay_accounts_for_every_output() {
     let out = TempDir::new().expect("a temporary directory");
     let dump = out.path().to_str().expect("a temporary path is text");

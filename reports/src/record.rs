@@ -161,7 +161,7 @@ pub enum Line {
     /// A judged case.
     Judged(Judged),
     /// A timed case.
-    Timed(Timed),
+    Timed(Box<Timed>),
 }
 
 /// One run: a candidate, an environment, and what was found.
@@ -230,7 +230,7 @@ pub fn read(input: impl BufRead) -> Result<Vec<Run>, ReadError> {
                 runs.push(Run { candidate, environment, ..Run::default() });
             }
             Line::Judged(j) => runs.last_mut().ok_or_else(orphan)?.judged.push(j),
-            Line::Timed(t) => runs.last_mut().ok_or_else(orphan)?.timed.push(t),
+            Line::Timed(t) => runs.last_mut().ok_or_else(orphan)?.timed.push(*t),
         }
     }
     Ok(runs)

@@ -196,7 +196,7 @@ fn log_normal(tokens: usize) -> Vec<usize> {
 fn decode(spec: &'static OpSpec, rows: usize) -> Option<Case> {
     let mut case = case(spec, &extents(rows, 1, 32, 128), DType::Bf16).filter(|_| !spec.states.is_empty())?;
     let state = |name: &&str| spec.states.iter().any(|s| [s.initial, s.last].contains(name));
-    case.problem.absent.retain(|name| !state(&name));
+    case.problem.absent.retain(|name| !state(name));
     case.problem.mend();
     Some(case).filter(|case| case.problem.validate().is_ok())
 }
