@@ -1,6 +1,7 @@
 """Ops on torch tensors."""
 
 import contextlib
+import gc
 import os
 import statistics
 import sys
@@ -144,9 +145,7 @@ class TorchSide:
 
     def _timed_by_events(self, run, iterations):
         flush = torch.zeros(_FLUSH_BYTES, dtype=torch.uint8, device=self.device)
-        self._synchronize()
-        torch.cuda.reset_peak_memory_stats(self.device)
-        base = torch.cuda.memory_allocated(self.device)
+        peak = self._peak(run)
         events, queued, answer = [], [], None
         for _ in range(iterations):
             answer = None
@@ -159,9 +158,21 @@ class TorchSide:
             end.record()
             events.append((begin, end))
         self._synchronize()
-        peak = torch.cuda.max_memory_allocated(self.device) - base
         each = [round(begin.elapsed_time(end) * 1e6) for begin, end in events]
         return Times(each, peak, statistics.median(queued), _BY_EVENTS), answer
+
+    def _peak(self, run):
+        """Most bytes that one call takes, the inputs not counted."""
+        # what earlier calls left in cycles would count as there before
+        gc.collect()
+        self._synchronize()
+        torch.cuda.reset_peak_memory_stats(self.device)
+        base = torch.cuda.memory_allocated(self.device)
+        answer = run()
+        self._synchronize()
+        peak = torch.cuda.max_memory_allocated(self.device) - base
+        del answer
+        return peak
 
 
 def _bytes(array):
