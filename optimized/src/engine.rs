@@ -1,5 +1,9 @@
 //! One device, and calls on it.
 
+mod plan;
+
+use std::time::Instant;
+
 use reference::problem::Problem;
 use reference::tensor::{DType, Tensor, Tensors};
 
@@ -10,6 +14,8 @@ use crate::memory::Memory;
 use crate::ops::KERNELS;
 use crate::shapes::{Kernel, Scalar, Shape, Target, WIDTHS};
 use crate::{Backend, DeviceInfo};
+
+pub use plan::{Plan, plan};
 
 /// What outputs and workspaces hold before kernels run. Anything but [`Fill::Any`] also fences every buffer with guard
 /// bands and checks them, and the inputs, at the end.
@@ -57,6 +63,10 @@ pub struct Answer {
 pub struct Timing {
     /// Device nanoseconds of each iteration.
     pub times_ns: Vec<f64>,
+    /// Host nanoseconds of queueing the launches of each iteration.
+    pub host_ns: Vec<f64>,
+    /// How the times were taken.
+    pub timed_by: &'static str,
     /// Bytes of everything but the inputs.
     pub peak_bytes: u64,
     /// Bytes that were neither input nor output.
@@ -117,18 +127,23 @@ impl Engine {
     /// As [`Engine::run`].
     pub fn bench(&mut self, call: &Call<'_>, iterations: usize) -> Result<Timing, Error> {
         let mut job = Job::new(&mut *self.device, call)?;
-        let mut times_ns = Vec::with_capacity(iterations);
+        let (mut times_ns, mut host_ns) = (Vec::with_capacity(iterations), Vec::with_capacity(iterations));
         for i in 0..WARM_UP + iterations {
             job.memory.device.flush()?;
             job.memory.device.start()?;
+            let begun = Instant::now();
             job.execute()?;
+            let queued = begun.elapsed().as_nanos() as f64;
             let time = job.memory.device.stop()?;
             if i >= WARM_UP {
                 times_ns.push(time);
+                host_ns.push(queued);
             }
         }
         let (workspace_bytes, peak_bytes) = (job.memory.workspace, job.memory.peak);
-        Ok(Timing { times_ns, peak_bytes, workspace_bytes, ran: job.ran(), sample: job.answers(SAMPLE.0)? })
+        let (ran, timed_by) = (job.ran(), job.memory.device.clock());
+        let sample = job.answers(SAMPLE.0)?;
+        Ok(Timing { times_ns, host_ns, timed_by, peak_bytes, workspace_bytes, ran, sample })
     }
 }
 

@@ -15,7 +15,7 @@ mod ops;
 mod shapes;
 mod source;
 
-pub use engine::{Answer, Call, Engine, Fill, Timing};
+pub use engine::{Answer, Call, Engine, Fill, Plan, Timing, plan};
 pub use error::Error;
 pub use source::{kernel_hash, units};
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use crate::marks;
 use crate::record::{Judged, Run};
 use crate::summary::Summary;
 
@@ -208,10 +209,10 @@ impl Support {
         let mut spliced = document.to_owned();
         let mut places = 0;
         for ([begin, end], table) in MARKS.into_iter().zip([&self.whole, &self.summary]) {
-            let Some(start) = spliced.find(begin).map(|i| i + begin.len()) else { continue };
-            let stop = start + spliced[start..].find(end).ok_or(NoMarks)?;
-            spliced.replace_range(start..stop, &format!("\n{table}"));
-            places += 1;
+            if spliced.contains(begin) {
+                spliced = marks::put(&spliced, [begin, end], table).ok_or(NoMarks)?;
+                places += 1;
+            }
         }
         if places > 0 { Ok(spliced) } else { Err(NoMarks) }
     }

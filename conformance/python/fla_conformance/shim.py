@@ -10,7 +10,8 @@ call gives it, and an absent optional input is None. `want` as an argument recei
 of the outputs that get a cotangent.
 The answer is a dict by name (with `ran`, if you like: what really ran) or the outputs in the spec's order.
 
-Tensors are torch tensors on `serve`'s device, and gradients come from autograd. With `arrays="numpy"` they are numpy
+Tensors are torch tensors on `serve`'s device, and gradients come from autograd; with `arrays="jax"` they are JAX
+arrays, the op is traced and compiled, and gradients come from its derivative. With `arrays="numpy"` they are numpy
 arrays (f32, or f64 when the case is f64), results are rounded to the port's type, and gradients need
 `backward=`: a function of the same arguments, `d_<output>` for every output and `want`, that returns `d_<input>` by
 name.
@@ -209,17 +210,15 @@ class Request:
             raise Declined("no gradients: forward only")
         needed = {*self.want, *(name[2:] for name in cotangents)}
         arguments = self.bind(self.op.function, inputs, needed)
-        if not self.gradients or self.op.backward:
-            outputs, ran = self.named(self.op.function(**arguments))
-            results = outputs
-            if self.gradients:
-                arguments = self.bind(self.op.backward, inputs, needed)
-                zeros = {f"d_{o}": self.side.zeros_like(outputs[o]) for o in self.outputs}
-                results = outputs | self.op.backward(**arguments, **(zeros | cotangents))
+        if self.gradients and self.op.backward:
+            results, ran = self.named(self.op.function(**arguments))
+            arguments = self.bind(self.op.backward, inputs, needed)
+            zeros = {f"d_{o}": self.side.zeros_like(results[o]) for o in self.outputs}
+            results = results | self.op.backward(**arguments, **(zeros | cotangents))
         else:
-            leaves = {name: self.side.leaf(inputs[name]) for name in self.gradients if name in inputs}
-            outputs, ran = self.named(self.op.function(**(arguments | leaves)))
-            results = outputs | self.side.gradients(outputs, leaves, cotangents)
+            call = lambda arguments: self.named(self.op.function(**arguments))
+            leaves = [name for name in self.gradients if name in inputs]
+            results, ran = self.side.compute(self.op.name, call, arguments, leaves, cotangents)
         ran = ran() if callable(ran) else str(ran)
         missing = [name for name in self.want if results.get(name) is None]
         if missing:
@@ -270,6 +269,10 @@ def _side(kind, device):
         from .numpy_side import NumpySide
 
         return NumpySide()
+    if kind == "jax":
+        from .jax_side import JaxSide
+
+        return JaxSide()
     from .torch_side import TorchSide
 
     return TorchSide(device)

@@ -12,7 +12,7 @@ use reports::record::Identity;
 
 use super::{Abilities, BenchRequest, Candidate, Fill, Reply, Request, Timing};
 use crate::abi::{clock, dtype};
-use crate::bench::Drawn;
+use crate::bench::{Drawn, median};
 
 /// Our kernels on one device.
 pub struct Kernels {
@@ -53,7 +53,7 @@ impl Candidate for Kernels {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities { fill: true, bench: true }
+        Abilities { fill: true, bench: true, bench_packed: true }
     }
 
     fn call(&mut self, request: &Request) -> Reply {
@@ -76,6 +76,8 @@ impl Candidate for Kernels {
             times_ns: timing.times_ns,
             peak_bytes: Some(timing.peak_bytes),
             workspace_bytes: Some(timing.workspace_bytes),
+            host_ns: median(&timing.host_ns),
+            timed_by: timing.timed_by.to_owned(),
             ran: timing.ran.join(", "),
             sample: timing.sample,
         })
@@ -110,7 +112,7 @@ impl Candidate for Reference {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities { fill: false, bench: true }
+        Abilities { fill: false, bench: true, bench_packed: true }
     }
 
     fn call(&mut self, request: &Request) -> Reply {

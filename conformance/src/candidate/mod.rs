@@ -94,6 +94,10 @@ pub struct Timing {
     pub peak_bytes: Option<u64>,
     /// Memory beyond inputs and outputs.
     pub workspace_bytes: Option<u64>,
+    /// Host nanoseconds that it takes to queue one call, after the first: a median.
+    pub host_ns: Option<f64>,
+    /// How the times were taken.
+    pub timed_by: String,
     /// Kernels or back end that really ran.
     pub ran: String,
     /// A small sample of the outputs of a timed iteration, to be re-checked.
@@ -107,6 +111,8 @@ pub struct Abilities {
     pub fill: bool,
     /// `bench` works.
     pub bench: bool,
+    /// `bench` takes packed sequences.
+    pub bench_packed: bool,
 }
 
 /// The thing under test.

@@ -70,6 +70,9 @@ fn bench_to_frame(request: &BenchRequest, frame: &mut Frame) {
     frame.set("iterations", request.iterations);
     frame.set("profile", &request.profile);
     frame.set("seed", request.seed);
+    if let Some(lengths) = &problem.sequences {
+        frame.set("seqs", Json::from(lengths.clone()));
+    }
     frame.set("inputs", problem.inputs().map(|p| p.name).collect::<Vec<_>>().join(","));
 }
 
@@ -83,6 +86,12 @@ fn done_to_frame(timing: &Timing, frame: &mut Frame) {
     }
     if let Some(bytes) = timing.workspace_bytes {
         frame.set("workspace_bytes", bytes);
+    }
+    if let Some(ns) = timing.host_ns {
+        frame.set("host_ns", ns);
+    }
+    if !timing.timed_by.is_empty() {
+        frame.set("timed_by", &timing.timed_by);
     }
     frame.tensors = timing.sample.clone();
 }
@@ -195,6 +204,9 @@ fn bench(frame: &Frame) -> Result<BenchRequest, Error> {
         let expected = || spec.sizes.iter().map(|d| d.name()).collect::<Vec<_>>().join(", ");
         problem.sizes.insert(known.ok_or_else(|| unknown(spec, "dimension", &name, expected()))?, extent);
     }
+    if frame.get("seqs").is_some() {
+        problem.sequences = Some(json("bench", frame, "seqs", "an array of lengths")?);
+    }
     if let Some(given) = frame.get("inputs") {
         let given = names(given);
         if let Some(name) = given.iter().find(|n| spec.input(n).is_none()) {
@@ -234,6 +246,8 @@ fn done(frame: Frame) -> Result<Timing, Error> {
         },
         peak_bytes: bytes("peak_bytes")?,
         workspace_bytes: bytes("workspace_bytes")?,
+        host_ns: frame.get("host_ns").map(|_| number("done", &frame, "host_ns")).transpose()?,
+        timed_by: frame.get("timed_by").unwrap_or("").to_owned(),
         ran: frame.get("ran").unwrap_or("").to_owned(),
         sample: frame.tensors,
     })

@@ -210,7 +210,7 @@ impl Candidate for Broken<'_> {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities { fill: true, bench: false }
+        Abilities { fill: true, ..Abilities::default() }
     }
 
     fn call(&mut self, request: &Request) -> Reply {

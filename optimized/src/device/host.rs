@@ -165,4 +165,8 @@ impl Device for Host {
     fn stop(&mut self) -> Result<f64, Error> {
         Ok(self.started.elapsed().as_nanos() as f64)
     }
+
+    fn clock(&self) -> &'static str {
+        "wall clock around each call"
+    }
 }
