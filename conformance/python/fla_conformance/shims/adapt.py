@@ -14,9 +14,10 @@ def flat_bias(given):
 
 
 def by_value_heads(given):
-    # the preconditioner, of a key head here, of each of its value heads there
+    # the preconditioner, of a key head here, of each of its value heads there, whatever the description says
     given, group = flat_bias(given), given["v"].shape[2] // given["k"].shape[2]
-    return given | {"a0": given["a0"].repeat_interleave(group, 1)} if "a0" in given else given
+    axes = {"g_atk": 2, "beta_atk": 2, "log_atk_scale": 0, "a0": 1}
+    return given | {name: given[name].repeat_interleave(group, axes[name]) for name in axes.keys() & given.keys()}
 
 
 def by_key_heads(outputs, inputs):
