@@ -112,6 +112,12 @@ def wall_with_scale(given):
     return {"scale": given["q"].shape[-1] ** -0.5} | whole_window(given)
 
 
+def as_wide(given):
+    if given["v"].shape[-1] != given["k"].shape[-1]:
+        raise Declined("naive_deltaformer_attn takes values as wide as keys")
+    return given
+
+
 def parallax_in_16_bits(given):
     if given["q"].element_size() != 2:
         raise Declined("parallel_parallax takes 16-bit inputs")

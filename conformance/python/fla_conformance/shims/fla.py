@@ -68,7 +68,7 @@ def _flat(result):
 # how fla says that it does not do something, or not with what is installed
 _REFUSALS = (
     ("support", "requires", "Please upgrade", "Please install", "must be divisible", "power of 2", "power of two")
-    + ("not implemented", "must have shape", "must have the same shape", "must be greater")
+    + ("not implemented", "must have shape", "must have the same shape", "must be greater", "are unavailable")
 )
 # how Triton says that it compiles no kernel for such widths or types
 _UNCOMPILED = ("Input shapes should have", "must be a power of 2", "Both operands must be same dtype")

@@ -66,7 +66,7 @@ FORMS = {
         parallel="parallel_simple_gla",
         naive_recurrent=Form("fla.ops.simple_gla.naive", "naive_recurrent_simple_gla", grouped=False),
         naive_chunk=Form("fla.ops.simple_gla.naive", "naive_chunk_simple_gla", grouped=False),
-        naive_parallel=Form("fla.ops.simple_gla.naive", "naive_parallel_simple_gla", grouped=False),
+        naive_parallel=Form("fla.ops.simple_gla.naive", "naive_parallel_simple_gla", outputs=("o",), grouped=False),
     ),
     "gated_delta_rule": _forms(
         "fla.ops.gated_delta_rule",
@@ -267,7 +267,7 @@ FORMS = {
     "deltaformer": _forms(
         "fla.ops.deltaformer",
         parallel="deltaformer_attn",
-        naive_parallel=Form("fla.ops.deltaformer", "naive_deltaformer_attn"),
+        naive_parallel=Form("fla.ops.deltaformer", "naive_deltaformer_attn", adapt=adapt.as_wide),
     ),
     "path_attn": _forms(
         "fla.ops.path_attn",
