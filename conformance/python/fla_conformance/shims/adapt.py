@@ -233,6 +233,12 @@ def both_memories(given):
     return paired("h0", "m0")(zeros | given)
 
 
+def keys_already_decayed(given):
+    # the flag is the kernel's; its reference gets the product
+    p = given["p"] * given["g"].exp()[..., None] if given.get("p_times_alpha") else given["p"]
+    return {name: x for name, x in given.items() if name != "p_times_alpha"} | {"p": p}
+
+
 def both_sums(given):
     # one without the other does not compile there
     k, v = given["k"], given["v"]
