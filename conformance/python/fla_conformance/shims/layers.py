@@ -14,7 +14,7 @@ class Question:
     """Extents by name (`x.D`), options and tensors by name (`x["use_gate"]`, `x.get("h0")`) of one call."""
 
     def __init__(self, spec, inputs, cu_seqlens=None):
-        self.inputs, self.attrs, self.cu_seqlens = inputs, dict(spec.attrs), cu_seqlens
+        self.inputs, self.attrs, self.cu_seqlens, self.ports = inputs, dict(spec.attrs), cu_seqlens, spec.input
         for name, x in inputs.items():
             port = spec.input(name)
             if port is None:
@@ -45,7 +45,9 @@ class Question:
         """What an absent tensor stands for."""
         import torch
 
-        like = next(x for x in self.inputs.values() if hasattr(x, "device") and x.is_floating_point())
+        given = [(self.ports(name), x) for name, x in self.inputs.items() if hasattr(x, "device") and x.is_floating_point()]
+        # in the type of its like: what is always f32 says nothing about the weights beside it
+        like = next((x for p, x in given if p.single == port.single), given[0][1])
         dtype = torch.float32 if port.single and like.dtype != torch.float64 else like.dtype
         return torch.full([getattr(self, d) for d in port.dims], port.neutral, dtype=dtype, device=like.device)
 
