@@ -9,6 +9,7 @@
 mod blocks;
 mod covariance;
 mod key;
+mod lattice;
 mod profile;
 
 use ndarray::{ArrayD, IxDyn};
@@ -51,7 +52,12 @@ pub fn cotangents(case: &Case) -> Tensors {
     let draw = |port: &Port| {
         let name = format!("d_{}", port.name);
         let key = Key::new(&format!("{} {name}", seeded(case)));
-        (name, normals(key, &case.problem.shape(port), Problem::dtype(port, case.dtype)))
+        let (shape, dtype) = (case.problem.shape(port), Problem::dtype(port, case.dtype));
+        let drawn = match case.profile {
+            Profile::Lattice => tensor(&shape, dtype, 1, |i, x| x[0] = lattice::cotangent(&key, i)),
+            _ => normals(key, &shape, dtype),
+        };
+        (name, drawn)
     };
     case.problem.outputs().filter(|p| p.differentiable).map(draw).collect()
 }
@@ -134,6 +140,14 @@ impl<'a> Draw<'a> {
         }
         if let Some(blocks) = &self.blocks {
             return blocks.fill(&self.key, first, row);
+        }
+        if self.profile == Profile::Lattice {
+            let against = self.other.as_ref().map(|other| {
+                let mut row = vec![0.0; row.len()];
+                other.fill(first, &mut row);
+                row
+            });
+            return lattice::fill(&self.key, self.port, self.domain, first, row, against.as_deref());
         }
         if self.domain == Domain::Covariance {
             return covariance::fill(&self.key, first, row);

@@ -10,6 +10,7 @@ use reference::spec::{Dim, Level, OpSpec, Value};
 use reference::tensor::DType;
 
 use crate::case::Case;
+use crate::lattice;
 use crate::sample::Profile;
 
 /// How much to ask.
@@ -54,6 +55,8 @@ struct Recipe {
     walk: usize,
     /// Seeds of the single variations.
     seeds: u64,
+    /// Cases whose answers are exact.
+    exact: usize,
 }
 
 const SMOKE: Recipe = Recipe {
@@ -64,6 +67,7 @@ const SMOKE: Recipe = Recipe {
     packings: &[&[0, 1, 40, 0], &[65, 3]],
     walk: 8,
     seeds: 1,
+    exact: 4,
 };
 
 const FULL: Recipe = Recipe {
@@ -74,12 +78,14 @@ const FULL: Recipe = Recipe {
     packings: &[&[0, 1, 150, 0], &[64, 64, 1], &[17, 0, 0, 130, 2], &[1, 1, 1], &[200]],
     walk: 40,
     seeds: 2,
+    exact: 12,
 };
 
 const SOAK: Recipe = Recipe {
     lengths: &[1000, 65, 4, 255, 64, 511, 31, 129, 7, 63, 2048, 128, 33, 8, 127, 700, 3, 320, 48, 96, 1025],
     walk: 160,
     seeds: 8,
+    exact: 40,
     ..FULL
 };
 
@@ -109,7 +115,7 @@ pub fn cases(size: Size) -> Vec<Case> {
     for part in [Size::Smoke, Size::Full, Size::Soak].into_iter().filter(|&part| part <= size) {
         for spec in reference::specs() {
             let recipe = recipe(part, spec.level);
-            for case in walk(spec, recipe).chain(single(spec, recipe)) {
+            for case in walk(spec, recipe).chain(single(spec, recipe)).chain(exact(spec, recipe)) {
                 if case.problem.validate().is_ok() && !cases.contains(&case) {
                     cases.push(case);
                 }
@@ -171,6 +177,25 @@ fn plain(spec: &'static OpSpec, recipe: &Recipe, i: usize) -> Case {
     let mut problem = Problem::new(spec, &sizes);
     problem.mend();
     Case { problem, dtype: DTYPES[i % DTYPES.len()], profile: Profile::Typical, seed: i as u64 }
+}
+
+/// Cases whose answers are exact, of every set of options that leaves them so: one by one as they lie, then packed.
+fn exact<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item = Case> + 'a {
+    let presences = presences(spec);
+    let options: Vec<_> = std::iter::once(Vec::new()).chain(attributes(spec)).collect();
+    let make = move |(o, i): (usize, usize)| {
+        let mut case = plain(spec, recipe, i);
+        case.problem.absent = presences[i % presences.len()].absent.clone();
+        set(&mut case, &options[o]);
+        if i % 4 == 3 {
+            pack(&mut case, recipe.packings[i / 4 % recipe.packings.len()]);
+        }
+        lattice::on(case)
+    };
+    // options get one case each
+    let walk = (0..recipe.exact).map(|i| (0, i));
+    let others = (1..=attributes(spec).len()).map(|o| (o, o));
+    walk.chain(others).map(make).filter(|case| case.problem.validate().is_ok() && lattice::admits(case))
 }
 
 /// One variation of a case.

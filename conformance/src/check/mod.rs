@@ -4,13 +4,21 @@
 //! A call's input is a value or an earlier call's output, so resuming from a state and decoding are data. A check never
 //! holds a candidate.
 
+mod absent;
+mod append;
 mod backward;
 mod causality;
+mod columns;
 mod cut;
 mod decode;
 mod forward;
+mod gauge;
+mod grouped;
 mod isolation;
+mod lattice;
+mod permute;
 mod poison;
+mod reduction;
 mod repeat;
 mod resume;
 mod varlen;
@@ -26,6 +34,7 @@ use reports::verdict::Verdict;
 
 use crate::candidate::{Abilities, Fill, Request};
 use crate::case::Case;
+use crate::sample::Profile;
 use crate::truth::Truth;
 
 /// Every check, cheapest to explain first.
@@ -39,6 +48,14 @@ pub static CHECKS: &[&Check] = &[
     &causality::CHECK,
     &repeat::CHECK,
     &poison::CHECK,
+    &permute::CHECK,
+    &columns::CHECK,
+    &gauge::CHECK,
+    &append::CHECK,
+    &grouped::CHECK,
+    &absent::CHECK,
+    &reduction::CHECK,
+    &lattice::CHECK,
 ];
 
 /// A property that a right implementation has.
@@ -64,9 +81,10 @@ pub fn check(name: &str) -> Option<&'static Check> {
     CHECKS.iter().copied().find(|c| c.name == name)
 }
 
-/// The checks that have something to check in this case.
+/// The checks that have something to check in this case. Where every answer is exact, nothing but that is asked.
 pub fn applicable(case: &Case) -> impl Iterator<Item = &'static Check> {
-    CHECKS.iter().copied().filter(|c| (c.applies)(case))
+    let exact = case.profile == Profile::Lattice;
+    CHECKS.iter().copied().filter(move |c| (c.applies)(case) && (!exact || std::ptr::eq(*c, &raw const lattice::CHECK)))
 }
 
 /// What a judge sees.

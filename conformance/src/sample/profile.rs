@@ -19,12 +19,21 @@ pub enum Profile {
     Large,
     /// The same few keys again and again: writes collide.
     RepeatedKeys,
+    /// Small integers, one-hot keys and gates that are open or shut: every sum is exact.
+    Lattice,
 }
 
 impl Profile {
     /// Every profile.
-    pub const ALL: [Self; 6] =
-        [Self::Typical, Self::SlowDecay, Self::HardGates, Self::ModelScale, Self::Large, Self::RepeatedKeys];
+    pub const ALL: [Self; 7] = [
+        Self::Typical,
+        Self::SlowDecay,
+        Self::HardGates,
+        Self::ModelScale,
+        Self::Large,
+        Self::RepeatedKeys,
+        Self::Lattice,
+    ];
 
     /// Name in case strings.
     #[must_use]
@@ -36,6 +45,7 @@ impl Profile {
             Self::ModelScale => "model_scale",
             Self::Large => "large",
             Self::RepeatedKeys => "repeated_keys",
+            Self::Lattice => "lattice",
         }
     }
 
@@ -49,6 +59,7 @@ impl Profile {
             Self::ModelScale => "values around 0.05",
             Self::Large => "values around 8",
             Self::RepeatedKeys => "three keys in turn",
+            Self::Lattice => "integers and one-hot keys, by which every sum is exact",
         }
     }
 
@@ -58,11 +69,12 @@ impl Profile {
         Self::ALL.into_iter().find(|p| p.name() == name)
     }
 
-    /// Whether it changes anything about the op's inputs.
+    /// Whether it changes anything about the op's inputs; a lattice is for [single problems](crate::lattice::admits).
     #[must_use]
     pub fn concerns(self, spec: &OpSpec) -> bool {
         match self {
             Self::Typical => true,
+            Self::Lattice => false,
             Self::SlowDecay | Self::HardGates => spec.inputs.iter().any(|p| p.domain == Domain::LogDecay),
             Self::ModelScale => spec.inputs.iter().any(is_value),
             // what a layer reads comes from a norm
