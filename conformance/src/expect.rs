@@ -152,6 +152,12 @@ impl Expectations {
         }
     }
 
+    /// Whether an entry is about this check of this case.
+    #[must_use]
+    pub fn mentions(&self, case: &str, check: &str) -> bool {
+        self.entries.iter().any(|e| fits(&e.check, check) && fits(&e.case, case))
+    }
+
     /// What the expectations make of a verdict.
     #[must_use]
     pub fn meaning(&self, case: &str, check: &str, verdict: &Verdict) -> Expected {

@@ -34,10 +34,12 @@
 //! truth, or a gradient's [`GRADIENT_CAP`], is not judged: it could not fail.
 
 mod drift;
+mod gain;
 mod statistic;
 mod training;
 
 pub use drift::{Growth, drifts, exponent};
+pub use gain::gain;
 use ndarray::{ArrayD, Dimension, Zip};
 #[cfg(doc)]
 use reference::rounded::CHUNK;

@@ -14,12 +14,12 @@ use crate::case::Case;
 use crate::sample::{self, Profile};
 
 /// Tokens of a small problem: so many that no mean over them is exact in binary.
-const TOKENS: usize = 7;
+const TOKENS: usize = 5;
 
-/// The case with the same options and absent inputs, few tokens and narrow heads, in `f64`; `None` for what is built of
-/// ops, which promises nothing by itself, and where constraints forbid it.
+/// The case with the same options and absent inputs, few tokens and narrow heads, `each` of rows and key heads, in `f64`;
+/// `None` for what is built of ops, which promises nothing by itself, and where constraints forbid it.
 #[must_use]
-pub fn small(case: &Case, profile: Profile) -> Option<Case> {
+pub fn small(case: &Case, profile: Profile, each: usize) -> Option<Case> {
     let spec = case.problem.spec;
     if spec.level > Level::Module {
         return None;
@@ -29,12 +29,11 @@ pub fn small(case: &Case, profile: Profile) -> Option<Case> {
     for (dim, size) in &mut problem.sizes {
         *size = match dim {
             Dim::T => TOKENS,
-            Dim::B | Dim::H => 2,
-            Dim::HV | Dim::HQ => 2 * (*size / heads).clamp(1, 2),
-            // as far apart as the extents of keys and values may be
-            Dim::K => 4,
+            Dim::B | Dim::H => each,
+            Dim::HV | Dim::HQ => each * (*size / heads).clamp(1, 2),
             Dim::V => 3,
-            _ => (*size).min(4),
+            // the same whatever the case, so that few problems are asked about
+            _ => 4,
         };
     }
     problem.mend();
@@ -57,9 +56,17 @@ impl Question {
     /// The question of a case.
     #[must_use]
     pub fn of(case: &Case) -> Self {
-        let wide = |tensors: Tensors| tensors.iter().map(|(name, t)| (name.clone(), t.to_array())).collect();
-        let (inputs, cotangents) = (wide(sample::inputs(case)), wide(sample::cotangents(case)));
+        let (inputs, cotangents) = (wide(&sample::inputs(case)), wide(&sample::cotangents(case)));
         Self { problem: case.problem.clone(), inputs, cotangents }
+    }
+
+    /// Outputs that are asked for.
+    ///
+    /// # Errors
+    /// Inputs that do not fit the problem.
+    pub fn outputs(&self) -> Result<Arrays, Error> {
+        let all = oracle::forward(&self.problem, &self.inputs)?;
+        Ok(all.into_iter().filter(|(name, _)| self.problem.outputs().any(|p| p.name == name)).collect())
     }
 
     /// Outputs that are asked for, and every gradient.
@@ -72,6 +79,12 @@ impl Question {
         let asked = |name: &String| self.problem.outputs().any(|p| p.name == name);
         Ok(answer.outputs.into_iter().filter(|(name, _)| asked(name)).chain(answer.gradients).collect())
     }
+}
+
+/// Tensors as the oracle takes them.
+#[must_use]
+pub fn wide(tensors: &Tensors) -> Arrays {
+    tensors.iter().map(|(name, t)| (name.clone(), t.to_array())).collect()
 }
 
 /// Answers about problems that were asked before.

@@ -34,7 +34,7 @@ static KNOWN: Memo<BTreeSet<String>> = Memo::new();
 
 /// Outputs and gradients whose columns the op itself keeps apart; none when no output is such.
 fn apart(case: &Case) -> BTreeSet<String> {
-    let Some(small) = small(case, Profile::Typical) else { return BTreeSet::new() };
+    let Some(small) = small(case, Profile::Typical, 1) else { return BTreeSet::new() };
     KNOWN.of(&small, |small| {
         let question = Question::of(small);
         let change = |arrays: &Arrays| -> Arrays {

@@ -82,7 +82,7 @@ fn explicit(problem: &Problem) -> Option<f64> {
 static KNOWN: Memo<Option<Gauge>> = Memo::new();
 
 fn gauge(case: &Case) -> Option<Gauge> {
-    KNOWN.of(&small(case, Profile::Typical)?, |small| {
+    KNOWN.of(&small(case, Profile::Typical, 1)?, |small| {
         let question = Question::of(small);
         let plain = Gauge::default().put(&question).answer().ok()?;
         let mut found = None;

@@ -11,7 +11,7 @@ use reports::verdict::{Fault, Verdict};
 
 use super::{Call, Check, Trial, anyone, resume, verdicts};
 use crate::case::Case;
-use crate::lattice::{Exact, exact};
+use crate::lattice::{Exact, admits, exact};
 use crate::measure::index;
 use crate::probe::Question;
 use crate::sample::Profile;
@@ -38,6 +38,10 @@ fn cut(case: &Case) -> Option<usize> {
 }
 
 fn judge(trial: &Trial<'_>) -> Result<Verdict, Error> {
+    if !admits(trial.case) {
+        let reason = "the answers to such a problem are not exact, whatever the numbers".into();
+        return Ok(Verdict::Mistrusted { reason });
+    }
     let found = exact(&Question::of(trial.case), trial.case.dtype)?;
     if !found.iter().any(|(name, e)| trial.case.problem.spec.output(name).is_some() && e.speaks()) {
         let reason = "no output is exact on these numbers, or zeros would do".into();

@@ -9,9 +9,11 @@ mod append;
 mod backward;
 mod causality;
 mod columns;
+mod containment;
 mod cut;
 mod decode;
 mod forward;
+mod gain;
 mod gauge;
 mod grouped;
 mod isolation;
@@ -46,6 +48,7 @@ pub static CHECKS: &[&Check] = &[
     &varlen::CHECK,
     &isolation::CHECK,
     &causality::CHECK,
+    &containment::CHECK,
     &repeat::CHECK,
     &poison::CHECK,
     &permute::CHECK,
@@ -55,6 +58,7 @@ pub static CHECKS: &[&Check] = &[
     &grouped::CHECK,
     &absent::CHECK,
     &reduction::CHECK,
+    &gain::CHECK,
     &lattice::CHECK,
 ];
 
@@ -81,10 +85,15 @@ pub fn check(name: &str) -> Option<&'static Check> {
     CHECKS.iter().copied().find(|c| c.name == name)
 }
 
-/// The checks that have something to check in this case. Where every answer is exact, nothing but that is asked.
+/// The checks that have something to check in this case.
 pub fn applicable(case: &Case) -> impl Iterator<Item = &'static Check> {
-    let exact = case.profile == Profile::Lattice;
-    CHECKS.iter().copied().filter(move |c| (c.applies)(case) && (!exact || std::ptr::eq(*c, &raw const lattice::CHECK)))
+    CHECKS.iter().copied().filter(|c| applies(case, c))
+}
+
+/// Whether a check has something to check in this case. Where every answer is exact, nothing but that is asked.
+#[must_use]
+pub fn applies(case: &Case, check: &Check) -> bool {
+    (case.profile != Profile::Lattice || std::ptr::eq(check, &raw const lattice::CHECK)) && (check.applies)(case)
 }
 
 /// What a judge sees.

@@ -51,7 +51,7 @@ static HEADS: Memo<bool> = Memo::new();
 
 /// Whether the op itself cares for the order: a decay may be a number of its head's.
 fn equivariant(case: &Case, axis: Dim) -> bool {
-    let Some(small) = small(case, Profile::Typical) else { return false };
+    let Some(small) = small(case, Profile::Typical, 2) else { return false };
     let memo = if axis == Dim::H { &HEADS } else { &ROWS };
     memo.of(&small, |small| {
         let question = Question::of(small);

@@ -138,9 +138,6 @@ fn judge(trial: &Trial<'_>) -> Result<Verdict, Error> {
     let gradients = shaped(gradients);
     let mut standards: Standards = (*trial.truth.gradients(&trial.truth.cotangents)?).clone();
     standards.retain(|name, _| gradients.contains_key(name));
-    let mut found = vec![verdicts::accurate(&*trial.truth.outputs()?, &shaped(outputs), 0)];
-    if !standards.is_empty() {
-        found.push(verdicts::accurate(&standards, &gradients, 1));
-    }
-    Ok(verdicts::worst(found))
+    let outputs = verdicts::accurate_where_possible(&*trial.truth.outputs()?, &shaped(outputs), 0);
+    Ok(verdicts::judged([outputs, verdicts::accurate_where_possible(&standards, &gradients, 1)]))
 }

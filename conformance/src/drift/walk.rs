@@ -18,6 +18,9 @@ use crate::truth::port;
 /// Tokens that the oracle takes at a time.
 const PIECE: usize = 4096;
 
+/// Errors at lengths.
+type Points = Vec<(f64, f64)>;
+
 /// What the oracle says: outputs of every token, and the states at each length.
 pub(super) struct Stream {
     outputs: Arrays,
@@ -205,7 +208,7 @@ impl Error {
     }
 
     /// Port, the candidate's errors, and what rounding explains.
-    pub(super) fn curves(self) -> impl Iterator<Item = (String, Vec<(f64, f64)>, Vec<(f64, f64)>)> {
+    pub(super) fn curves(self) -> impl Iterator<Item = (String, Points, Points)> {
         self.known.into_iter().map(|(port, entries)| {
             let got = entries.iter().map(|(&t, e)| (t as f64, e.got)).collect();
             let explained =

@@ -4,7 +4,7 @@ use fla_conformance::candidate::local::Reference;
 use fla_conformance::candidate::{Abilities, BenchRequest, Candidate, Fill, Reply, Request, Timing};
 use reference::problem::Problem;
 use reference::spec::Dim;
-use reference::tensor::{Tensor, Tensors};
+use reference::tensor::{DType, Tensor, Tensors};
 use reports::record::Identity;
 
 use super::Fault;
@@ -183,6 +183,28 @@ pub(super) fn look_ahead(r: &Request) -> Tensors {
         shape[1] = 1;
         let first = Tensor::from_bytes(o.dtype(), &shape, first).expect("as many bytes as before");
         *o = Tensor::concat(1, &[&first, &o.narrow(1, 1..o.shape()[1])]).expect("they were one");
+    }
+    answers
+}
+
+/// Adds the last token's values times zero to the first token's outputs: nothing, unless they are no numbers.
+pub(super) fn masked(r: &Request) -> Tensors {
+    let mut answers = honest(r);
+    if let (Some(o), true) = (answers.get_mut("o"), r.problem.size(Dim::T) > 1) {
+        let (mut values, v) = (o.to_array(), r.inputs["v"].to_array());
+        let last = v.index_axis(ndarray::Axis(1), v.shape()[1] - 1);
+        values.index_axis_mut(ndarray::Axis(1), 0).zip_mut_with(&last, |x, v| *x += 0.0 * v);
+        *o = Tensor::from_array(&values, o.dtype());
+    }
+    answers
+}
+
+/// `o` of the same numbers in `f32`, times a factor, then rounded.
+pub(super) fn wider(r: &Request, factor: f64) -> Tensors {
+    let mut answers = honest(r);
+    if let Some(o) = answers.get_mut("o") {
+        let precise = honest(&Request { dtype: DType::F32, want: vec!["o".to_owned()], ..r.clone() });
+        *o = Tensor::from_array(&(precise["o"].to_array() * factor), o.dtype());
     }
     answers
 }

@@ -9,8 +9,8 @@ use reference::tensor::{DType, Tensors};
 
 pub(crate) use broken::{Broken, honest};
 use broken::{
-    Memory, changed, columns, ends_in_zeros, leak, long, look_ahead, no_delta, run_on, scale_after, second_head,
-    second_time, unwritten, with_input, without_state,
+    Memory, changed, columns, ends_in_zeros, leak, long, look_ahead, masked, no_delta, run_on, scale_after,
+    second_head, second_time, unwritten, wider, with_input, without_state,
 };
 
 /// A planted fault.
@@ -31,6 +31,8 @@ const GLA_FRESH: &str = "simple_gla(B=2,T=101,H=2,K=8,V=8,absent=g_gamma+h0)";
 const DELTA: &str = "gated_delta_rule(B=1,T=70,H=2,K=16,V=8,profile=slow_decay)";
 const GROUPED: &str = "gated_delta_rule(B=1,T=70,H=2,HV=4,K=16,V=8)";
 const EXACT: &str = "simple_gla(B=2,T=101,H=2,K=8,V=8,scale=0.5,absent=g_gamma,profile=lattice)";
+const LONG: &str = "simple_gla(B=1,T=150,H=2,K=8,V=8,absent=g_gamma)";
+const SHORT: &str = "simple_gla(B=2,T=70,H=2,K=16,V=16,absent=g_gamma,dtype=bf16)";
 const SCAN: &str = "hgrn(B=2,T=70,D=12)";
 
 /// The faults that exactly one check finds, then those that one check must find at least.
@@ -155,6 +157,20 @@ pub(crate) static FAULTS: &[Fault] = &[
         finder: "lattice",
         alone: true,
         answer: |_, r| scale_after(r, "ht", 0, 1.0 + 1.2e-7),
+    },
+    Fault {
+        name: "a later token times zero is added",
+        case: LONG,
+        finder: "containment",
+        alone: true,
+        answer: |_, r| masked(r),
+    },
+    Fault {
+        name: "a thousandth too large at bf16",
+        case: SHORT,
+        finder: "gain",
+        alone: true,
+        answer: |_, r| wider(r, 1.001),
     },
     Fault {
         name: "no decay",
