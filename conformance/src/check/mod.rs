@@ -20,6 +20,7 @@ mod isolation;
 mod lattice;
 mod permute;
 mod poison;
+mod prefix;
 mod reduction;
 mod repeat;
 mod resume;
@@ -49,6 +50,7 @@ pub static CHECKS: &[&Check] = &[
     &isolation::CHECK,
     &causality::CHECK,
     &containment::CHECK,
+    &prefix::CHECK,
     &repeat::CHECK,
     &poison::CHECK,
     &permute::CHECK,

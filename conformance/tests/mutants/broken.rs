@@ -62,7 +62,7 @@ pub(crate) fn honest(request: &Request) -> Tensors {
 
 /// Whether this is the whole batch of the case, in one call.
 pub(super) fn long(r: &Request) -> bool {
-    r.problem.size(Dim::T) >= 101 && r.problem.sequences.is_none()
+    r.problem.spec.name == "simple_gla" && r.problem.size(Dim::T) >= 101 && r.problem.sequences.is_none()
 }
 
 /// Whether the last token has no values.
@@ -161,10 +161,10 @@ pub(super) fn second_head(r: &Request) -> Tensors {
     answers
 }
 
-/// The last bits of the first token's outputs are the parities of the digits of all later values.
-pub(super) fn look_ahead(r: &Request) -> Tensors {
+/// The last bits of the first token of an answer are the parities of the digits of all later values.
+pub(super) fn look_ahead(r: &Request, port: &str) -> Tensors {
     let mut answers = honest(r);
-    if let (Some(o), true) = (answers.get_mut("o"), r.problem.size(Dim::T) > 1) {
+    if let (Some(o), true) = (answers.get_mut(port), r.problem.size(Dim::T) > 1) {
         let v = &r.inputs["v"];
         let later = v.narrow(1, 1..v.shape()[1]);
         let mut first = o.narrow(1, 0..1).into_bytes();

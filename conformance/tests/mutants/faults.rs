@@ -83,7 +83,7 @@ pub(crate) static FAULTS: &[Fault] = &[
         case: GLA,
         finder: "causality",
         alone: true,
-        answer: |_, r| look_ahead(r),
+        answer: |_, r| look_ahead(r, "o"),
     },
     Fault {
         name: "the second time is different",
@@ -157,6 +157,13 @@ pub(crate) static FAULTS: &[Fault] = &[
         finder: "lattice",
         alone: true,
         answer: |_, r| scale_after(r, "ht", 0, 1.0 + 1.2e-7),
+    },
+    Fault {
+        name: "a later token decides the last bit of a gradient",
+        case: GLA,
+        finder: "prefix",
+        alone: true,
+        answer: |_, r| look_ahead(r, "d_v"),
     },
     Fault {
         name: "a later token times zero is added",
