@@ -149,9 +149,9 @@ fn measured(candidate: &mut dyn Candidate, case: &Case, args: &DriftArgs) -> Res
     }
     for &length in lengths.iter().filter(|&&t| t <= 1 << args.gradients) {
         let exact = gradients(case, &inputs, &cotangents, length, None)?;
-        for sample in 0..=2 {
+        for sample in [0, 1, SAMPLES] {
             let rounded = gradients(case, &inputs, &cotangents, length, Some(ladder(case.dtype, sample)))?;
-            exact.iter().for_each(|(name, y)| errors.explain(name, length, relative(&rounded[name], y)));
+            exact.iter().for_each(|(name, y)| errors.explain(sample, name, length, relative(&rounded[name], y)));
         }
         let asked = ask(candidate, case, &inputs, &cotangents, length);
         for (name, y) in &exact {

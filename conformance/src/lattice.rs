@@ -91,7 +91,8 @@ pub fn admits(case: &Case) -> bool {
     ADMITTED.of(&small, |small| {
         let forward = Question { cotangents: Arrays::new(), ..Question::of(small) };
         let Ok(outputs) = exact(&forward, DType::Bf16) else { return false };
-        outputs.values().all(Exact::resolves) && outputs.values().any(Exact::speaks)
+        // of what is not exact in general a few elements are: the first token's, those behind a shut gate
+        outputs.values().all(|e| e.count[0] == e.count[1]) && outputs.values().any(Exact::speaks)
     })
 }
 
@@ -119,8 +120,11 @@ mod tests {
         {
             assert!(admitted(text), "{text}");
         }
-        for text in ["attn()", "gated_delta_rule(qk_l2norm=true)", "rms_norm()", "gla_layer()", "retention()"] {
+        for text in ["attn()", "forgetting_attn()", "gated_delta_rule(qk_l2norm=true)", "rms_norm()", "gla_layer()"] {
             assert!(!admitted(text), "{text}");
+        }
+        for text in ["retention()", "lightning_attn()"] {
+            assert!(!admitted(text), "{text}: its decay is no power of two");
         }
     }
 

@@ -30,6 +30,10 @@
 //! [`FREEDOM`] times what the recurrence itself shows, forwards and backwards, when it is run in plain `f32`, rounding to
 //! nearest.
 //!
+//! Beside the statistics of one answer there are [`gain`], over the heads of several calls, for what always errs to the same
+//! side; [`drifts`], over lengths, for what errs more and more; and none at all on the lattice, where answers are exact if
+//! they survive the rounding of [`coarse`].
+//!
 //! An element whose truth and whose floor are zero must be zero. A case whose floor exceeds [`cap`] relative to the
 //! truth, or a gradient's [`GRADIENT_CAP`], is not judged: it could not fail.
 

@@ -53,8 +53,8 @@ static ROWS: &[Row] = &[
     Row { special: "simple_gla", general: "gla", made: &[("g", Made::Spread)], without: &["g_gamma"] },
     Row { special: "gla", general: "dplr", made: &[("a", Made::Zeros), ("b", Made::Zeros)], without: &["gv"] },
     Row { special: "delta_rule", general: "gated_delta_rule", made: &[("g", Made::Zeros)], without: &[] },
+    Row { special: "delta_rule", general: "comba", made: &[("g", Made::Zeros), ("p", Made::Of("k"))], without: &[] },
     Row { special: "gated_delta_rule", general: "kda", made: &[("g", Made::Spread)], without: &[] },
-    Row { special: "gated_delta_rule", general: "comba", made: &[("p", Made::Of("k"))], without: &[] },
     Row { special: "gated_delta_rule", general: "gated_delta_product", made: &[], without: &[] },
 ];
 

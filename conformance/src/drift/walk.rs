@@ -177,17 +177,15 @@ impl Error {
             for (name, y) in exact.iter().filter(|(name, _)| asked(case, name)) {
                 let dtype = port(&case.problem, name).map_or(DType::F64, |p| Problem::dtype(p, case.dtype));
                 let error = relative(&rough[name].mapv(|x| dtype.round(x)), y);
-                if sample == SAMPLES {
-                    self.entry(name, length).plain = error;
-                } else {
-                    self.explain(name, length, error);
-                }
+                self.explain(sample, name, length, error);
             }
         }
     }
 
-    pub(super) fn explain(&mut self, name: &str, length: usize, error: f64) {
-        self.entry(name, length).squares.push(error * error);
+    /// What one rounded run shows; the last sample is that of plain code.
+    pub(super) fn explain(&mut self, sample: u64, name: &str, length: usize, error: f64) {
+        let entry = self.entry(name, length);
+        if sample == SAMPLES { entry.plain = error } else { entry.squares.push(error * error) }
     }
 
     pub(super) fn found(&mut self, name: &str, length: usize, error: f64) {

@@ -176,7 +176,8 @@ pub(super) fn look_ahead(r: &Request, port: &str) -> Tensors {
         for (i, x) in later.bytes().chunks(4).enumerate() {
             parity[i / row * token + i % token] ^= digits(x);
         }
-        for (x, parity) in first.chunks_mut(4).zip(parity) {
+        // zero stays zero
+        for (x, parity) in first.chunks_mut(4).zip(parity).filter(|(x, _)| x.iter().any(|&b| b != 0)) {
             x[0] = (x[0] & !1) | parity;
         }
         let mut shape = o.shape().to_vec();
