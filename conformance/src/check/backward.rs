@@ -120,3 +120,34 @@ fn only(tensor: &Tensor, axis: usize, kept: &[Range<usize>]) -> Tensor {
     slices.filter(|(i, _)| !kept.iter().any(|r| r.contains(i))).for_each(|(_, mut slice)| slice.fill(0.0));
     Tensor::from_array(&values, tensor.dtype())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_the_cotangents_lie_within_their_sequence() {
+        for span in [3..4, 0..17, 5..200, 64..128] {
+            for kind in 1..KINDS {
+                let parts = tokens(kind, span.clone());
+                assert!(!parts.is_empty(), "{kind} of {span:?}");
+                assert!(parts.iter().all(|r| span.start <= r.start && r.end <= span.end && !r.is_empty()), "{parts:?}");
+            }
+        }
+        assert_eq!(tokens(3, 5..200), [68..70, 132..134, 196..198]);
+        assert_eq!(tokens(4, 0..130).first(), Some(&(64..128)));
+        assert_eq!(tokens(1, 7..7), Vec::<Range<usize>>::new());
+    }
+
+    #[test]
+    fn one_case_in_three_has_a_part_and_it_is_one() {
+        for seed in (0..15).map(|i| 3 * i) {
+            let case: Case = format!("simple_gla(B=2,T=150,K=4,V=4,seed={seed})").parse().expect("valid");
+            let truth = Truth::of(&case);
+            let [whole, part] = variants(&case, &truth).try_into().expect("two variants");
+            let zeros = part["d_o"].values().filter(|x| x.to_bits() << 1 == 0).count();
+            assert!(0 < zeros && zeros < part["d_o"].len() && part["d_o"] != whole["d_o"], "{case}");
+            assert!(!part.contains_key("d_ht"), "{case}");
+        }
+    }
+}

@@ -128,17 +128,23 @@ fn values(problem: &Problem) -> Vec<&'static str> {
     problem.inputs().filter(signed).filter(own).map(|p| p.name).collect()
 }
 
-/// The power of two by which each answer is larger, if it is one.
+/// The power of two by which each answer is larger, if it is one. What is zero on so small a problem says nothing.
 fn factors(before: &Arrays, after: &Arrays) -> Option<BTreeMap<String, f64>> {
-    let factor = |(name, a): (&String, &ndarray::ArrayD<f64>)| {
+    let mut factors = BTreeMap::new();
+    for (name, a) in before {
         let b = after.get(name)?;
         let largest = a.iter().zip(b).max_by(|x, y| x.0.abs().total_cmp(&y.0.abs()))?;
-        let factor = if largest.0.abs() > 0.0 { largest.1 / largest.0 } else { 1.0 };
-        let power = factor.is_normal() && factor.to_bits().trailing_zeros() >= 52 && factor > 0.0;
+        let factor = largest.1 / largest.0;
+        let power = factor.is_normal() && factor > 0.0 && factor.to_bits().trailing_zeros() >= 52;
         let all = a.iter().zip(b).all(|(x, y)| (factor * x).total_cmp(y).is_eq() || (*x == 0.0 && *y == 0.0));
-        (power && all).then(|| (name.clone(), factor))
-    };
-    before.iter().map(factor).collect()
+        if largest.0.abs() > 0.0 {
+            if !(power && all) {
+                return None;
+            }
+            factors.insert(name.clone(), factor);
+        }
+    }
+    Some(factors)
 }
 
 fn both(case: &Case, truth: &Truth, gauge: &Gauge) -> [Call; 2] {

@@ -247,6 +247,9 @@ pub(super) fn unwritten(r: &Request) -> Tensors {
 /// Writes β v instead of β (v − hᵀ k): simple gated linear attention.
 pub(super) fn no_delta(r: &Request) -> Tensors {
     let mut answers = honest(r);
+    if r.problem.spec.name != "gated_delta_rule" {
+        return answers;
+    }
     let spec = reference::spec("simple_gla").expect("an op of the table");
     let mut plain = r.clone();
     let size = |dim| (dim, r.problem.size(dim));
