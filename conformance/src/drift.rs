@@ -186,3 +186,6 @@ fn ask(
     let reply = candidate.call(&request);
     answer(&request, reply, 0).ok().map(|(tensors, _)| tensors)
 }
+
+#[cfg(test)]
+mod tests;

@@ -205,6 +205,12 @@ fn plain(key: &Key, i: u64, port: &Port, profile: Profile, domain: Domain) -> f6
     }
 }
 
+/// Log decays at which kernels overflow, vanish or take another way.
+const SWEEP: [f64; 8] = [0.0, -1e-6, -1e-3, -1.0, -5.0, -6.0, -20.0, -1000.0];
+
+/// Raw gates likewise.
+const RAW: [f64; 8] = [-40.0, -20.0, -5.0, -1.0, 0.0, 1.0, 5.0, 20.0];
+
 /// A log decay, or the raw gate that an attribute asks for instead.
 fn gate(key: &Key, i: u64, domain: Domain, profile: Profile) -> f64 {
     let (x, raw) = (key.normal(i), domain != Domain::LogDecay);
@@ -217,6 +223,10 @@ fn gate(key: &Key, i: u64, domain: Domain, profile: Profile) -> f64 {
             } else {
                 -20.0
             }
+        }
+        Profile::GateSweep => {
+            let gates = if raw { RAW } else { SWEEP };
+            gates[key.word_at(i, 7) as usize % gates.len()]
         }
         _ if raw => x,
         // half of the tokens keep at least 95 % of the state, some forget half

@@ -57,6 +57,8 @@ struct Recipe {
     seeds: u64,
     /// Cases whose answers are exact.
     exact: usize,
+    /// Cases of gates from open to shut.
+    swept: usize,
 }
 
 const SMOKE: Recipe = Recipe {
@@ -68,6 +70,7 @@ const SMOKE: Recipe = Recipe {
     walk: 8,
     seeds: 1,
     exact: 4,
+    swept: 2,
 };
 
 const FULL: Recipe = Recipe {
@@ -79,6 +82,7 @@ const FULL: Recipe = Recipe {
     walk: 40,
     seeds: 2,
     exact: 12,
+    swept: 6,
 };
 
 const SOAK: Recipe = Recipe {
@@ -86,6 +90,7 @@ const SOAK: Recipe = Recipe {
     walk: 160,
     seeds: 8,
     exact: 40,
+    swept: 20,
     ..FULL
 };
 
@@ -115,7 +120,9 @@ pub fn cases(size: Size) -> Vec<Case> {
     for part in [Size::Smoke, Size::Full, Size::Soak].into_iter().filter(|&part| part <= size) {
         for spec in reference::specs() {
             let recipe = recipe(part, spec.level);
-            for case in walk(spec, recipe).chain(single(spec, recipe)).chain(exact(spec, recipe)) {
+            for case in
+                walk(spec, recipe).chain(single(spec, recipe)).chain(swept(spec, recipe)).chain(exact(spec, recipe))
+            {
                 if case.problem.validate().is_ok() && !cases.contains(&case) {
                     cases.push(case);
                 }
@@ -133,7 +140,7 @@ pub fn of(case: &Case) -> Option<Size> {
 
 /// Every list at a stride of its own.
 fn walk<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item = Case> + 'a {
-    let profiles: Vec<Profile> = Profile::ALL.into_iter().filter(|p| p.concerns(spec)).collect();
+    let profiles: Vec<Profile> = Profile::ALL.into_iter().filter(|p| p.varies() && p.concerns(spec)).collect();
     let presences = presences(spec);
     (0..recipe.walk).map(move |i| {
         let mut case = plain(spec, recipe, i);
@@ -179,6 +186,13 @@ fn plain(spec: &'static OpSpec, recipe: &Recipe, i: usize) -> Case {
     Case { problem, dtype: DTYPES[i % DTYPES.len()], profile: Profile::Typical, seed: i as u64 }
 }
 
+/// Gates from open to shut. Not in `f16`, whose range ends before the gradients that so many shut gates leave.
+fn swept<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item = Case> + 'a {
+    let count = if Profile::GateSweep.concerns(spec) { recipe.swept } else { 0 };
+    let make = move |i| Case { profile: Profile::GateSweep, ..plain(spec, recipe, i) };
+    (0..count).map(make).filter(|case| case.dtype != DType::F16 && case.problem.size(Dim::T) > 1)
+}
+
 /// Cases whose answers are exact, of every set of options that leaves them so: one by one as they lie, then packed.
 fn exact<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item = Case> + 'a {
     let presences = presences(spec);
@@ -203,7 +217,7 @@ type Change<'a> = Box<dyn Fn(&mut Case) + 'a>;
 
 /// One thing at a time: each attribute, each absent input, each packing, each profile.
 fn single<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item = Case> + 'a {
-    let profiles = Profile::ALL.into_iter().filter(|p| p.concerns(spec));
+    let profiles = Profile::ALL.into_iter().filter(|p| p.varies() && p.concerns(spec));
     let mut changes: Vec<Change<'a>> = Vec::new();
     for profile in profiles {
         changes.push(Box::new(move |case| case.profile = profile));

@@ -13,6 +13,7 @@ use super::Fault;
 #[derive(Default)]
 pub(crate) struct Memory {
     last: Option<Request>,
+    times: usize,
 }
 
 /// A candidate with one fault.
@@ -224,6 +225,18 @@ pub(super) fn second_time(memory: &mut Memory, r: &Request) -> Tensors {
         Tensor::from_bytes(dtype, &shape, bytes).expect("as many bytes as before")
     };
     honest(r).into_iter().map(|(name, t)| (name, flip(t))).collect()
+}
+
+/// The tenth backward call gets another last bit.
+pub(super) fn tenth_time(memory: &mut Memory, r: &Request) -> Tensors {
+    memory.times += usize::from(!r.cotangents.is_empty());
+    let other = memory.times == 10 && !r.cotangents.is_empty();
+    let flip = |(name, t): (String, Tensor)| {
+        let (dtype, shape, mut bytes) = (t.dtype(), t.shape().to_vec(), t.into_bytes());
+        bytes[0] ^= u8::from(other);
+        (name, Tensor::from_bytes(dtype, &shape, bytes).expect("as many bytes as before"))
+    };
+    honest(r).into_iter().map(flip).collect()
 }
 
 /// The last element of `o` is whatever memory held, which is right by luck when nobody poisons it.

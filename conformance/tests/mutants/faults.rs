@@ -10,7 +10,7 @@ use reference::tensor::{DType, Tensors};
 pub(crate) use broken::{Broken, honest};
 use broken::{
     Memory, changed, columns, ends_in_zeros, leak, long, look_ahead, masked, no_delta, run_on, scale_after,
-    second_head, second_time, unwritten, wider, with_input, without_state,
+    second_head, second_time, tenth_time, unwritten, wider, with_input, without_state,
 };
 
 /// A planted fault.
@@ -91,6 +91,13 @@ pub(crate) static FAULTS: &[Fault] = &[
         finder: "repeat",
         alone: true,
         answer: |memory, r| second_time(memory, r),
+    },
+    Fault {
+        name: "one time in ten is different",
+        case: GLA,
+        finder: "repeat",
+        alone: true,
+        answer: |memory, r| tenth_time(memory, r),
     },
     Fault {
         name: "an element is never written",
