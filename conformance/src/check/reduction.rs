@@ -86,9 +86,14 @@ impl Row {
         };
         problem.absent = general.inputs.iter().filter(|p| problem.allows(p) && !given(p)).map(|p| p.name).collect();
         problem.absent.extend(general.outputs.iter().map(|p| p.name).filter(|name| special.absent.contains(name)));
-        let exact =
-            |p: &Port| case.dtype == DType::F32 || self.source(special, p).is_none_or(|o| o.precision == p.precision);
-        (problem.validate().is_ok() && problem.inputs().all(exact)).then_some(problem)
+        let same = |p: &Port| {
+            let Some(source) = self.source(special, p) else { return true };
+            let count = |shape: Vec<usize>| shape.into_iter().product::<usize>();
+            let copies = if matches!(self.made(p.name), Some(Made::Spread)) { special.size(Dim::K) } else { 1 };
+            let exact = case.dtype == DType::F32 || source.precision == p.precision;
+            exact && count(special.shape(source)) * copies == count(problem.shape(p))
+        };
+        (problem.validate().is_ok() && problem.inputs().all(same)).then_some(problem)
     }
 
     fn made(&self, port: &str) -> Option<Made> {
