@@ -206,7 +206,7 @@ fn plain(key: &Key, i: u64, port: &Port, profile: Profile, domain: Domain) -> f6
 }
 
 /// Log decays at which kernels overflow, vanish or take another way.
-const SWEEP: [f64; 8] = [0.0, -1e-6, -1e-3, -1.0, -5.0, -6.0, -20.0, -1000.0];
+const SWEEP: [f64; 8] = [0.0, -1e-6, -1e-3, -1.0, -5.0, -6.0, -20.0, -100.0];
 
 /// Raw gates likewise.
 const RAW: [f64; 8] = [-40.0, -20.0, -5.0, -1.0, 0.0, 1.0, 5.0, 20.0];

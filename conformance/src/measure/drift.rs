@@ -1,5 +1,7 @@
 //! How fast an error may grow with the length of a sequence.
 
+use super::{FREEDOM, TAIL};
+
 /// How much steeper a curve may be, in powers of the length.
 const STEEPER: f64 = 0.15;
 
@@ -22,8 +24,8 @@ pub fn exponent(growth: &Growth) -> Option<f64> {
     (points.len() > 1).then(|| xy / xx)
 }
 
-/// Why an error grows faster than rounding explains, when at last it is larger than rounding makes it. What is no number
-/// is never explained.
+/// Why an error is more than rounding explains: by far larger at last, or larger and growing faster. What is no number is
+/// never explained.
 #[must_use]
 pub fn drifts(got: &Growth, ladder: &Growth) -> Option<String> {
     if let Some((t, e)) = got.iter().find(|(_, e)| !e.is_finite()) {
@@ -31,6 +33,9 @@ pub fn drifts(got: &Growth, ladder: &Growth) -> Option<String> {
     }
     let (Some(&(_, first)), Some(&(_, last))) = (got.first(), got.last()) else { return None };
     let (&(_, least), &(_, most)) = (ladder.first()?, ladder.last()?);
+    if last > FREEDOM * TAIL * most {
+        return Some(format!("the error is {:.1} times what rounding explains", last / most));
+    }
     if last <= most {
         return None;
     }
@@ -61,11 +66,13 @@ mod tests {
     fn stagnation_and_a_coarse_state_drift_and_less_error_does_not() {
         let ladder = curve(0.1, 1e-3);
         assert!(drifts(&ladder, &ladder).is_none());
-        assert!(drifts(&curve(0.5, 1e-3), &ladder).is_some_and(|why| why.contains("T^0.50")));
+        assert!(drifts(&curve(0.2, 8e-4), &ladder).is_none(), "larger, but hardly steeper");
+        assert!(drifts(&curve(0.5, 2e-5), &ladder).is_some_and(|why| why.contains("T^0.50")));
+        assert!(drifts(&curve(0.1, 4e-3), &ladder).is_some_and(|why| why.contains("4.0 times")));
         assert!(drifts(&curve(0.5, 1e-6), &ladder).is_none(), "steep, but small");
         let mut jump = ladder.clone();
-        jump.last_mut().expect("a curve").1 *= 3.0;
-        assert!(drifts(&jump, &ladder).is_some());
+        jump.last_mut().expect("a curve").1 *= 2.5;
+        assert!(drifts(&jump, &ladder).is_some_and(|why| why.contains("factor")));
         jump.last_mut().expect("a curve").1 = f64::NAN;
         assert!(drifts(&jump, &ladder).is_some());
     }

@@ -19,7 +19,7 @@ pub enum Profile {
     Large,
     /// The same few keys again and again: writes collide.
     RepeatedKeys,
-    /// Gates from open to shut, in turn at random: 0 and next to it, −1000 and between.
+    /// Gates from open to shut, in turn at random: 0 and next to it, −100 and between.
     GateSweep,
     /// Small integers, one-hot keys and gates that are open or shut: every sum is exact.
     Lattice,
@@ -69,7 +69,7 @@ impl Profile {
             Self::ModelScale => "values around 0.05",
             Self::Large => "values around 8",
             Self::RepeatedKeys => "three keys in turn",
-            Self::GateSweep => "log decays of 0, -1e-6, -1e-3, -1, -5, -6, -20, -1000",
+            Self::GateSweep => "log decays of 0, -1e-6, -1e-3, -1, -5, -6, -20, -100",
             Self::Lattice => "integers and one-hot keys, by which every sum is exact",
         }
     }
