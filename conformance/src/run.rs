@@ -21,7 +21,7 @@ use crate::case::Case;
 use crate::check::{CHECKS, Check, applicable, applies};
 use crate::cli::{RunArgs, Shard};
 use crate::expect::{self, Expectations};
-use crate::glob::selects;
+use crate::glob::{fits, selects};
 use crate::nearest::nearest;
 use crate::report;
 use crate::suite;
@@ -89,7 +89,8 @@ pub fn command(args: &RunArgs) -> Result<ExitCode, Error> {
     let checks = checks(&args.checks)?;
     let expectations = Expectations::load(&args.candidate, &args.expect)?;
     // an entry about the largest suite is no mistake in a smaller one
-    expectations.all_used(&pairs(suite::Size::Soak, &expectations))?;
+    let soak: Vec<(String, Case)> = suite::cases(suite::Size::Soak).into_iter().map(|c| (c.to_string(), c)).collect();
+    expectations.all_used(|case, check| is_there(&soak, case, check))?;
     let mut tasks = tasks(args)?;
     let records = create(&args.out)?;
     let workers = workers(args.jobs);
@@ -132,14 +133,10 @@ fn check_names() -> String {
     CHECKS.iter().map(|c| c.name).collect::<Vec<_>>().join(", ")
 }
 
-/// Every case and check of a suite that an expectation is about, whatever part of the suite is asked for.
-fn pairs(suite: suite::Size, expectations: &Expectations) -> Vec<(String, &'static str)> {
-    let every = |case: &Case| {
-        let text = case.to_string();
-        let known = |c: &&&Check| expectations.mentions(&text, c.name) && applies(case, c);
-        CHECKS.iter().filter(known).map(|c| (text.clone(), c.name)).collect::<Vec<_>>()
-    };
-    suite::cases(suite).iter().flat_map(every).collect()
+/// Whether a pattern of cases and one of checks fit a check that has something to check.
+fn is_there(cases: &[(String, Case)], case: &str, check: &str) -> bool {
+    let checks: Vec<&Check> = CHECKS.iter().copied().filter(|c| fits(check, c.name)).collect();
+    cases.iter().filter(|(text, _)| fits(case, text)).any(|(_, case)| checks.iter().any(|c| applies(case, c)))
 }
 
 fn tasks(args: &RunArgs) -> Result<Vec<Task>, Error> {

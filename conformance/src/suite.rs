@@ -186,6 +186,9 @@ fn plain(spec: &'static OpSpec, recipe: &Recipe, i: usize) -> Case {
     Case { problem, dtype: DTYPES[i % DTYPES.len()], profile: Profile::Typical, seed: i as u64 }
 }
 
+/// So few tokens that on a lattice zeros may be right.
+const FEW: usize = 15;
+
 /// Gates from open to shut. Not in `f16`, whose range ends before the gradients that so many shut gates leave.
 fn swept<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item = Case> + 'a {
     let count = if Profile::GateSweep.concerns(spec) { recipe.swept } else { 0 };
@@ -201,6 +204,9 @@ fn exact<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item = 
         let mut case = plain(spec, recipe, i);
         case.problem.absent = presences[i % presences.len()].absent.clone();
         set(&mut case, &options[o]);
+        if case.problem.size(Dim::T) < FEW {
+            case.problem.sizes.insert(Dim::T, recipe.lengths[0]);
+        }
         if i % 4 == 3 {
             pack(&mut case, recipe.packings[i / 4 % recipe.packings.len()]);
         }
