@@ -1,10 +1,11 @@
 //! Error against length: one head of each op, from hundreds of tokens to hundreds of thousands.
 //!
-//! The truth is streamed: the oracle goes through the sequence in pieces, with the state handed on, in `f64`; so does what
-//! rounding explains, the ladder, rounded as the storage type declares and, once, as plain `f32` code does, the worse of
-//! the two. A candidate is asked the first tokens of the same sequence, in one call for each length. Outputs are compared
-//! over the second half of each length, states at its end, gradients as a whole. A state that is kept too coarsely, or a
-//! sum that stops growing, errs more with every token, and shows at no single length as clearly as in the exponent.
+//! The truth is streamed: the oracle goes through the sequence in pieces, with the state handed on, in `f64`; so does
+//! what rounding explains, the ladder, rounded as the storage type declares and, once, as plain `f32` code does, the
+//! worse of the two. A candidate is asked the first tokens of the same sequence, in one call for each length. Outputs
+//! are compared over the second half of each length, states at its end, gradients as a whole. A state that is kept too
+//! coarsely, or a sum that stops growing, errs more with every token, and shows at no single length as clearly as in
+//! the exponent.
 
 mod page;
 mod walk;

@@ -1,8 +1,8 @@
 //! Questions whose answers are exact, whatever the order of the sums: what is asked there must come back to the bit.
 //!
-//! Which problems are such follows from the oracle: on the numbers of [`Profile::Lattice`], a run that rounds to nearest,
-//! and far more coarsely than any kernel, must give the truth itself. What softmax, a norm or an exponential of data makes
-//! of integers does not survive that.
+//! Which problems are such follows from the oracle: on the numbers of [`Profile::Lattice`], a run that rounds to
+//! nearest, and far more coarsely than any kernel, must give the truth itself. What softmax, a norm or an exponential
+//! of data makes of integers does not survive that.
 
 use std::collections::BTreeMap;
 

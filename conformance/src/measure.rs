@@ -8,31 +8,31 @@
 //!
 //! where `sₖ` is the error of the k-th of [`SAMPLES`] runs of the oracle at [`Rounding`] (operands of matrix products
 //! rounded at random to the storage type, also those that it holds, as kernels fold decays into them; other arithmetic
-//! rounded to `f32`; states read as operands once a [`CHUNK`], and log decays shifted as a cumulative sum over one in `f32`
-//! would shift them), σ₀² is the mean of s²
-//! in the element's neighbourhood (its row or sequence, its head, [`CHUNK`] tokens), ν₀ = [`PRIOR`], and the last term
-//! is the variance of rounding the answer. Nothing is resolved below the smallest positive number of the storage type, where
-//! operands vanish: it is added to σ. (That matters for `f16` alone, at 6e-8.) With z = (ŷ − y*) / σ, each [`Statistic`] of
-//! each output and each gradient is measured: the root mean square and the largest |z| of the whole, and the root mean
-//! square of the worst region, so that a fault in one place is not thinned out by what is right elsewhere: a head's chunk
-//! of tokens (`block`), its state (`state`), 16 by 16 of its elements (`tile`), one of its tokens (`row`).
+//! rounded to `f32`; states read as operands once a [`CHUNK`], and log decays shifted as a cumulative sum over one in
+//! `f32` would shift them), σ₀² is the mean of s² in the element's neighbourhood (its row or sequence, its head,
+//! [`CHUNK`] tokens), ν₀ = [`PRIOR`], and the last term is the variance of rounding the answer. Nothing is resolved
+//! below the smallest positive number of the storage type, where operands vanish: it is added to σ. (That matters for
+//! `f16` alone, at 6e-8.) With z = (ŷ − y*) / σ, each [`Statistic`] of each output and each gradient is measured: the
+//! root mean square and the largest |z| of the whole, and the root mean square of the worst region, so that a fault in
+//! one place is not thinned out by what is right elsewhere: a head's chunk of tokens (`block`), its state (`state`), 16
+//! by 16 of its elements (`tile`), one of its tokens (`row`).
 //!
 //! # Limits
-//! If the errors were independent and normal, the root mean squares of `n` of them in `m` regions were at most
-//! √(1 + 2√(x/n) + 2x/n) with x = ln m/α (Laurent & Massart 2000, lemma 1), and the maximum of `n` of them at most
-//! √(2 ln(2n/α)), with probability 1 − α, α = [`ALPHA`]. They are neither quite: errors spread through the state, so in a
-//! root mean square `n` counts the tokens of a chunk as one, and each sample is also judged against the
-//! others, and the worst held-out value replaces the quantile when it is larger, up to [`HELD_OUT_CAP`] times it. The
-//! limit is [`FREEDOM`] times that: an implementation may order its sums as it likes and round at places of its own. For
-//! single elements, tiles and tokens it is [`TAIL`] times: σ is itself an estimate from few runs, and an implementation
-//! that treats a chunk at once commits the errors of the chunk's largest terms, which the recurrence has shrunk by the next
+//! If the errors were independent and normal, the root mean squares of `n` of them in `m` regions were at most √(1 +
+//! 2√(x/n) + 2x/n) with x = ln m/α (Laurent & Massart 2000, lemma 1), and the maximum of `n` of them at most √(2
+//! ln(2n/α)), with probability 1 − α, α = [`ALPHA`]. They are neither quite: errors spread through the state, so in a
+//! root mean square `n` counts the tokens of a chunk as one, and each sample is also judged against the others, and the
+//! worst held-out value replaces the quantile when it is larger, up to [`HELD_OUT_CAP`] times it. The limit is
+//! [`FREEDOM`] times that: an implementation may order its sums as it likes and round at places of its own. For single
+//! elements, tiles and tokens it is [`TAIL`] times: σ is itself an estimate from few runs, and an implementation that
+//! treats a chunk at once commits the errors of the chunk's largest terms, which the recurrence has shrunk by the next
 //! token. Rounding at random also knows nothing of a sum that errs the same way every time; so a limit is at least
-//! [`FREEDOM`] times what the recurrence itself shows, forwards and backwards, when it is run in plain `f32`, rounding to
-//! nearest.
+//! [`FREEDOM`] times what the recurrence itself shows, forwards and backwards, when it is run in plain `f32`, rounding
+//! to nearest.
 //!
-//! Beside the statistics of one answer there are [`gain`], over the heads of several calls, for what always errs to the same
-//! side; [`drifts`], over lengths, for what errs more and more; and none at all on the lattice, where answers are exact if
-//! they survive the rounding of [`coarse`].
+//! Beside the statistics of one answer there are [`gain()`], over the heads of several calls, for what always errs to
+//! the same side; [`drifts`], over lengths, for what errs more and more; and none at all on the lattice, where answers
+//! are exact if they survive the rounding of [`coarse`].
 //!
 //! An element whose truth and whose floor are zero must be zero. A case whose floor exceeds [`cap`] relative to the
 //! truth, or a gradient's [`GRADIENT_CAP`], is not judged: it could not fail.
@@ -88,9 +88,9 @@ pub fn cap(storage: DType) -> f64 {
     }
 }
 
-/// The rounding that a storage type declares. Products of `f32` may be sums of products of shorter halves, which keep 22 of
-/// its 24 bits at worst: its operands count as twice as coarse. `f64` is sampled as `f32` and scaled by [`scale`], as
-/// errors are linear in the unit roundoff.
+/// The rounding that a storage type declares. Products of `f32` may be sums of products of shorter halves, which keep
+/// 22 of its 24 bits at worst: its operands count as twice as coarse. `f64` is sampled as `f32` and scaled by
+/// [`scale`], as errors are linear in the unit roundoff.
 #[must_use]
 pub fn rounding(storage: DType, sample: u64) -> Rounding {
     let accumulate = DType::F32.unit_roundoff();
@@ -195,8 +195,8 @@ impl Standard {
         Self { port: subject.port.to_owned(), dims, dtype, truth, sigma, limits, doubt }
     }
 
-    /// The same, with limits that this answer of plain `f32` code is well within: outputs of the op at `f32`, gradients of its
-    /// tape rounded as [`PLAIN`] says. Where even that is beyond the cap, nothing can be judged.
+    /// The same, with limits that this answer of plain `f32` code is well within: outputs of the op at `f32`, gradients
+    /// of its tape rounded as [`PLAIN`] says. Where even that is beyond the cap, nothing can be judged.
     #[must_use]
     pub fn allowing(mut self, plain: &ArrayD<f64>, storage: DType) -> Self {
         let error = (plain - &self.truth) * scale(storage);
@@ -217,7 +217,8 @@ impl Standard {
         self
     }
 
-    /// Whether a candidate that answers zeros would be right: there is nothing, or nothing that the answer's type holds.
+    /// Whether a candidate that answers zeros would be right: there is nothing, or nothing that the answer's type
+    /// holds.
     #[must_use]
     pub fn is_trivial(&self) -> bool {
         vanishes(self.dtype, &self.truth)

@@ -1,5 +1,5 @@
-//! What a spec promises, found out by asking its function: a property that the oracle has on a small problem, to the last
-//! bit of `f64`, is one that a candidate is held to. Nothing here names an op.
+//! What a spec promises, found out by asking its function: a property that the oracle has on a small problem, to the
+//! last bit of `f64`, is one that a candidate is held to. Nothing here names an op.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

@@ -1,10 +1,10 @@
 //! Inputs and cotangents of a case: the same bytes on every machine.
 //!
 //! A counter-based generator: element `i` of a tensor is a function of a 128-bit key and `i` alone, so tensors are made
-//! in any order and on any number of cores. The key hashes the suite's version, what the numbers depend on (op, extents,
-//! packing, profile, seed) and the port; the storage type is left out, so that the same case at another precision holds
-//! the same numbers, rounded otherwise. Only IEEE additions, products, quotients and roots are used, with an exponential
-//! and a logarithm of our own: no result depends on a machine's mathematical library.
+//! in any order and on any number of cores. The key hashes the suite's version, what the numbers depend on (op,
+//! extents, packing, profile, seed) and the port; the storage type is left out, so that the same case at another
+//! precision holds the same numbers, rounded otherwise. Only IEEE additions, products, quotients and roots are used,
+//! with an exponential and a logarithm of our own: no result depends on a machine's mathematical library.
 
 mod blocks;
 mod covariance;

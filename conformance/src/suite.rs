@@ -1,7 +1,7 @@
 //! Suites: cases derived from the specs. Nothing here names an op.
 //!
-//! A suite walks lists of lengths, widths, heads, types, profiles and presences at strides that share no factor, so that
-//! few cases meet many combinations; then it adds each attribute, each absent input and each packing by itself.
+//! A suite walks lists of lengths, widths, heads, types, profiles and presences at strides that share no factor, so
+//! that few cases meet many combinations; then it adds each attribute, each absent input and each packing by itself.
 //! Smoke is contained in full, and full in soak.
 
 use clap::ValueEnum;
@@ -291,7 +291,8 @@ fn presences(spec: &'static OpSpec) -> Vec<Problem> {
         problem
     };
     let all = (1 << optional.len()) - 1;
-    // every combination, or with many: none, each alone, all; of a model, whose layers are asked so themselves, none and all
+    // every combination, or with many: none, each alone, all; of a model, whose layers are asked so themselves, none
+    // and all
     let masks: Vec<usize> = match optional.len() {
         _ if spec.level == Level::Model => vec![0, all],
         0..=MANY => (0..=all).collect(),

@@ -1,6 +1,6 @@
-//! The smoke suite, one trial for each case and check: against the host kernels, and what has none against the oracle's own
-//! code. Of each layer and model, whose floors take the tapes of all their ops, the first cases alone: the others are work
-//! for `fla-conformance run --candidate reference`.
+//! The smoke suite, one trial for each case and check: against the host kernels, and what has none against the oracle's
+//! own code. Of each layer and model, whose floors take the tapes of all their ops, the first cases alone: the others
+//! are work for `fla-conformance run --candidate reference`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};

@@ -1,11 +1,11 @@
 //! Gradients are as close to the truth as the declared precision allows, each by itself.
 //!
-//! Cotangents are random on every output. Besides, a case asks with a part of them, as its seed says, what is missing being
-//! zero: with those of the tokens' outputs alone, with those of the final states alone, or with those of one chunk, one
-//! head, the first tokens, the last tokens, or the tokens on both sides of chunk borders, where a gradient that is right on
-//! the whole may owe it to others. Not final states in `f16`, whose range ends where gradients are that have decayed from
-//! them over many tokens. Gradients by which nobody can be judged with one of the latter parts are left out of it: the whole
-//! has judged them.
+//! Cotangents are random on every output. Besides, a case asks with a part of them, as its seed says, what is missing
+//! being zero: with those of the tokens' outputs alone, with those of the final states alone, or with those of one
+//! chunk, one head, the first tokens, the last tokens, or the tokens on both sides of chunk borders, where a gradient
+//! that is right on the whole may owe it to others. Not final states in `f16`, whose range ends where gradients are
+//! that have decayed from them over many tokens. Gradients by which nobody can be judged with one of the latter parts
+//! are left out of it: the whole has judged them.
 
 use std::ops::Range;
 

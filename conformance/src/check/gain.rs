@@ -1,9 +1,9 @@
 //! Errors have no direction: over many heads and seeds, answers are on average neither too large nor too small. What is
-//! truncated instead of rounded, or multiplied with a constant that lacks digits, errs by less than any tolerance of a single
-//! answer, but always to the same side.
+//! truncated instead of rounded, or multiplied with a constant that lacks digits, errs by less than any tolerance of a
+//! single answer, but always to the same side.
 //!
-//! The unit is the head of one call, as its elements share errors through the state. Only of outputs that are stored in a
-//! short type: what an exponential function of `f32` has as a bias of its own is less than that type resolves.
+//! The unit is the head of one call, as its elements share errors through the state. Only of outputs that are stored in
+//! a short type: what an exponential function of `f32` has as a bias of its own is less than that type resolves.
 
 use reference::error::Error;
 use reference::oracle;

@@ -1,5 +1,5 @@
-//! Powers of two pass through what is linear without a trace: values and states four times as large, queries doubled where
-//! `scale` is halved, cotangents eight times as large give the same digits at other exponents.
+//! Powers of two pass through what is linear without a trace: values and states four times as large, queries doubled
+//! where `scale` is halved, cotangents eight times as large give the same digits at other exponents.
 //!
 //! What is linear in what is found out by the oracle, on a small problem: a factor is kept when every answer becomes a
 //! power of two times itself. Not in `f16`, whose range ends close by.

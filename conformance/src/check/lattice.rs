@@ -1,7 +1,7 @@
 //! On numbers by which every sum is exact, answers are exact: no tolerance, whatever the storage type.
 //!
-//! Of the whole at once, and of two pieces with the state carried over. Elements are asked for where a run of the oracle
-//! that rounds coarsely gives the truth, and the answer's type holds it; see [`crate::lattice`].
+//! Of the whole at once, and of two pieces with the state carried over. Elements are asked for where a run of the
+//! oracle that rounds coarsely gives the truth, and the answer's type holds it; see [`crate::lattice`].
 
 use std::collections::BTreeMap;
 

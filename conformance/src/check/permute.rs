@@ -1,5 +1,5 @@
-//! Where a row, a sequence or a head lies does not matter: all of them moved on by one place, answers move along, to the
-//! bit. Parameters that these share are left out: their gradients are sums, taken in another order.
+//! Where a row, a sequence or a head lies does not matter: all of them moved on by one place, answers move along, to
+//! the bit. Parameters that these share are left out: their gradients are sums, taken in another order.
 
 use reference::error::Error;
 use reference::problem::Problem;

@@ -1,5 +1,5 @@
-//! A loss of the first tokens has gradients that know nothing of the later ones: other values there leave those of the first
-//! tokens as they are, to the bit, and those of the later tokens are zero.
+//! A loss of the first tokens has gradients that know nothing of the later ones: other values there leave those of the
+//! first tokens as they are, to the bit, and those of the later tokens are zero.
 
 use reference::error::Error;
 use reference::spec::{Dim, Level, OpSpec};

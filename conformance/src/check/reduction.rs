@@ -122,7 +122,8 @@ impl Row {
         Tensor::concat(shape.len() - 1, &vec![&one; width])
     }
 
-    /// Whether an answer of the general op is one of the special case: outputs, and gradients of what went in once, as it is.
+    /// Whether an answer of the general op is one of the special case: outputs, and gradients of what went in once, as
+    /// it is.
     fn answers(&self, case: &Case, name: &str) -> bool {
         let Some(input) = name.strip_prefix("d_") else { return case.problem.spec.output(name).is_some() };
         let twice = self.made.iter().any(|(_, made)| matches!(made, Made::Of(other) if *other == input));

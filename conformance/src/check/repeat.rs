@@ -1,4 +1,5 @@
-//! The same question has the same answer, of some cases many times over: what threads race for is mostly won by the same.
+//! The same question has the same answer, of some cases many times over: what threads race for is mostly won by the
+//! same.
 
 use reference::spec::Level;
 

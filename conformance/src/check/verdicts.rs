@@ -42,7 +42,8 @@ pub(super) fn accurate_where_possible(standards: &Standards, answers: &Tensors, 
     (!standards.is_empty()).then(|| measured(&standards, answers, call))
 }
 
-/// The first that is no pass of what could be judged. Where that is nothing, other checks say that the case is mistrusted.
+/// The first that is no pass of what could be judged. Where that is nothing, other checks say that the case is
+/// mistrusted.
 pub(super) fn judged(verdicts: impl IntoIterator<Item = Option<Verdict>>) -> Verdict {
     let found: Vec<Verdict> = verdicts.into_iter().flatten().collect();
     if found.is_empty() {
@@ -52,8 +53,9 @@ pub(super) fn judged(verdicts: impl IntoIterator<Item = Option<Verdict>>) -> Ver
     worst(found)
 }
 
-/// The verdict on gradients that were put together from pieces. Those of what all tokens share are left out: they are sums of
-/// the pieces' gradients, each of them rounded to the storage type, and where these cancel, that is no fault of the sum's.
+/// The verdict on gradients that were put together from pieces. Those of what all tokens share are left out: they are
+/// sums of the pieces' gradients, each of them rounded to the storage type, and where these cancel, that is no fault of
+/// the sum's.
 pub(super) fn accurate_pieces(case: &Case, standards: &Standards, answers: &Tensors, call: usize) -> Verdict {
     let shared = |name: &str| {
         let port = name.strip_prefix("d_").and_then(|input| case.problem.spec.input(input));

@@ -150,7 +150,8 @@ pub(super) fn relative(got: &ArrayD<f64>, truth: &ArrayD<f64>) -> f64 {
 /// What became of each output and gradient, length by length.
 pub(super) struct Error {
     lengths: Vec<usize>,
-    /// By port and length: the candidate's error, squared errors of random samples and their number, that of plain code.
+    /// By port and length: the candidate's error, squared errors of random samples and their number, that of plain
+    /// code.
     known: BTreeMap<String, BTreeMap<usize, Entry>>,
 }
 

@@ -11,8 +11,8 @@ const GROWN: f64 = 2.0;
 /// Errors at increasing lengths.
 pub type Growth = [(f64, f64)];
 
-/// The exponent of the error as a power of the length: the slope of a straight line through the logarithms. `None` where
-/// fewer than two errors are positive.
+/// The exponent of the error as a power of the length: the slope of a straight line through the logarithms. `None`
+/// where fewer than two errors are positive.
 #[must_use]
 pub fn exponent(growth: &Growth) -> Option<f64> {
     let points: Vec<(f64, f64)> =
@@ -24,8 +24,8 @@ pub fn exponent(growth: &Growth) -> Option<f64> {
     (points.len() > 1).then(|| xy / xx)
 }
 
-/// Why an error is more than rounding explains: by far larger at last, or larger and growing faster. What is no number is
-/// never explained.
+/// Why an error is more than rounding explains: by far larger at last, or larger and growing faster. What is no number
+/// is never explained.
 #[must_use]
 pub fn drifts(got: &Growth, ladder: &Growth) -> Option<String> {
     if let Some((t, e)) = got.iter().find(|(_, e)| !e.is_finite()) {

@@ -10,8 +10,8 @@ const GAIN: f64 = 0.1;
 /// Standard errors below which a mean says nothing.
 const DEVIATIONS: f64 = 4.5;
 
-/// The mean of the gains of some replicates, that is of the parts of their errors that are proportional to the truth, in
-/// units of the roundoff of `storage`. It is judged by the effect and by its significance: a good kernel's may be
+/// The mean of the gains of some replicates, that is of the parts of their errors that are proportional to the truth,
+/// in units of the roundoff of `storage`. It is judged by the effect and by its significance: a good kernel's may be
 /// significant, and a large one may be chance.
 #[must_use]
 pub fn gain(port: &str, replicates: &[f64], storage: DType) -> Measure {

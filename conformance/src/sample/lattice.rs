@@ -1,8 +1,8 @@
 //! Numbers on which every sum and product is exact: [`Profile::Lattice`](super::Profile::Lattice).
 //!
 //! Keys of unit length are one-hot, other keys have one or two ±1, values and states are small integers, gates are open
-//! (0) or shut (−120, whose exponential no type holds), write strengths are 0 or 1. What the recurrence makes of them are
-//! small integers, whatever order the terms are taken in.
+//! (0) or shut (−120, whose exponential no type holds), write strengths are 0 or 1. What the recurrence makes of them
+//! are small integers, whatever order the terms are taken in.
 
 use reference::spec::{Domain, Port};
 
