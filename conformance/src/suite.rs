@@ -89,8 +89,8 @@ const SOAK: Recipe = Recipe {
     lengths: &[1000, 65, 4, 255, 64, 511, 31, 129, 7, 63, 2048, 128, 33, 8, 127, 700, 3, 320, 48, 96, 1025],
     walk: 160,
     seeds: 8,
-    exact: 40,
-    swept: 20,
+    exact: 20,
+    swept: 10,
     ..FULL
 };
 
