@@ -1,5 +1,6 @@
 //! The command line, as data.
 
+mod lengths;
 mod steps;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use crate::suite::Size;
 
+pub use lengths::DriftArgs;
 pub use steps::{AccountArgs, SwapArgs, TwinArgs};
 
 /// Is this linear-attention kernel right, how fast is it, and how much memory does it use?
@@ -42,6 +44,8 @@ pub enum Command {
     Account(AccountArgs),
     /// Tiny models trained on exact gradients and on a candidate's, and where their losses part
     Twin(TwinArgs),
+    /// How errors grow with the length of a sequence
+    Drift(DriftArgs),
     /// Speak the wire on stdin and stdout
     Serve(ServeArgs),
     /// HTML, Markdown and JUnit from records

@@ -4,13 +4,24 @@
 //! A call's input is a value or an earlier call's output, so resuming from a state and decoding are data. A check never
 //! holds a candidate.
 
+mod absent;
+mod append;
 mod backward;
 mod causality;
+mod columns;
+mod containment;
 mod cut;
 mod decode;
 mod forward;
+mod gain;
+mod gauge;
+mod grouped;
 mod isolation;
+mod lattice;
+mod permute;
 mod poison;
+mod prefix;
+mod reduction;
 mod repeat;
 mod resume;
 mod varlen;
@@ -26,6 +37,7 @@ use reports::verdict::Verdict;
 
 use crate::candidate::{Abilities, Fill, Request};
 use crate::case::Case;
+use crate::sample::Profile;
 use crate::truth::Truth;
 
 /// Every check, cheapest to explain first.
@@ -37,8 +49,19 @@ pub static CHECKS: &[&Check] = &[
     &varlen::CHECK,
     &isolation::CHECK,
     &causality::CHECK,
+    &containment::CHECK,
+    &prefix::CHECK,
     &repeat::CHECK,
     &poison::CHECK,
+    &permute::CHECK,
+    &columns::CHECK,
+    &gauge::CHECK,
+    &append::CHECK,
+    &grouped::CHECK,
+    &absent::CHECK,
+    &reduction::CHECK,
+    &gain::CHECK,
+    &lattice::CHECK,
 ];
 
 /// A property that a right implementation has.
@@ -66,7 +89,13 @@ pub fn check(name: &str) -> Option<&'static Check> {
 
 /// The checks that have something to check in this case.
 pub fn applicable(case: &Case) -> impl Iterator<Item = &'static Check> {
-    CHECKS.iter().copied().filter(|c| (c.applies)(case))
+    CHECKS.iter().copied().filter(|c| applies(case, c))
+}
+
+/// Whether a check has something to check in this case. Where every answer is exact, nothing but that is asked.
+#[must_use]
+pub fn applies(case: &Case, check: &Check) -> bool {
+    (case.profile != Profile::Lattice || std::ptr::eq(check, &raw const lattice::CHECK)) && (check.applies)(case)
 }
 
 /// What a judge sees.

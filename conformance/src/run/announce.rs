@@ -12,6 +12,7 @@ use reports::summary::Summary;
 use reports::verdict::Verdict;
 
 use super::{Error, Outcome, RECORDS, Task, named, reproducer};
+use crate::check::{CHECKS, Check};
 use crate::cli::RunArgs;
 use crate::expect::Expectations;
 use crate::{environment, report, sample, wire};
@@ -104,7 +105,7 @@ impl<'a> Announcer<'a> {
         self.bar.finish_and_clear();
         let page = report::write(std::slice::from_ref(&self.run), &self.args.out)?;
         self.tell(&format!("report: {}", page.display()));
-        for line in skipped(&self.run) {
+        for line in by_check(&self.run).into_iter().chain(skipped(&self.run)) {
             self.tell(&line);
         }
         let summary = Summary::of(std::slice::from_ref(&self.run));
@@ -157,6 +158,29 @@ fn is_fine(judged: &Judged) -> bool {
 
 fn join(names: &BTreeSet<&'static str>) -> String {
     names.iter().copied().collect::<Vec<_>>().join(", ")
+}
+
+/// How often each check was applied, declined, mistrusted, and not applicable.
+fn by_check(run: &Run) -> Vec<String> {
+    let count = |check: &&Check| {
+        let mut counts = [0; 4];
+        for judged in run.judged.iter().filter(|j| j.check == check.name) {
+            let kind = match judged.verdict {
+                Verdict::Pass { .. } | Verdict::Fail { .. } => 0,
+                Verdict::Declined { .. } => 1,
+                Verdict::Mistrusted { .. } => 2,
+                Verdict::NotApplicable { .. } => 3,
+            };
+            counts[kind] += 1;
+        }
+        let [applied, declined, mistrusted, other] = counts;
+        let line = format!(
+            "{:<10} {applied:>6} applied {declined:>5} declined {mistrusted:>5} mistrusted {other:>5} not applicable",
+            check.name
+        );
+        (applied + declined + mistrusted + other > 0).then_some(line)
+    };
+    CHECKS.iter().filter_map(count).collect()
 }
 
 /// Why checks were skipped, and how often.
