@@ -190,10 +190,10 @@ struct GateBackward : Gate<T, C, K, V> {
         const int first = block_id() % a.slices * (COLUMNS * V), columns = a.H * a.K;
         for_each_index<WARPS, 2 * COLUMNS * V>([&](int i) {
             const int which = i / (COLUMNS * V), c = i % (COLUMNS * V);
-            float sum = s.sums[0][which][c];
+            double sum = s.sums[0][which][c];
             TILE_UNROLL
             for (int segment = 1; segment < SEGMENTS; segment++) sum += s.sums[segment][which][c];
-            if (first + c < columns) a.partial[(chunk * 2 + which) * columns + first + c] = sum;
+            if (first + c < columns) a.partial[(chunk * 2 + which) * columns + first + c] = static_cast<float>(sum);
         });
     }
 };
@@ -203,7 +203,8 @@ struct GateSums {
     using Args = gates::Args<T>;
     static constexpr int WARPS = gates::WARPS, MIN_BLOCKS = 1, WIDTH = 32;
     struct Shared {
-        float scratch[THREADS], total[WARPS];
+        double scratch[THREADS];
+        float total[WARPS];
     };
 
     static TILE_FN void run(Shared& s, const Args& a) {

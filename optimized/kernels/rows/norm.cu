@@ -376,10 +376,10 @@ struct NormBackward : Rows<T, G, K, N> {
             for_each_index<WARPS, 2 * K>([&](int i) {
                 const int which = i / K, c = i % K;
                 if (c >= a.D) return;
-                float sum = shared.sums[0][which][c];
+                double sum = shared.sums[0][which][c];
                 TILE_UNROLL
                 for (int row = 1; row < ROWS; row++) sum += shared.sums[row][which][c];
-                partial[(long long)which * a.D + c] = sum;
+                partial[(long long)which * a.D + c] = static_cast<float>(sum);
             });
         }
     }
@@ -423,7 +423,7 @@ struct NormSums {
     using Args = norms::Args<T>;
     static constexpr int WARPS = N / TILE_LANES, MIN_BLOCKS = 1, WIDTH = 32;
     struct Shared {
-        float scratch[N];
+        double scratch[N];
     };
 
     static TILE_FN void run(Shared& s, const Args& a) {

@@ -358,10 +358,10 @@ struct ConvolutionBackward {
         const int first = block_id() % a.slices * (COLUMNS * V);
         for_each_index<WARPS, (K + 1) * COLUMNS * V>([&](int i) {
             const int j = i / (COLUMNS * V), c = i % (COLUMNS * V);
-            float sum = shared.sums[0][j][c];
+            double sum = shared.sums[0][j][c];
             TILE_UNROLL
             for (int segment = 1; segment < SEGMENTS; segment++) sum += shared.sums[segment][j][c];
-            if (first + c < a.D) a.partial[(chunk * (K + 1) + j) * a.D + first + c] = sum;
+            if (first + c < a.D) a.partial[(chunk * (K + 1) + j) * a.D + first + c] = static_cast<float>(sum);
         });
     }
 };
@@ -449,7 +449,7 @@ struct ConvolutionSums {
     using Args = convolution::Args<T>;
     static constexpr int WARPS = convolution::WARPS, MIN_BLOCKS = 1, WIDTH = 32;
     struct Shared {
-        float scratch[THREADS];
+        double scratch[THREADS];
     };
 
     static TILE_FN void run(Shared& s, const Args& a) {

@@ -118,7 +118,8 @@ TILE_FN bool wide_rows(int D, int V) { return D % V == 0; }
 // 1 / (1 + e^-x), to f32 accuracy when T is float, else to well below T's rounding; 0 from where that is beyond f32
 template <class T>
 TILE_FN float sigmoid(float x) {
-    return reciprocal<T>(1 + exp<T>(x < -88.f ? 88.f : -x));
+    // a reciprocal to f32 accuracy takes no infinity
+    return reciprocal<T>(1 + exp<T>(sizeof(T) == 4 && x < -88.f ? 88.f : -x));
 }
 // sigmoid(x) and 1 - sigmoid(x), both with that accuracy however small they are
 struct Sigmoids {
@@ -174,14 +175,14 @@ TILE_FN void group_sums(Own<X, N, W>& own, float (&scratch)[M * W], F f) {
 #endif
 
 // The sum of one column of a matrix of `rows` rows, for COLUMNS neighbouring columns: out(i, sum) for i = 0..COLUMNS-1.
-// It begins and ends with a barrier.
+// In f64, so that it does not depend on the order. It begins and ends with a barrier.
 template <int W, int COLUMNS, int N, class F>
-TILE_FN void matrix_column_sums(float (&scratch)[N], const float* ptr, int64_t ld, int64_t rows, int columns, F out) {
+TILE_FN void matrix_column_sums(double (&scratch)[N], const float* ptr, int64_t ld, int64_t rows, int columns, F out) {
     constexpr int PARTS = N / COLUMNS;
     barrier();
     for_each_index<W, N>([&](int i) {
         const int c = i % COLUMNS;
-        float s[4] = {};  // several at a time, for the sake of their latency
+        double s[4] = {};  // several at a time, for the sake of their latency
         if (c < columns)
             for (int64_t r = i / COLUMNS; r < rows; r += 4 * PARTS) {
                 TILE_UNROLL
@@ -191,10 +192,10 @@ TILE_FN void matrix_column_sums(float (&scratch)[N], const float* ptr, int64_t l
     });
     barrier();
     for_each_index<W, COLUMNS>([&](int c) {
-        float s = scratch[c];
+        double s = scratch[c];
         TILE_UNROLL
         for (int p = 1; p < PARTS; p++) s += scratch[p * COLUMNS + c];
-        if (c < columns) out(c, s);
+        if (c < columns) out(c, static_cast<float>(s));
     });
     barrier();
 }

@@ -11,10 +11,11 @@ pub(crate) const SUMMED: usize = 32;
 struct Width(usize, [(usize, usize); 2]);
 
 /// Backward has more to keep, and takes twice the threads for a row where it can.
-const WIDTHS: [Width; 8] = [
+const WIDTHS: [Width; 9] = [
     Width(64, [(8, 256); 2]),
     Width(128, [(16, 256); 2]),
     Width(256, [(16, 256), (32, 256)]),
+    Width(512, [(32, 256), (64, 256)]),
     Width(1024, [(64, 256), (128, 256)]),
     Width(2048, [(128, 256), (256, 256)]),
     Width(4096, [(256, 256), (512, 512)]),
