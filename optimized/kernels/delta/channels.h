@@ -39,7 +39,7 @@ template <int C, int K, class F>
 TILE_FN void rise(const Tile<float, C, K>& decay, int c, int begin, int first, int last, F f) {
     Two run = {1, 1};
     for (int i = begin; i < first; i++) run = run * get(decay, i, c);
-    TILE_UNROLL
+    TILE_ROLL
     for (int i = 0; i < last - first; i++) {
         run = run * get(decay, first + i, c);
         f(first + i, run);
@@ -50,7 +50,7 @@ template <int C, int K, class F>
 TILE_FN void fall(const Tile<float, C, K>& decay, int c, int first, int last, int end, F f) {
     Two run = {1, 1};
     for (int i = end - 1; i >= last; i--) run = run * get(decay, i, c);
-    TILE_UNROLL
+    TILE_ROLL
     for (int i = last - first - 1; i >= 0; i--) {
         f(first + i, run);
         run = run * get(decay, first + i, c);
