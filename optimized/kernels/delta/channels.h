@@ -1,9 +1,11 @@
-// Decays of single channels over stretches of tokens, as products of the tokens' own decays: never a quotient, so nothing
+// Decays of single channels over stretches of tokens, as products of the tokens' own decays: never a quotient, so
+// nothing
 // overflows, and nothing of a later token is in what an earlier one sees.
 //
 // Two tokens j < i meet at S, the highest bit in which they differ: they lie in the two halves, of S tokens each, of a
 // node of 2 S. With mid the first token of its upper half, the decay from j to i is that from j to mid times that from
-// mid to i, and each is a factor of one token alone. So every token has one factor at each S, and the pairs that meet at
+// mid to i, and each is a factor of one token alone. So every token has one factor at each S, and the pairs that
+// meet at
 // S are a product of matrices.
 #pragma once
 #include "span.h"
@@ -39,7 +41,7 @@ template <int C, int K, class F>
 TILE_FN void rise(const Tile<float, C, K>& decay, int c, int begin, int first, int last, F f) {
     Two run = {1, 1};
     for (int i = begin; i < first; i++) run = run * get(decay, i, c);
-    TILE_UNROLL
+    TILE_ROLL
     for (int i = 0; i < last - first; i++) {
         run = run * get(decay, first + i, c);
         f(first + i, run);
@@ -50,7 +52,7 @@ template <int C, int K, class F>
 TILE_FN void fall(const Tile<float, C, K>& decay, int c, int first, int last, int end, F f) {
     Two run = {1, 1};
     for (int i = end - 1; i >= last; i--) run = run * get(decay, i, c);
-    TILE_UNROLL
+    TILE_ROLL
     for (int i = last - first - 1; i >= 0; i--) {
         f(first + i, run);
         run = run * get(decay, first + i, c);

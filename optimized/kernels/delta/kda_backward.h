@@ -4,10 +4,14 @@
 //   d_q_i = scale E_i (S d_o_i) + sum_j A_ij beta_j D_ij k_j
 //   d_k_i = read_i + beta_i written_i
 //   read_i = -E_i (S d_v_i) - sum_{j < i} B_ij beta_j D_ij k_j
-//   written_j = F_j (dS' w_j) + sum_{i >= j} A_ij D_ij q_i - sum_{i > j} B_ij D_ij k_i          d_beta_j = k_j written_j
-// by channel, so that nothing is divided by beta. d_g_t sums what crosses from before t to t or later: what tokens from t on
-// read of the state, what those before t write into it, the state that passes the whole chunk, and the pairs (i, j) with
-// j < t <= i, at each S of channels.h by themselves: there a token of the upper half is crossed by what it and the later
+//   written_j = F_j (dS' w_j) + sum_{i >= j} A_ij D_ij q_i - sum_{i > j} B_ij D_ij k_i          d_beta_j = k_j
+//   written_j
+// by channel, so that nothing is divided by beta. d_g_t sums what crosses from before t to t or later: what tokens
+// from t on
+// read of the state, what those before t write into it, the state that passes the whole chunk, and the pairs (i, j)
+// with
+// j < t <= i, at each S of channels.h by themselves: there a token of the upper half is crossed by what it and the
+// later
 // tokens of its half read, one of the lower half by what the earlier tokens of its half have written. No sum cancels
 // against another.
 #pragma once

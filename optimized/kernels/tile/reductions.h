@@ -227,33 +227,10 @@ TILE_FN void invert_unit_lower(Tile<float, C, C>& a) {
     if constexpr (C > 16) join_inverses<W, C, 16>(a);
 }
 
-// As many columns as lanes: by forward substitution, a column a lane, by one warp. Rows are read by all lanes at once.
-template <int W, class T, int C, class F>
-TILE_FN void substitute_unit_lower(Tile<T, C, C>& out, const Tile<float, C, C>& a, F f) {
-    group_barrier<W>();
-    if (warp<W>() != 0) return;
-    const int j = lane();
-    float x[C];
-    TILE_UNROLL
-    for (int i = 0; i < C; i++) x[i] = i == j ? 1.f : 0.f;
-    TILE_UNROLL
-    for (int k = 0; k < C; k += 4) {
-        TILE_UNROLL
-        for (int i = k + 1; i < C; i++) {
-            const Float4 row = *reinterpret_cast<const Float4*>(a.piece(i, k / 4));
-            TILE_UNROLL
-            for (int e = 0; e < 4; e++)
-                if (k + e < i) x[i] -= row.x[e] * x[k + e];
-        }
-    }
-    TILE_UNROLL
-    for (int i = 0; i < C; i++) out.set(i, j, f(x[i], i, j));
-}
-
 // Block column w of the inverse by warp w, transposed, so that blocks already found are left operands:
 // X_iw = -X_ii sum_k a_ik X_kw, w <= k < i.
 template <int W, class T, int C, class F>
-TILE_FN void invert_by_block_columns(Tile<T, C, C>& out, Tile<float, C, C>& a, F f) {
+TILE_FN void invert_unit_lower(Tile<T, C, C>& out, Tile<float, C, C>& a, F f) {
     constexpr int BLOCKS = C / 16;
     static_assert(BLOCKS <= W, "a warp for each block column");
     const int w = warp<W>();
@@ -291,13 +268,6 @@ TILE_FN void invert_by_block_columns(Tile<T, C, C>& out, Tile<float, C, C>& a, F
         for (int e = 0; e < BLOCK_ELEMENTS; e++) y[e] = f(y[e], 16 * i + block_col(e), 16 * w + block_row(e));
         store_block(to, 16 * w, 16 * i, y);
     }
-}
-template <int W, class T, int C, class F>
-TILE_FN void invert_unit_lower(Tile<T, C, C>& out, Tile<float, C, C>& a, F f) {
-    if constexpr (C == TILE_LANES)
-        substitute_unit_lower<W>(out, a, f);
-    else
-        invert_by_block_columns<W>(out, a, f);
 }
 
 }  // namespace tile
