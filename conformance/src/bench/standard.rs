@@ -28,6 +28,9 @@ const ON_A_GPU: [Extents; 3] =
 /// The same in small, for processors.
 const ON_A_CPU: [Extents; 2] = [extents(1, 1024, 4, 4, 64), extents(4, 128, 2, 4, 64)];
 
+/// Optional inputs that upstream's chunk forms and models do without.
+const UNUSUAL: [(&str, &str); 1] = [("gla", "gv")];
+
 /// Tokens of the case that must be right before a time counts: two chunks of 64 and a ragged one.
 const TOKENS: usize = 133;
 
@@ -64,6 +67,7 @@ fn case(spec: &'static OpSpec, extents: &Extents, dtype: DType) -> Option<Case> 
     let sizes: Vec<_> = spec.sizes.iter().map(|&d| (d, size(d))).collect();
     let mut problem = Problem::new(spec, &sizes);
     problem.absent = spec.states.iter().flat_map(|s| [s.initial, s.last]).collect();
+    problem.absent.extend(UNUSUAL.iter().filter(|(op, _)| *op == spec.name).map(|(_, input)| *input));
     problem.mend();
     Some(Case { problem, dtype, profile: Profile::Typical, seed: 0 })
 }
