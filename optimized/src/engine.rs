@@ -80,6 +80,9 @@ pub struct Timing {
 /// Elements up to which a sample is the whole tensor, and of which it consists beyond.
 const SAMPLE: (usize, usize) = (1 << 18, 4096);
 
+/// Shared memory of a block of the largest kernels (`TILE_SHARED_MOST` of Hopper).
+const MOST_SHARED: usize = 227 * 1024;
+
 /// Iterations before the clock starts.
 const WARM_UP: usize = 3;
 
@@ -165,6 +168,8 @@ pub(crate) struct Job<'a> {
     pub(crate) problem: &'a Problem,
     pub(crate) scalar: Scalar,
     pub(crate) target: Target,
+    /// Whether a block may have all the shared memory that the largest kernels take.
+    pub(crate) roomy: bool,
     dtype: DType,
     call: &'a Call<'a>,
     memory: Memory<'a>,
@@ -216,9 +221,10 @@ impl<'a> Job<'a> {
             other => return Err(Error::Declined(format!("kernels take bf16, f16 and f32, not {other}"))),
         };
         let (problem, target, dtype) = (call.problem, device.target(), call.dtype);
+        let roomy = device.info().shared >= MOST_SHARED;
         let memory = Memory::new(device, call.fill);
         let (given, outputs, launches) = (Vec::new(), Vec::new(), Vec::new());
-        let mut job = Self { problem, scalar, target, dtype, call, memory, given, outputs, launches };
+        let mut job = Self { problem, scalar, target, roomy, dtype, call, memory, given, outputs, launches };
         for name in call.want {
             job.allocate(name)?;
         }

@@ -39,6 +39,8 @@ pub struct DeviceInfo {
     pub arch: String,
     /// Multiprocessors, compute units or threads.
     pub multiprocessors: usize,
+    /// Bytes of shared memory that a block may have.
+    pub shared: usize,
     /// Bytes of memory; 0 when unknown.
     pub memory: u64,
     /// Bytes of the last-level cache that a benchmark must flush; 0 when unknown.

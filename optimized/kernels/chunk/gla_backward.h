@@ -39,13 +39,19 @@ TILE_FN void end_sums(Side<N, SCRATCH, W>& side, Acc<C, N, W>& end, const Tile<T
     for_each_index<W, N>([&](int c) { side.through[c] += side.part[c]; });
 }
 
-// What is read, of one side: its operands are rises and lasts (k~, k^), end and within its gradients by the state and by
-// the chunk's pairs. The sum, k's gradient, goes where rises was; within becomes minus what the gate's gradient gets.
-// Late channels give more[0], which is multiplied with more[1] there.
+// No channel is late. That is by far the most common, and worth code of its own: the loops over elements are unrolled,
+// and with the rare case's loops within each of them they would not fit the instruction cache.
+struct None {
+    TILE_FN void operator()(int, int, float (&)[2]) const {}
+};
+
+// What is read, of one side: its operands are rises and lasts (k~, k^), end and within its gradients by the state and
+// by the chunk's pairs. The sum, k's gradient, goes where rises was; within becomes minus what the gate's gradient
+// gets. Late channels give more[0], which is multiplied with more[1] there.
 template <class T, int C, int N, int SCRATCH, int W, class F>
 TILE_FN void combine_read(Columns<C, N, W>& G, Columns<C, N, W>& end, Columns<C, N, W>& within,
-                          const Side<N, SCRATCH, W>& side, Tile<T, C, N>& rises, const Tile<T, C, N>& lasts, float reach,
-                          F late_share) {
+                          const Side<N, SCRATCH, W>& side, Tile<T, C, N>& rises, const Tile<T, C, N>& lasts,
+                          float reach, F late_share) {
     together(
         [&](int r, int c, float(&G)[2], float(&y)[2], float(&z)[2]) {
             float rising[2], last[2], sum[2];
@@ -310,17 +316,21 @@ struct Gradients {
             x.for_each([scale](float& z, int, int) { z *= scale; });
             mma<LOWER_A>(x, s.p, s.v);
             turn(columns, y.wide, end);
-            combine_read(Gv, columns, within, y.side, s.v, y.late, REACH, [&](int r, int c, float(&more)[2]) {
-                if (!late_values) return;
-                more[0] = late_after(s.p, d_o, y.G, REACH, r, c);
-                more[1] = v.at(r, c);
-            });
+            if (late_values)
+                combine_read(Gv, columns, within, y.side, s.v, y.late, REACH, [&](int r, int c, float(&more)[2]) {
+                    more[0] = late_after(s.p, d_o, y.G, REACH, r, c);
+                    more[1] = v.at(r, c);
+                });
+            else
+                combine_read(Gv, columns, within, y.side, s.v, y.late, REACH, None());
             turn(columns, y.wide, x);
-            combine_reader<false>(Gv, columns, within, s.d_o, [&](int r, int c, float(&more)[2]) {
-                if (!late_values) return;
-                more[0] = late_before(s.p, v, y.G, REACH, r, c);
-                more[1] = d_o.at(r, c);
-            });
+            if (late_values)
+                combine_reader<false>(Gv, columns, within, s.d_o, [&](int r, int c, float(&more)[2]) {
+                    more[0] = late_before(s.p, v, y.G, REACH, r, c);
+                    more[1] = d_o.at(r, c);
+                });
+            else
+                combine_reader<false>(Gv, columns, within, s.d_o, None());
             if (a.d_gv) gate_gradient(within, y.side, !a.h0 && at.token == 0);
             keep(y.g, within);
             barrier();
@@ -341,22 +351,26 @@ struct Gradients {
                 barrier();
             }
             const Elements<T> q = keys(a.q), k = keys(a.k);
-            combine_read(G, columns, within, s.side, s.k, s.late, REACH, [&](int r, int c, float(&more)[2]) {
-                if (!late) return;
-                more[0] = late_after(s.d_p, q, s.wide, REACH, r, c);
-                more[1] = k.at(r, c);
-            });
+            if (late)
+                combine_read(G, columns, within, s.side, s.k, s.late, REACH, [&](int r, int c, float(&more)[2]) {
+                    more[0] = late_after(s.d_p, q, s.wide, REACH, r, c);
+                    more[1] = k.at(r, c);
+                });
+            else
+                combine_read(G, columns, within, s.side, s.k, s.late, REACH, None());
             turn(columns, s.wide, dQ);
             if (late) {
                 barrier();
                 keep(s.wide, G);
                 barrier();
             }
-            combine_reader<true>(G, columns, within, s.q, [&](int r, int c, float(&more)[2]) {
-                if (!late) return;
-                more[0] = late_before(s.d_p, k, s.wide, REACH, r, c);
-                more[1] = q.at(r, c);
-            });
+            if (late)
+                combine_reader<true>(G, columns, within, s.q, [&](int r, int c, float(&more)[2]) {
+                    more[0] = late_before(s.d_p, k, s.wide, REACH, r, c);
+                    more[1] = q.at(r, c);
+                });
+            else
+                combine_reader<true>(G, columns, within, s.q, None());
             if (a.d_g) gate_gradient(within, s.side, !a.h0 && at.token == 0);
             keep(s.late, within);
             barrier();

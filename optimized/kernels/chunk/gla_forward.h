@@ -145,7 +145,10 @@ struct Forward {
             O.for_each([&](float& z, int v, int i) { z *= exp<T>(y.G.at(i, v)); });
             if (!late) return;
             const Elements<T> v = values(a.v);
-            for_each_rolled<WARPS>(C * V, [&](int n) { y.late.set(n / V, n % V, late_before(s.p, v, y.G, REACH, n / V, n % V)); });
+            for_each_rolled<WARPS>(C * V, [&](int n) {
+                const int i = n / V, c = n % V;
+                y.late.set(i, c, late_before(s.p, v, y.G, REACH, i, c));
+            });
             barrier();
             zip(O, t(y.late), [](float& z, float more, int, int) { z += more; });
         }

@@ -1,6 +1,6 @@
-// gla's backward pass in one kernel, for 16-bit operands, values no wider than a slice, no gates of values, and machines
-// with room in shared memory. Chunks go from the last to the first; the gradient of the state stays on the chip, states
-// before the chunks come from the forward pass.
+// gla's backward pass in one kernel, for 16-bit operands, values no wider than a slice, no gates of values, and
+// machines with room in shared memory. Chunks go from the last to the first; the gradient of the state stays on the
+// chip, states before the chunks come from the forward pass.
 #pragma once
 #include "gla_backward.h"
 
@@ -34,7 +34,7 @@ struct GlaBackward {
     struct Operands {
         Tile<T, C, K> q, k, late;  // q^, k~; gates, and k^ after them; then the gradients of q, k, g
     };
-    struct Shared {
+    struct Memory {
         Operands keys[2];
         Tile<T, C, V> v, d_o;  // v, and d_v after it
         Tile<T, V, K> state;
@@ -45,9 +45,12 @@ struct GlaBackward {
         Tile<T, C, C> p, d_p;
         Side<K, Keys::SCRATCH, WARPS> side;
     };
+    // where it does not fit, nobody launches it
+    static constexpr bool FITS = sizeof(Memory) <= TILE_SHARED_MOST;
+    using Shared = If<FITS, Memory, float>;
 
     struct Block {
-        Shared& s;
+        Memory& s;
         const Args& a;
         const Place<Args>& at;
 
@@ -151,22 +154,26 @@ struct GlaBackward {
                 keep(s.wide, G);
                 barrier();
             }
-            combine_read(G, columns, within, s.side, x.k, x.late, REACH, [&](int r, int c, float(&more)[2]) {
-                if (!late) return;
-                more[0] = late_after(s.d_p, q, s.wide, REACH, r, c);
-                more[1] = k.at(r, c);
-            });
+            if (late)
+                combine_read(G, columns, within, s.side, x.k, x.late, REACH, [&](int r, int c, float(&more)[2]) {
+                    more[0] = late_after(s.d_p, q, s.wide, REACH, r, c);
+                    more[1] = k.at(r, c);
+                });
+            else
+                combine_read(G, columns, within, s.side, x.k, x.late, REACH, None());
             turn(columns, s.wide, dQ);
             if (late) {
                 barrier();
                 keep(s.wide, G);
                 barrier();
             }
-            combine_reader<true>(G, columns, within, x.q, [&](int r, int c, float(&more)[2]) {
-                if (!late) return;
-                more[0] = late_before(s.d_p, k, s.wide, REACH, r, c);
-                more[1] = q.at(r, c);
-            });
+            if (late)
+                combine_reader<true>(G, columns, within, x.q, [&](int r, int c, float(&more)[2]) {
+                    more[0] = late_before(s.d_p, k, s.wide, REACH, r, c);
+                    more[1] = q.at(r, c);
+                });
+            else
+                combine_reader<true>(G, columns, within, x.q, None());
             if (a.d_g) gate_gradient(within, s.side, !a.h0 && token == 0);
             keep(x.late, within);
             barrier();
@@ -176,7 +183,7 @@ struct GlaBackward {
         }
     };
 
-    static TILE_FN void run(Shared& s, const Args& a) {
+    static TILE_FN void run(Memory& s, const Args& a) {
         const Place<Args> at(a, C, V);
         State D;
         D.fill(0);
@@ -192,6 +199,7 @@ struct GlaBackward {
         }
         if (a.d_h0) store_global(a.d_h0 + at.state, 1, a.V, D, a.V, a.K);
     }
+    static TILE_FN void run(float&, const Args&) {}
 };
 
 }  // namespace gla

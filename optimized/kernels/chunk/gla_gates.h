@@ -1,17 +1,18 @@
 // Gates of channels: sums over a chunk, operands that they are folded into, and what cannot be folded.
 //
-// With G_ic the sum of channel c's log decays from the chunk's beginning up to and including token i, a pair of tokens
-// is worth exp(G_i - G_j) = exp(G_i) exp(-G_j). The first factor goes into what reads, the second into what is read. It
-// grows, so channels of tokens with G_jc < -reach are left out of the product (they are *late*), and what they are worth
-// is added pair by pair, in f32. Whether a token's channel is late depends on the tokens before it alone, and so does
-// each bit of an output. What goes on to the chunk's end has exp(G_last - G_j) <= 1 folded in, whatever the gates.
+// With G_ic the sum of channel c's log decays from the chunk's beginning up to and including token i, a pair of
+// tokens is worth exp(G_i - G_j) = exp(G_i) exp(-G_j). The first factor goes into what reads, the second into what is
+// read. It grows, so channels of tokens with G_jc < -reach are left out of the product (they are *late*), and what
+// they are worth is added pair by pair, in f32. Whether a token's channel is late depends on the tokens before it
+// alone, and so does each bit of an output. What goes on to the chunk's end has exp(G_last - G_j) <= 1 folded in,
+// whatever the gates.
 #pragma once
 #include "sequence.h"
 
 namespace gla {
 using namespace sequence;
 
-// exp(reach) times an operand, and sums of such products, stay within their types, also where keys and values have gates
+// exp(reach) times an operand, and sums of such products, stay within their types, also where both sides have gates
 template <class T, bool BOTH>
 constexpr float REACH = BOTH ? 32.f : 64.f;
 template <bool BOTH>

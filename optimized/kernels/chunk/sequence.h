@@ -5,6 +5,17 @@
 namespace sequence {
 using namespace tile;
 
+template <bool C, class A, class B>
+struct Either {
+    using X = A;
+};
+template <class A, class B>
+struct Either<false, A, B> {
+    using X = B;
+};
+template <bool C, class A, class B>
+using If = typename Either<C, A, B>::X;
+
 // one sequence in the order of its recurrence: token t is row first + t step
 struct Sequence {
     long long first;

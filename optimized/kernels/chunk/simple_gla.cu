@@ -1,5 +1,5 @@
-// simple_gla: h_t = exp(g_t) h_{t-1} + k_t v_t^T,  o_t = scale h_t^T q_t, chunk by chunk; also for the ops whose decays are
-// constants (g_gamma) or none.
+// simple_gla: h_t = exp(g_t) h_{t-1} + k_t v_t^T,  o_t = scale h_t^T q_t, chunk by chunk; also for the ops whose decays
+// are constants (g_gamma) or none.
 // With G the sum of g within a chunk up to and including a token, S the state before the chunk:
 //   O  = diag(scale exp G) Q S + P V,                       P_ij = scale exp(G_i - G_j) (q_i . k_j) for i >= j
 //   S' = exp(G_last) S + (diag(exp(G_last - G)) K)^T V.

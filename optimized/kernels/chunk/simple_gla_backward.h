@@ -64,8 +64,8 @@ struct SimpleGlaGradients {
         store(s.p, P);
     }
 
-    static TILE_FN void slice(Shared& s, const Args& a, const Chunk& x, int v0, Acc<C, K, WARPS>& dQ, Acc<C, K, WARPS>& dK,
-                              Acc<C, C, WARPS>& dP, float& through) {
+    static TILE_FN void slice(Shared& s, const Args& a, const Chunk& x, int v0, Acc<C, K, WARPS>& dQ,
+                              Acc<C, K, WARPS>& dK, Acc<C, C, WARPS>& dP, float& through) {
         const int width = a.V - v0;
         const long long state = x.state + (long long)v0 * a.K;
         const Rows<const T> v(a.v, x.seq, x.token, a.H, x.h, a.V, v0);
@@ -99,7 +99,7 @@ struct SimpleGlaGradients {
         store_global<WARPS>(out.ptr, out.ld, s.v, x.left, width);
     }
 
-    // g_t scales what passes from before token t to t and after. Across the chunk's edges: the state into outputs i >= t,
+    // g_t scales what passes from before token t to t and after. Across the chunk's edges: the state to outputs i >= t,
     // tokens j < t into the outgoing state, the state through the whole chunk. Within it: the pairs j < t <= i.
     static TILE_FN void gate(Shared& s, const Args& a, const Chunk& x, Acc<C, K, WARPS>& dQ, Acc<C, K, WARPS>& dK,
                              Acc<C, C, WARPS>& dP, float share) {

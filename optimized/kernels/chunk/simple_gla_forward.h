@@ -7,7 +7,8 @@ using namespace sequence;
 
 // the gate of a chunk's tokens, from whichever source there is; zero past the sequence's end
 template <int W, int C>
-TILE_FN void load_gate(float (&x)[C], const float* g, const float* g_gamma, const Sequence& seq, int token, int H, int h) {
+TILE_FN void load_gate(float (&x)[C], const float* g, const float* g_gamma, const Sequence& seq, int token, int H,
+                       int h) {
     const int left = seq.length - token;
     if (g) {
         const Rows<const float> at(g, seq, token, H, h, 1);
@@ -20,7 +21,7 @@ TILE_FN void load_gate(float (&x)[C], const float* g, const float* g_gamma, cons
 template <class T>
 struct ForwardArgs {
     const T *q, *k, *v;               // [B T, H, K], [B T, H, K], [B T, H, V]
-    const float *g, *g_gamma, *h0;    // [B T, H], [H], [N, H, K, V]; each may be null, at most one of g and g_gamma given
+    const float *g, *g_gamma, *h0;    // [B T, H], [H], [N, H, K, V]; each may be null, at most one of g, g_gamma is not
     const float* divisor;             // [B T, H], of the outputs, or null
     T* o;                             // [B T, H, V] or null
     float* ht;                        // [N, H, K, V] or null
@@ -71,7 +72,7 @@ struct SimpleGlaForward {
         Tile<T, C, C> p;
         Tile<T, V, K> state;
         Prefix<C> G;
-        float into[C], out_of[C];  // what the incoming state is worth at token i, what token j is worth in the outgoing one
+        float into[C], out_of[C];  // what the incoming state is worth at token i, token j in the outgoing one
     };
     static constexpr int STAGES = TILE_ASYNC && 2 * sizeof(Stage) + sizeof(Rest) <= TILE_SHARED_LIMIT ? 2 : 1;
     struct Shared {

@@ -1,7 +1,7 @@
-// simple_gla's backward pass in one kernel, for 16-bit operands, values no wider than a slice, and machines with room in
-// shared memory. Chunks go from the last to the first, each in two steps. The gradient of the state stays on the chip:
-// one role holds it in registers, leaves a copy of it in shared memory before it changes, and makes d_v; the other makes
-// the pairs' products, d_q, d_k and d_g. States before the chunks come from the forward pass.
+// simple_gla's backward pass in one kernel, for 16-bit operands, values no wider than a slice, and machines with room
+// in shared memory. Chunks go from the last to the first, each in two steps. The gradient of the state stays on the
+// chip: one role holds it in registers, leaves a copy of it in shared memory before it changes, and makes d_v; the
+// other makes the pairs' products, d_q, d_k and d_g. States before the chunks come from the forward pass.
 #pragma once
 #include "simple_gla_forward.h"
 
@@ -36,7 +36,7 @@ struct SimpleGlaBackward {
         Tile<T, C, K> q, k;
         Tile<T, C, V> v, d_o;  // d_o, and d_v after it
     };
-    struct Shared {
+    struct Memory {
         Chunk chunk[2];
         Tile<T, V, K> state, d_state;
         Tile<T, C, K> out;
@@ -47,9 +47,12 @@ struct SimpleGlaBackward {
         float q_dq[C], k_dk[C], k_end[C];
         float decay, through[STATE_WARPS];
     };
+    // where it does not fit, nobody launches it
+    static constexpr bool FITS = sizeof(Memory) <= TILE_SHARED_MOST;
+    using Shared = If<FITS, Memory, float>;
 
     struct StateRole {
-        Shared& s;
+        Memory& s;
         const Args& a;
         const Place<Args>& at;
         State D;
@@ -129,7 +132,7 @@ struct SimpleGlaBackward {
     };
 
     struct PairRole {
-        Shared& s;
+        Memory& s;
         const Args& a;
         const Place<Args>& at;
 
@@ -235,12 +238,13 @@ struct SimpleGlaBackward {
         TILE_FN void end() {}
     };
 
-    static TILE_FN void run(Shared& s, const Args& a) {
+    static TILE_FN void run(Memory& s, const Args& a) {
         const Place<Args> at(a, C, V);
         StateRole state{s, a, at};
         PairRole pair{s, a, at};
         lockstep<STATE_WARPS, PAIR_WARPS>(2 * at.chunks, state, pair);
     }
+    static TILE_FN void run(float&, const Args&) {}
 };
 
 }  // namespace simple_gla

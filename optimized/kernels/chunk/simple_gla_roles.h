@@ -5,8 +5,8 @@
 #if !defined(TILE_HIP)
 namespace simple_gla {
 
-// The block's warps have two roles, a chunk apart: pairs of tokens give P of the next chunk, which no state enters, while
-// the state passes through the present one.
+// The block's warps have two roles, a chunk apart: pairs of tokens give P of the next chunk, which no state enters,
+// while the state passes through the present one.
 template <class T, int C, int K, int V>
 struct SimpleGlaRoles {
     using Args = ForwardArgs<T>;
@@ -29,7 +29,9 @@ struct SimpleGlaRoles {
         Tile<T, V, K> state;
         Prefix<C> G;
     };
-    static constexpr int STAGES = sizeof(Memory<4>) <= TILE_SHARED_MOST ? 4 : sizeof(Memory<3>) <= TILE_SHARED_MOST ? 3 : 2;
+    template <int N>
+    static constexpr bool FITS = sizeof(Memory<N>) <= TILE_SHARED_MOST;
+    static constexpr int STAGES = FITS<4> ? 4 : FITS<3> ? 3 : 2;
     using Shared = Memory<STAGES>;
 
     struct PairRole {

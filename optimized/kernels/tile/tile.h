@@ -46,8 +46,8 @@
 //                f32 or T global memory from and to accumulators; rows and cols bound as above.
 // for_each_index<W, N>(f(int i))             i = 0..N-1, each once, in no order.
 // Own<X,N,W>     N plain values in registers; for_each(f(X& x, int i)): each is seen by its index alone, in any order.
-// Columns<R,N,W>  R x N plain values in registers; for_each(f(float& x, float& y, int row, int col)): neighbours in a row,
-//                col even. running_sums<W, BACK>(columns, total[N], scratch[SCRATCH]): each value becomes the sum of
+// Columns<R,N,W>  R x N plain values in registers; for_each(f(float& x, float& y, int row, int col)): neighbours in a
+//                row, col even. running_sums<W, BACK>(columns, total[N], scratch[SCRATCH]): each value becomes the sum of
 //                those above (BACK: below) it and of itself, in one order whatever follows; has a barrier, and total is
 //                there after the next. together(f(int row, int col, float (&x)[2], float (&y)[2], ..), columns...): the
 //              pairs of several at once.
@@ -60,8 +60,8 @@
 //                there).
 // row_sums<W>(float (&out)[M], float (&scratch)[W*M], acc, f(float x, row, col) -> float), column_sums<W>(out[N],
 //                scratch[W*N], acc, f): fixed order. They begin and end with a barrier.
-// own_row_sums(out[M], acc, f): without a barrier, where each warp owns whole rows. warp_sums(out[W], share): the sum of
-//                each warp's shares.
+// own_row_sums(out[M], acc, f): without a barrier, where each warp owns whole rows. warp_sums(out[W], share): the sum
+//                of each warp's shares.
 // inner_product<W>(x, y) of tiles: this thread's share. round_both<W>(x, from_x, y, from_y): tiles from f32 tiles,
 //                and the
 //                same share. total<W>(float (&scratch)[W], share): the sum of the shares, the same in all threads;

@@ -42,6 +42,7 @@ impl Host {
             name,
             arch,
             multiprocessors: threads,
+            shared: usize::MAX,
             memory: 0,
             cache: 0,
             runtime: "host build of the kernels".to_owned(),

@@ -36,7 +36,7 @@ pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
     if gradients || job.wants_any(&["o", "ht"]) {
         forward(job, &common, states)?;
     }
-    let fits = |shape: &Shape| gradients && !both && job.problem.size(Dim::V) <= shape.slice;
+    let fits = |shape: &Shape| job.roomy && gradients && !both && job.problem.size(Dim::V) <= shape.slice;
     if let Some(shape) = fused(job.target, job.scalar, width).filter(fits) {
         return backward(job, &common, shape, states);
     }

@@ -127,7 +127,7 @@ impl Pass {
         if !self.gradients && !job.wants("d_h0") {
             return Ok(());
         }
-        let fits = |shape: &Shape| self.gradients && job.problem.size(Dim::V) <= shape.slice;
+        let fits = |shape: &Shape| job.roomy && self.gradients && job.problem.size(Dim::V) <= shape.slice;
         if let Some(shape) = roles(job.target, job.scalar, self.width).filter(fits) {
             return self.fused(job, d_o, shape);
         }
