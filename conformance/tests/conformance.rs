@@ -79,8 +79,8 @@ fn examine(case: &Case, truth: &Truth, check: &Check) -> Result<(), Failed> {
         (Verdict::Pass { .. }, Expected::Pass) | (_, Expected::Waived) => Ok(()),
         // the oracle's own code has no memory of its own to poison
         (Verdict::NotApplicable { .. }, _) if *name == "reference" => Ok(()),
-        // the host kernels have few of the ops that others are special cases of
-        (Verdict::NotApplicable { .. }, _) if check.name == "reduction" => Ok(()),
+        // nor can all be asked of the host kernels: they have few ops that others are special cases of
+        (Verdict::NotApplicable { .. }, _) if check.name != "poison" => Ok(()),
         _ => {
             Err(format!("{}: {}\n  {}", verdict.kind(), sentence(&verdict), reproducer(name, &text, check.name)).into())
         }
