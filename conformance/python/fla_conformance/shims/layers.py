@@ -45,9 +45,9 @@ class Question:
         """What an absent tensor stands for."""
         import torch
 
-        given = [(self.ports(name), x) for name, x in self.inputs.items() if hasattr(x, "device") and x.is_floating_point()]
+        floats = {n: x for n, x in self.inputs.items() if hasattr(x, "device") and x.is_floating_point()}
         # in the type of its like: what is always f32 says nothing about the weights beside it
-        like = next((x for p, x in given if p.single == port.single), given[0][1])
+        like = next((x for n, x in floats.items() if self.ports(n).single == port.single), next(iter(floats.values())))
         dtype = torch.float32 if port.single and like.dtype != torch.float64 else like.dtype
         return torch.full([getattr(self, d) for d in port.dims], port.neutral, dtype=dtype, device=like.device)
 
