@@ -6,7 +6,7 @@ use reference::tensor::Tensors;
 use reports::verdict::Fault;
 
 use super::standard;
-use crate::candidate::{BenchRequest, Candidate, Fill, Reply, Request};
+use crate::candidate::{BenchRequest, Candidate, Fill, Mode, Reply, Request};
 use crate::case::Case;
 use crate::truth::{Standards, Truth};
 
@@ -63,6 +63,7 @@ fn right(candidate: &mut dyn Candidate, case: &Case, truth: &Truth, backward: bo
         cotangents: cotangents.collect(),
         want,
         fill: Fill::Any,
+        mode: Mode::Any,
     };
     let tensors = match candidate.call(&request) {
         Reply::Done { tensors, .. } => tensors,

@@ -50,7 +50,7 @@ impl Candidate for Kernels {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities { fill: true, bench: true }
+        Abilities { fill: true, bench: true, ..Abilities::default() }
     }
 
     fn call(&mut self, request: &Request) -> Reply {
@@ -107,7 +107,7 @@ impl Candidate for Reference {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities { fill: false, bench: true }
+        Abilities { bench: true, ..Abilities::default() }
     }
 
     fn call(&mut self, request: &Request) -> Reply {

@@ -8,9 +8,11 @@ mod backward;
 mod causality;
 mod cut;
 mod decode;
+mod evaluation;
 mod forward;
 mod isolation;
 mod poison;
+mod recompute;
 mod repeat;
 mod resume;
 mod varlen;
@@ -24,7 +26,7 @@ use reference::spec::Dim;
 use reference::tensor::{DType, Tensor, Tensors};
 use reports::verdict::Verdict;
 
-use crate::candidate::{Abilities, Fill, Request};
+use crate::candidate::{Abilities, Fill, Mode, Request};
 use crate::case::Case;
 use crate::truth::Truth;
 
@@ -37,6 +39,8 @@ pub static CHECKS: &[&Check] = &[
     &varlen::CHECK,
     &isolation::CHECK,
     &causality::CHECK,
+    &evaluation::CHECK,
+    &recompute::CHECK,
     &repeat::CHECK,
     &poison::CHECK,
 ];
@@ -111,6 +115,8 @@ pub struct Call {
     pub want: Vec<String>,
     /// Poison for fresh memory.
     pub fill: Fill,
+    /// The mode in which it is asked.
+    pub mode: Mode,
 }
 
 impl Call {
@@ -123,6 +129,7 @@ impl Call {
             cotangents: BTreeMap::new(),
             want: outputs(problem),
             fill: Fill::Any,
+            mode: Mode::Any,
         }
     }
 
@@ -146,6 +153,7 @@ impl Call {
             cotangents: tensors(&self.cotangents)?,
             want: self.want.clone(),
             fill: self.fill,
+            mode: self.mode,
         })
     }
 }

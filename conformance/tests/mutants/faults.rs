@@ -1,7 +1,7 @@
 //! Candidates with one fault each, around the oracle at `f32`.
 
 use fla_conformance::candidate::local::Reference;
-use fla_conformance::candidate::{Abilities, BenchRequest, Candidate, Fill, Reply, Request, Timing};
+use fla_conformance::candidate::{Abilities, BenchRequest, Candidate, Fill, Mode, Reply, Request, Timing};
 use reference::problem::Problem;
 use reference::spec::Dim;
 use reference::tensor::{DType, Tensor, Tensors};
@@ -29,6 +29,7 @@ pub(crate) struct Memory {
 const GLA: &str = "simple_gla(B=2,T=101,H=2,K=8,V=8,absent=g_gamma)";
 const GLA_FRESH: &str = "simple_gla(B=2,T=101,H=2,K=8,V=8,absent=g_gamma+h0)";
 const DELTA: &str = "gated_delta_rule(B=1,T=70,H=2,K=16,V=8,profile=slow_decay)";
+const MODEL: &str = "gla_model(B=1,T=5,absent=layers.0.h0+layers.1.h0)";
 const SCAN: &str = "hgrn(B=2,T=70,D=12)";
 
 /// The faults that exactly one check finds, then those that one check must find at least.
@@ -94,6 +95,23 @@ pub(crate) static FAULTS: &[Fault] = &[
         finder: "poison",
         alone: true,
         answer: |_, r| unwritten(r),
+    },
+    Fault {
+        name: "evaluation is a kernel of its own, 2 % off",
+        case: MODEL,
+        finder: "evaluation",
+        alone: true,
+        answer: |_, r| scale_after(r, "logits", 0, if r.mode == Mode::Evaluation { 1.02 } else { 1.0 }),
+    },
+    Fault {
+        name: "what is computed once more is 1 % off",
+        case: MODEL,
+        finder: "recompute",
+        alone: true,
+        answer: |_, r| {
+            let factor = if r.mode == Mode::Recompute { 1.01 } else { 1.0 };
+            honest(&with_input(r, "model.norm.weight", |x| factor * x))
+        },
     },
     Fault {
         name: "no decay",
@@ -210,7 +228,7 @@ impl Candidate for Broken<'_> {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities { fill: true, bench: false }
+        Abilities { fill: true, bench: false, evaluation: true, recompute: true }
     }
 
     fn call(&mut self, request: &Request) -> Reply {
