@@ -185,7 +185,9 @@ fn fault(parameter: &Parameter, found: Option<&Found>) -> Option<Error> {
     let (name, expected) = (parameter.name.clone(), parameter.shape.clone());
     let Some(found) = found else { return Some(Error::Missing { name, expected }) };
     match &found.dtype {
-        Ok(dtype) if parameter.count != (*dtype == DType::I64) || !(parameter.count || DTYPES.contains(dtype)) => return Some(Error::Type { name, got: dtype.name().to_owned() }),
+        Ok(dtype) if parameter.count != (*dtype == DType::I64) || !(parameter.count || DTYPES.contains(dtype)) => {
+            return Some(Error::Type { name, got: dtype.name().to_owned() });
+        }
         Err(got) => return Some(Error::Type { name, got: got.clone() }),
         Ok(_) => {}
     }
