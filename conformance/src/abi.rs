@@ -102,7 +102,7 @@ impl Candidate for CAbi {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities { fill: true, bench: true, bench_packed: true }
+        Abilities { fill: true, bench: true, bench_packed: true, ..Abilities::default() }
     }
 
     fn call(&mut self, request: &Request) -> Reply {

@@ -19,7 +19,7 @@ use std::time::Duration;
 use reports::record::Timed;
 
 use crate::candidate::open::{OpenError, OpenOptions, open};
-use crate::candidate::{BenchRequest, Candidate, Fill, Reply, Request, Timing};
+use crate::candidate::{BenchRequest, Candidate, Fill, Mode, Reply, Request, Timing};
 use crate::case::{self, Case};
 use crate::cli::{BenchArgs, Pass};
 use crate::glob::selects;
@@ -285,5 +285,5 @@ fn draw(request: &BenchRequest) -> Result<Request, Reply> {
     let mut cotangents = if gradients { sample::cotangents(&case) } else { Default::default() };
     cotangents.retain(|name, _| request.want.iter().any(|w| name.strip_prefix("d_") == Some(w)));
     let (inputs, want) = (sample::inputs(&case), request.want.clone());
-    Ok(Request { problem: case.problem, dtype: case.dtype, inputs, cotangents, want, fill: Fill::Any })
+    Ok(Request { problem: case.problem, dtype: case.dtype, inputs, cotangents, want, fill: Fill::Any, mode: Mode::Any })
 }

@@ -19,7 +19,7 @@ use reference::tensor::{DType, Tensors};
 use serde::Serialize;
 
 use crate::candidate::open::{OpenError, OpenOptions, open};
-use crate::candidate::{Candidate, Fill, Request};
+use crate::candidate::{Candidate, Fill, Mode, Request};
 use crate::case::Case;
 use crate::cli::DriftArgs;
 use crate::examine::answer;
@@ -183,7 +183,8 @@ fn ask(
         false => problem.differentiable().map(|p| format!("d_{}", p.name)).collect(),
     };
     let (inputs, cotangents) = (walk::tokens(case, inputs, 0..length), walk::tokens(case, cotangents, 0..length));
-    let request = Request { problem, dtype: case.dtype, inputs, cotangents, want, fill: Fill::Any };
+    let request =
+        Request { problem, dtype: case.dtype, inputs, cotangents, want, fill: Fill::Any, mode: Mode::default() };
     let reply = candidate.call(&request);
     answer(&request, reply, 0).ok().map(|(tensors, _)| tensors)
 }

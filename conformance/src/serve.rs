@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::abi::{CAbi, system};
 use crate::candidate::open::{OpenError, in_process};
-use crate::candidate::{Abilities, Candidate, Reply, Timing};
+use crate::candidate::{Candidate, Reply, Timing};
 use crate::cli::ServeArgs;
 use crate::wire::{self, Hello, Incoming, MAX_DATA, Message};
 
@@ -96,8 +96,14 @@ pub fn serve(candidate: &mut dyn Candidate, mut input: impl Read, mut output: im
 
 fn hello(candidate: &dyn Candidate) -> Hello {
     let identity = candidate.identity().clone();
-    let Abilities { fill, bench, bench_packed } = candidate.abilities();
-    let features = [("fill", fill), ("bench", bench), ("bench_packed", bench_packed)];
+    let abilities = candidate.abilities();
+    let features = [
+        ("fill", abilities.fill),
+        ("bench", abilities.bench),
+        ("bench_packed", abilities.bench_packed),
+        ("evaluation", abilities.evaluation),
+        ("recompute", abilities.recompute),
+    ];
     Hello {
         name: identity.name,
         version: identity.version,

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use fla_conformance::candidate::{BenchRequest, Fill, Reply, Timing};
+use fla_conformance::candidate::{BenchRequest, Fill, Mode, Reply, Timing};
 use fla_conformance::wire::{Error, Hello, Incoming, MAX_DATA, Message, decode_call, encode, encode_call, read};
 use question::{hgrn, problem, question};
 use reference::oracle;
@@ -45,9 +45,10 @@ fn calls_come_back_as_they_went() {
     for (problem, want) in [(hgrn(), "o,ht,d_x"), (gated_delta_rule(), "o,d_h0,d_beta"), (packed(), "ht")] {
         for dtype in [DType::F64, DType::F32, DType::F16, DType::Bf16] {
             let mut sent = question(problem.clone(), dtype, want);
-            sent.fill = Fill::Huge;
+            (sent.fill, sent.mode) = (Fill::Huge, Mode::Recompute);
             let got = decode_call(&encode_call(&sent)).expect("a call");
             assert_eq!((&got.problem, got.dtype, got.fill), (&sent.problem, dtype, Fill::Huge));
+            assert_eq!(got.mode, Mode::Recompute);
             assert_eq!((got.inputs, got.cotangents, got.want), (sent.inputs, sent.cotangents, sent.want));
         }
     }

@@ -72,13 +72,14 @@ def op(name, *, backward=None, arrays=None, refusal=None):
     return register
 
 
-def serve(name, version="", device=None):
+def serve(name, version="", device=None, modes=()):
     """Speaks the wire on stdin and stdout until `bye` or the end of stdin.
 
-    `version` is text, or a function that returns it: that one may import libraries that print.
+    `version` is text, or a function that returns it: that one may import libraries that print. `modes` are those of
+    `evaluation` and `recompute` that layers and models honour, which `mode()` tells them.
     """
     channel = Channel()
-    server = Server(name, version() if callable(version) else version, device)
+    server = Server(name, version() if callable(version) else version, device, modes)
     channel.send(server.hello())
     while True:
         try:
@@ -95,8 +96,8 @@ def serve(name, version="", device=None):
 class Server:
     """Answers messages, one at a time."""
 
-    def __init__(self, name, version="", device=None):
-        self.name, self.version = name, version
+    def __init__(self, name, version="", device=None, modes=()):
+        self.name, self.version, self.modes = name, version, frozenset(modes)
         self.sides = {kind: _side(kind, device) for kind in {o.arrays for o in _OPS.values()}}
 
     def hello(self):
@@ -104,7 +105,7 @@ class Server:
         fields = {"protocol": PROTOCOL, "name": self.name, "version": self.version, "ops": ",".join(_OPS)}
         fields["device"] = " + ".join(side.device_name for side in self.sides.values()) or "cpu"
         features = [side.features for side in self.sides.values()]
-        fields["features"] = ",".join(sorted(frozenset.intersection(*features))) if features else ""
+        fields["features"] = ",".join(sorted(frozenset.intersection(*features) | self.modes)) if features else ""
         return Message("hello", fields)
 
     def answer(self, message):
@@ -168,7 +169,7 @@ class Request:
         """Runs the op on the message's tensors."""
         held = {name: self.side.load(tensor) for name, tensor in message.tensors.items()}
         cotangents = {name: held.pop(name) for name in list(held) if name.startswith("d_") and name[2:] in self.outputs}
-        with self.side.poison(message.fields.get("fill", "")), self.refusals():
+        with self.side.poison(message.fields.get("fill", "")), self.refusals(), _asked(message.fields.get("mode")):
             results, ran = self.run(held, cotangents)
         storage = self.storage(message.tensors)
         tensors = {}
@@ -262,6 +263,24 @@ class Request:
         if len(answer) > len(self.outputs):
             raise ValueError(f"outputs: expected {', '.join(self.outputs)}, got {len(answer)} values")
         return dict(zip(self.outputs, answer)), ran
+
+
+# the mode of the call that is being answered
+_MODE = [None]
+
+
+def mode():
+    """How a layer or model is asked: `evaluation`, `recompute`, or None where nothing is said."""
+    return _MODE[0]
+
+
+@contextlib.contextmanager
+def _asked(name):
+    _MODE[0] = name
+    try:
+        yield
+    finally:
+        _MODE[0] = None
 
 
 def _side(kind, device):

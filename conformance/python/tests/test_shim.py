@@ -46,6 +46,22 @@ class Shim(unittest.TestCase):
             {"protocol": "1", "name": "test", "version": "7", "ops": "hgrn", "device": "cpu"},
         )
 
+    def test_a_mode_lasts_for_a_call(self):
+        seen = []
+
+        def asked(x, g, *, h0):
+            seen.append(shim.mode())
+            return hgrn(x, g, h0=h0)
+
+        message = call()
+        message.fields["mode"] = "evaluation"
+        self.ask(asked, message)
+        self.ask(asked, call())
+        self.assertEqual(seen, ["evaluation", None])
+        features = shim.Server("test", modes=("evaluation",)).hello().fields["features"]
+        self.assertIn("evaluation", features.split(","))
+        self.assertNotIn("evaluation", shim.Server("test").hello().fields["features"])
+
     def test_forward(self):
         reply = self.ask(hgrn, call())
         self.assertEqual(list(reply.tensors), ["o", "ht"])

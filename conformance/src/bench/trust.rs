@@ -7,7 +7,7 @@ use reference::tensor::Tensors;
 use reports::verdict::{Fault, Measure};
 
 use super::standard;
-use crate::candidate::{BenchRequest, Candidate, Fill, Reply, Request};
+use crate::candidate::{BenchRequest, Candidate, Fill, Mode, Reply, Request};
 use crate::case::Case;
 use crate::truth::{Standards, Truth};
 
@@ -75,6 +75,7 @@ fn right(candidate: &mut dyn Candidate, case: &Case, truth: &Truth, backward: bo
         cotangents: cotangents.collect(),
         want,
         fill: Fill::Any,
+        mode: Mode::Any,
     };
     let asked = Instant::now();
     let answer = candidate.call(&request);

@@ -53,7 +53,7 @@ impl Candidate for Kernels {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities { fill: true, bench: true, bench_packed: true }
+        Abilities { fill: true, bench: true, bench_packed: true, ..Abilities::default() }
     }
 
     fn call(&mut self, request: &Request) -> Reply {
@@ -112,7 +112,7 @@ impl Candidate for Reference {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities { fill: false, bench: true, bench_packed: true }
+        Abilities { bench: true, bench_packed: true, ..Abilities::default() }
     }
 
     fn call(&mut self, request: &Request) -> Reply {

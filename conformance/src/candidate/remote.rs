@@ -87,7 +87,13 @@ impl Remote {
         let identity =
             Identity { name: hello.name, version: hello.version, device: hello.device, kernels: hello.kernels };
         let has = |feature: &str| hello.features.iter().any(|f| f == feature);
-        let abilities = Abilities { fill: has("fill"), bench: true, bench_packed: has("bench_packed") };
+        let abilities = Abilities {
+            fill: has("fill"),
+            bench: true,
+            bench_packed: has("bench_packed"),
+            evaluation: has("evaluation"),
+            recompute: has("recompute"),
+        };
         let (ops, peer) = (hello.ops, Some(peer));
         Ok(Self { command, timeout, identity, ops, abilities, peer, questions: 0, excused: false })
     }

@@ -12,6 +12,7 @@ mod columns;
 mod containment;
 mod cut;
 mod decode;
+mod evaluation;
 mod forward;
 mod gain;
 mod gauge;
@@ -21,6 +22,7 @@ mod lattice;
 mod permute;
 mod poison;
 mod prefix;
+mod recompute;
 mod reduction;
 mod repeat;
 mod resume;
@@ -35,7 +37,7 @@ use reference::spec::Dim;
 use reference::tensor::{DType, Tensor, Tensors};
 use reports::verdict::Verdict;
 
-use crate::candidate::{Abilities, Fill, Request};
+use crate::candidate::{Abilities, Fill, Mode, Request};
 use crate::case::Case;
 use crate::sample::Profile;
 use crate::truth::Truth;
@@ -51,6 +53,8 @@ pub static CHECKS: &[&Check] = &[
     &causality::CHECK,
     &containment::CHECK,
     &prefix::CHECK,
+    &evaluation::CHECK,
+    &recompute::CHECK,
     &repeat::CHECK,
     &poison::CHECK,
     &permute::CHECK,
@@ -140,6 +144,8 @@ pub struct Call {
     pub want: Vec<String>,
     /// Poison for fresh memory.
     pub fill: Fill,
+    /// The mode in which it is asked.
+    pub mode: Mode,
 }
 
 impl Call {
@@ -152,6 +158,7 @@ impl Call {
             cotangents: BTreeMap::new(),
             want: outputs(problem),
             fill: Fill::Any,
+            mode: Mode::Any,
         }
     }
 
@@ -175,6 +182,7 @@ impl Call {
             cotangents: tensors(&self.cotangents)?,
             want: self.want.clone(),
             fill: self.fill,
+            mode: self.mode,
         })
     }
 }

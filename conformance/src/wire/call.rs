@@ -12,7 +12,7 @@ use serde_json::{Map, Value as Json};
 
 use super::frame::Frame;
 use super::{Error, Hello, Message, PROTOCOL};
-use crate::candidate::{BenchRequest, Fill, Reply, Request, Timing};
+use crate::candidate::{BenchRequest, Fill, Mode, Reply, Request, Timing};
 
 /// The name under which the offsets of packed sequences travel.
 const OFFSETS: &str = "cu_seqlens";
@@ -49,6 +49,9 @@ pub(super) fn request_to_frame(request: &Request) -> Frame {
         Fill::Any => {}
         Fill::NaN => frame.set("fill", "nan"),
         Fill::Huge => frame.set("fill", "huge"),
+    }
+    if let Some(mode) = request.mode.name() {
+        frame.set("mode", mode);
     }
     frame.tensors = request.inputs.clone();
     frame.tensors.extend(request.cotangents.clone());
@@ -163,6 +166,10 @@ fn request(frame: Frame) -> Result<Request, Error> {
         Some("huge") => Fill::Huge,
         Some(got) => return Err(bad("call", "fill", got, "nan or huge")),
     };
+    let mode = match frame.get("mode") {
+        None => Mode::Any,
+        Some(name) => Mode::named(name).ok_or_else(|| bad("call", "mode", name, "evaluation or recompute"))?,
+    };
     let mut inputs = frame.tensors;
     let offsets = inputs.remove(OFFSETS).map(|t| offsets(&t)).transpose()?;
     let cotangent = |name: &str| name.strip_prefix("d_").is_some_and(|output| spec.output(output).is_some());
@@ -185,7 +192,7 @@ fn request(frame: Frame) -> Result<Request, Error> {
     }
     check_want("call", &problem, &want)?;
     let dtype = storage(&problem, &inputs);
-    Ok(Request { problem, dtype, inputs, cotangents, want, fill })
+    Ok(Request { problem, dtype, inputs, cotangents, want, fill, mode })
 }
 
 /// The element type of the case: that of the first input in storage precision.

@@ -41,7 +41,7 @@ impl Candidate for Broken<'_> {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities { fill: true, ..Abilities::default() }
+        Abilities { fill: true, evaluation: true, recompute: true, ..Abilities::default() }
     }
 
     fn call(&mut self, request: &Request) -> Reply {

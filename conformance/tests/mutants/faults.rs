@@ -3,7 +3,7 @@
 #[path = "broken.rs"]
 mod broken;
 
-use fla_conformance::candidate::Request;
+use fla_conformance::candidate::{Mode, Request};
 use reference::spec::Dim;
 use reference::tensor::{DType, Tensors};
 
@@ -33,6 +33,7 @@ const GROUPED: &str = "gated_delta_rule(B=1,T=70,H=2,HV=4,K=16,V=8)";
 const EXACT: &str = "simple_gla(B=2,T=101,H=2,K=8,V=8,scale=0.5,absent=g_gamma,profile=lattice)";
 const LONG: &str = "simple_gla(B=1,T=150,H=2,K=8,V=8,absent=g_gamma)";
 const SHORT: &str = "simple_gla(B=2,T=70,H=2,K=16,V=16,absent=g_gamma,dtype=bf16)";
+const MODEL: &str = "gla_model(B=1,T=5,absent=layers.0.h0+layers.1.h0)";
 const SCAN: &str = "hgrn(B=2,T=70,D=12)";
 
 /// The faults that exactly one check finds, then those that one check must find at least.
@@ -105,6 +106,23 @@ pub(crate) static FAULTS: &[Fault] = &[
         finder: "poison",
         alone: true,
         answer: |_, r| unwritten(r),
+    },
+    Fault {
+        name: "evaluation is a kernel of its own, 2 % off",
+        case: MODEL,
+        finder: "evaluation",
+        alone: true,
+        answer: |_, r| scale_after(r, "logits", 0, if r.mode == Mode::Evaluation { 1.02 } else { 1.0 }),
+    },
+    Fault {
+        name: "what is computed once more is 1 % off",
+        case: MODEL,
+        finder: "recompute",
+        alone: true,
+        answer: |_, r| {
+            let factor = if r.mode == Mode::Recompute { 1.01 } else { 1.0 };
+            honest(&with_input(r, "model.norm.weight", |x| factor * x))
+        },
     },
     Fault {
         name: "the second head has another last bit in its first column",

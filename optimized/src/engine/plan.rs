@@ -41,12 +41,12 @@ struct Paper {
 
 impl Paper {
     fn of(backend: Backend) -> Self {
-        let (target, name, arch, multiprocessors) = match backend {
-            Backend::Hip => (Target::Hip, "AMD Instinct MI300X", "gfx942", 304),
-            Backend::Cuda | Backend::Host => (Target::Cuda, "NVIDIA H100 80GB HBM3", "sm_90a", 132),
+        let (target, name, arch, multiprocessors, shared) = match backend {
+            Backend::Hip => (Target::Hip, "AMD Instinct MI300X", "gfx942", 304, 64 << 10),
+            Backend::Cuda | Backend::Host => (Target::Cuda, "NVIDIA H100 80GB HBM3", "sm_90a", 132, 227 << 10),
         };
         let (name, arch, runtime) = (name.to_owned(), arch.to_owned(), "on paper".to_owned());
-        let info = DeviceInfo { name, arch, multiprocessors, memory: 80 << 30, cache: 50 << 20, runtime };
+        let info = DeviceInfo { name, arch, multiprocessors, shared, memory: 80 << 30, cache: 50 << 20, runtime };
         Self { info, target, next: NonZeroU64::MIN }
     }
 }

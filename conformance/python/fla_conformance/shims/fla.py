@@ -229,7 +229,7 @@ def main():
     if options.first_config:
         take_first_config()
     tuned = ", first configuration" if options.first_config else ""
-    serve(name=f"fla-{options.form}", version=lambda: version() + tuned, device=options.device)
+    serve(name=f"fla-{options.form}", version=lambda: version() + tuned, device=options.device, modes=("evaluation", "recompute"))
 
 
 if __name__ == "__main__":

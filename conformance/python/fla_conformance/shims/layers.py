@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 
 from fla_conformance.ports import SPECS
-from fla_conformance.shim import Declined
+from fla_conformance.shim import Declined, mode
 
 
 class Question:
@@ -208,6 +208,7 @@ def call(op, layer, form, inputs, want):
     offsets = inputs.pop("cu_seqlens", None)
     x = Question(spec, inputs, offsets)
     module = layer.build(x, form).to(x.device)
+    module.train(module.training and mode() != "evaluation")
     cache = None
     states = {p.name for p in spec.outputs if "N" in p.dims}
     before = layer.load(x)
