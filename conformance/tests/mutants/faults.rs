@@ -29,7 +29,7 @@ pub(crate) struct Memory {
 const GLA: &str = "simple_gla(B=2,T=101,H=2,K=8,V=8,absent=g_gamma)";
 const GLA_FRESH: &str = "simple_gla(B=2,T=101,H=2,K=8,V=8,absent=g_gamma+h0)";
 const DELTA: &str = "gated_delta_rule(B=1,T=70,H=2,K=16,V=8,profile=slow_decay)";
-const MODEL: &str = "gla_model(B=1,T=5,absent=layers.0.h0+layers.1.h0)";
+const MODEL: &str = "transformer_model(B=1,T=5)";
 const SCAN: &str = "hgrn(B=2,T=70,D=12)";
 
 /// The faults that exactly one check finds, then those that one check must find at least.
