@@ -58,7 +58,7 @@ MAKERS = (
     GATED,
     hybrid(GATED, **{"attn.window_size": 5, "attn.qkv_bias": True}),
     PRODUCT,
-    hybrid(PRODUCT, tie_word_embeddings=True),
+    hybrid(PRODUCT, findings={"short-chunk-f32": ROUNDED}, tie_word_embeddings=True),
     KDA,
     hybrid(KDA),
     MESA,

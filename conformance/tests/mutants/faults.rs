@@ -33,7 +33,7 @@ const GROUPED: &str = "gated_delta_rule(B=1,T=70,H=2,HV=4,K=16,V=8)";
 const EXACT: &str = "simple_gla(B=2,T=101,H=2,K=8,V=8,scale=0.5,absent=g_gamma,profile=lattice)";
 const LONG: &str = "simple_gla(B=1,T=150,H=2,K=8,V=8,absent=g_gamma)";
 const SHORT: &str = "simple_gla(B=2,T=70,H=2,K=16,V=16,absent=g_gamma,dtype=bf16)";
-const MODEL: &str = "gla_model(B=1,T=5,absent=layers.0.h0+layers.1.h0)";
+const MODEL: &str = "transformer_model(B=1,T=5)";
 const SCAN: &str = "hgrn(B=2,T=70,D=12)";
 
 /// The faults that exactly one check finds, then those that one check must find at least.
