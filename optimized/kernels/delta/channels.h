@@ -1,12 +1,10 @@
 // Decays of single channels over stretches of tokens, as products of the tokens' own decays: never a quotient, so
-// nothing
-// overflows, and nothing of a later token is in what an earlier one sees.
+// nothing overflows, and nothing of a later token is in what an earlier one sees.
 //
 // Two tokens j < i meet at S, the highest bit in which they differ: they lie in the two halves, of S tokens each, of a
 // node of 2 S. With mid the first token of its upper half, the decay from j to i is that from j to mid times that from
 // mid to i, and each is a factor of one token alone. So every token has one factor at each S, and the pairs that
-// meet at
-// S are a product of matrices.
+// meet at S are a product of matrices.
 #pragma once
 #include "span.h"
 

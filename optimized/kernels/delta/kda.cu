@@ -1,8 +1,7 @@
 // kda, the delta rule after a decay of each key channel by itself: forward and backward, in chunks of C tokens.
 //
 // In a chunk, with E_i the decays of the channels from its start to token i, F_i those from token i to its end, D_ij
-// from j
-// to i, R those of the whole chunk, S the state before it and S' after it:
+// from j to i, R those of the whole chunk, S the state before it and S' after it:
 //   L_ij = k_i D_ij k_j (i > j)     P_ij = scale q_i D_ij k_j (i >= j)     X = (I + L diag(beta))^-1
 //   w = X (v - (E k) S)             u = beta w
 //   o = scale (E q) S + P u         S' = R S + (F k)^T u
@@ -12,8 +11,7 @@
 // and what remains is told in kda_backward.h.
 //
 // Rows are tokens p in [0, R); sequence n owns rows offsets[n] .. offsets[n+1] and chunks chunks[n] .. chunks[n+1]
-// (that is
-// ceil(length / C) of them; `total` = chunks[N]); sequence_of_chunk has `total` entries. Value head j reads key head
+// (that is ceil(length / C) of them; `total` = chunks[N]); sequence_of_chunk has `total` entries. Value head j reads key head
 // j H / HV, and HV is a multiple of H.
 // KP = the template's K, the real K padded; slices = ceil(V / template V).
 //
