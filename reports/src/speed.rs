@@ -97,6 +97,8 @@ type Entry<'a> = (&'a Run, &'a Timed, f64);
 /// Ours beside what others took for the same.
 struct Compared<'a> {
     own: Option<Entry<'a>>,
+    /// What the same sources of ours took in any run.
+    alike: Vec<Entry<'a>>,
     peers: Vec<Entry<'a>>,
     stale: bool,
 }
@@ -104,19 +106,25 @@ struct Compared<'a> {
 impl<'a> Compared<'a> {
     fn of(runs: &[&'a Run], case: &str, pass: &str, current: Option<&String>) -> Self {
         let mut newest: BTreeMap<&str, Entry<'a>> = BTreeMap::new();
+        let mut alike: Vec<Entry<'a>> = Vec::new();
+        let op = case.split('(').next().unwrap_or(case);
         let mut by_date = runs.to_vec();
-        by_date.sort_by_key(|r| &r.environment.date);
+        // of one day's, those of the sources in the tree are the newest
+        by_date.sort_by_key(|r| (&r.environment.date, r.candidate.kernels.get(op) == current));
         for run in by_date {
             for timed in run.timed.iter().filter(|t| t.case == case && t.pass == pass) {
                 if let Some(ns) = median(timed) {
                     newest.insert(&run.candidate.name, (run, timed, ns));
+                    alike.push((run, timed, ns));
                 }
             }
         }
         let own = newest.values().find(|(run, ..)| own(run)).copied();
+        let sources = |entry: &Entry<'a>| entry.0.candidate.kernels.get(op);
+        alike.retain(|entry| own.is_some_and(|own| sources(entry).is_some() && sources(entry) == sources(&own)));
         let peers = newest.into_values().filter(|(run, ..)| run.candidate.kernels.is_empty()).collect();
         let stale = own.is_some_and(|(run, timed, _)| run.candidate.kernels.get(&timed.op) != current);
-        Self { own, peers, stale }
+        Self { own, alike, peers, stale }
     }
 
     fn time(&self) -> String {
@@ -128,6 +136,8 @@ impl<'a> Compared<'a> {
     fn ratio(&self) -> String {
         let best = self.peers.iter().min_by(|a, b| a.2.total_cmp(&b.2));
         let (Some(own), Some(peer)) = (self.own, best) else { return NO_RECORD.into() };
+        let beside = self.alike.iter().rev().find(|entry| elsewhere(**entry, *peer).is_empty());
+        let own = beside.copied().unwrap_or(own);
         format!("{:.2} ({}){}", own.2 / peer.2, peer.0.candidate.name, elsewhere(own, *peer))
     }
 
@@ -252,6 +262,9 @@ mod tests {
         let mut old = run("cuda", "x", 3.0);
         old.environment.date = "2026-11-20".into();
         assert!(row(&[run("cuda", "y", 1.0), old], "abc").contains("| 2.00 |"));
+        let mut before = run("cuda", "x", 3.0);
+        before.candidate.kernels.insert("gla".into(), "other sources".into());
+        assert!(row(&[run("cuda", "y", 1.0), before], "abc").contains("| 2.00 |"), "on the same day");
     }
 
     #[test]

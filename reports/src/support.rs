@@ -154,7 +154,9 @@ impl<'a> Cell<'a> {
                 .iter()
                 .filter(|run| run.candidate.name == name && run.judged.iter().any(|j| of_suite(&j)))
                 .collect();
-            mine.sort_by_key(|run| &run.environment.date);
+            // of one day's, those of the sources in the tree are the newest
+            let current = |run: &Run| run.candidate.kernels.get(&row.op) == row.kernels.as_ref();
+            mine.sort_by_key(|run| (&run.environment.date, current(run)));
             let newest = *mine.last()?;
             let mut judged: BTreeMap<(&str, &str), &Judged> = BTreeMap::new();
             let mut devices = BTreeSet::new();
