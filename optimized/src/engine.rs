@@ -1,5 +1,7 @@
 //! One device, and calls on it.
 
+use std::path::PathBuf;
+
 use reference::problem::Problem;
 use reference::tensor::{DType, Tensor, Tensors};
 
@@ -85,6 +87,14 @@ impl Engine {
     /// [`Error::NoDevice`] and [`Error::NoCompiler`], each with a sentence that says what to do.
     pub fn open(backend: Backend) -> Result<Self, Error> {
         Ok(Self { device: device::open(backend)? })
+    }
+
+    /// The host, with kernels from these shared libraries in place of its own of the same name.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`], when a library cannot be loaded.
+    pub fn planted(libraries: &[PathBuf]) -> Result<Self, Error> {
+        Ok(Self { device: device::planted(libraries)? })
     }
 
     /// The device.

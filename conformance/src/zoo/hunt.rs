@@ -1,0 +1,365 @@
+//! The hunt: every fault put to every check, until something finds it.
+//!
+//! In smoke each check gets its chance with each fault, so that what only one check finds is known; the cases beyond are
+//! put to what is left alive. A candidate with a fault runs in a process of its own: it may crash or hang.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+use optimized::plant::padded_width;
+use reference::spec::Dim;
+use reports::verdict::Verdict;
+
+use super::Error;
+use super::build::{self, Workshop};
+use super::ground::Ground;
+use super::nulls::{NULLS, Null, NullCandidate};
+use super::record::{Hunted, Kill, Line, Unchanged};
+use super::rules::Rule;
+use super::table::{Kind, Mutant, Table};
+use crate::candidate::Candidate;
+use crate::candidate::open::{OpenOptions, in_process, planted};
+use crate::check::{Check, applicable};
+use crate::report::sentence;
+use crate::suite::Size;
+
+/// How to hunt.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The largest suite.
+    pub suite: Size,
+    /// Stop at the first check that finds a fault.
+    pub first: bool,
+    /// Faults at a time.
+    pub jobs: usize,
+    /// How candidates are opened.
+    pub open: OpenOptions,
+}
+
+/// What is wrong with a candidate.
+#[derive(Debug, Clone)]
+pub enum Fault {
+    /// A replacement in the kernels.
+    Planted(Mutant),
+    /// A candidate that computes nothing.
+    Null(&'static Null),
+}
+
+impl Fault {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Planted(mutant) => &mutant.name,
+            Self::Null(null) => null.name,
+        }
+    }
+
+    fn facts(&self) -> (&str, Kind, Option<String>) {
+        match self {
+            Self::Planted(mutant) => (&mutant.class, mutant.kind, mutant.equivalent.clone()),
+            Self::Null(null) => ("null", null.kind, None),
+        }
+    }
+}
+
+/// The faults of a table.
+#[must_use]
+pub fn planted_faults(table: &Table) -> Vec<Fault> {
+    table.mutants.iter().cloned().map(Fault::Planted).collect()
+}
+
+/// The candidates that compute nothing.
+#[must_use]
+pub fn null_faults() -> Vec<Fault> {
+    NULLS.iter().map(Fault::Null).collect()
+}
+
+/// A fault on its way.
+struct Prey {
+    fault: Fault,
+    libraries: Vec<PathBuf>,
+    hunted: Hunted,
+}
+
+impl Prey {
+    fn new(skeleton: &str, op: &str, fault: Fault) -> Self {
+        let (class, kind, equivalent) = fault.facts();
+        let hunted = Hunted {
+            skeleton: skeleton.to_owned(),
+            op: op.to_owned(),
+            name: fault.name().to_owned(),
+            class: class.to_owned(),
+            kind,
+            equivalent,
+            killed: None,
+            by: Vec::new(),
+            rules: BTreeMap::new(),
+            wrong: BTreeSet::new(),
+            seconds: 0.0,
+        };
+        Self { fault, libraries: Vec::new(), hunted }
+    }
+
+    fn build(&mut self, workshop: &Workshop, widths: &[usize], name: &str) -> Result<(), build::Error> {
+        if let Fault::Planted(mutant) = &self.fault {
+            self.libraries.extend(workshop.library(&self.hunted.op, mutant, widths, name)?);
+        }
+        Ok(())
+    }
+
+    fn open(&self, options: &OpenOptions) -> Result<Box<dyn Candidate>, Error> {
+        match &self.fault {
+            Fault::Planted(_) => Ok(planted(&self.libraries, options)?),
+            Fault::Null(null) => Ok(Box::new(NullCandidate::new(null))),
+        }
+    }
+
+    fn found_by(&self, check: &Check) -> bool {
+        self.hunted.by.iter().any(|kill| kill.check == check.name)
+    }
+
+    /// One case, every check that has not found the fault yet.
+    fn face(&mut self, ground: &Ground, candidate: &mut dyn Candidate, first: bool) {
+        for check in applicable(&ground.case) {
+            let compared = ground.suite == Size::Smoke
+                && matches!(check.name, "forward" | "backward")
+                && self.hunted.rules.len() < Rule::ALL.len();
+            if self.found_by(check) && (first || !compared) {
+                continue;
+            }
+            let (verdict, asked) = ground.put(candidate, check);
+            if compared {
+                self.compare(ground, &ground.rejecting(check, &asked));
+            }
+            if matches!(verdict, Verdict::Fail { .. }) && !self.found_by(check) {
+                if self.hunted.wrong.is_empty() {
+                    self.hunted.wrong.extend(ground.wrong(check, &asked));
+                }
+                self.found(ground, check, &verdict);
+            }
+            if first && self.hunted.killed.is_some() {
+                return;
+            }
+        }
+    }
+
+    fn compare(&mut self, ground: &Ground, rejecting: &[Rule]) {
+        let unfounded = ground.rejected.get().map_or(&[][..], Vec::as_slice);
+        for rule in rejecting.iter().filter(|r| !unfounded.contains(r)) {
+            self.hunted.rules.entry(rule.name().to_owned()).or_insert_with(|| ground.case.to_string());
+        }
+    }
+
+    fn found(&mut self, ground: &Ground, check: &Check, verdict: &Verdict) {
+        let kill = Kill {
+            check: check.name.to_owned(),
+            case: ground.case.to_string(),
+            suite: ground.suite.name().to_owned(),
+            what: sentence(verdict),
+            place: ground.place,
+        };
+        if self.hunted.killed.as_ref().is_none_or(|first| kill.place < first.place) {
+            self.hunted.killed = Some(kill.clone());
+        }
+        self.hunted.by.push(kill);
+    }
+}
+
+/// Hunts `faults` of the kernels of `op` and hands every line of the record to `take`, on this thread.
+///
+/// # Errors
+/// A fault that cannot be planted or built, a candidate that does not start, and what `take` returns.
+pub fn hunt(
+    skeleton: &str,
+    op: &str,
+    faults: Vec<Fault>,
+    options: &Options,
+    mut take: impl FnMut(Line) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let grounds = Ground::of(op, options.suite);
+    let (smoke, beyond): (Vec<_>, Vec<_>) = grounds.into_iter().partition(|g| g.suite == Size::Smoke);
+    let rules = Rule::ALL.iter().map(|r| (r.name().to_owned(), 0)).collect();
+    let mut whole = Unchanged { skeleton: skeleton.to_owned(), cases: 0, verdicts: 0, failed: 0, rules };
+    for ground in &smoke {
+        unchanged(&mut whole, ground)?;
+    }
+    let workshop = Workshop::open()?;
+    let prey: Vec<Prey> = faults.into_iter().map(|fault| Prey::new(skeleton, op, fault)).collect();
+    let mut left = Vec::new();
+    let mut error = None;
+    in_smoke(prey, &smoke, &workshop, options, |result| {
+        match result {
+            Ok(prey) if prey.hunted.killed.is_none() && !beyond.is_empty() => left.push(prey),
+            Ok(prey) => error = take(Line::Hunted(prey.hunted)).err(),
+            Err(failed) => error = Some(failed),
+        }
+        error.is_none()
+    });
+    if let Some(error) = error {
+        return Err(error);
+    }
+    let whole = Mutex::new(whole);
+    for prey in further(left, beyond, &widths(&smoke), &workshop, options, &whole)? {
+        take(Line::Hunted(prey.hunted))?;
+    }
+    take(Line::Unchanged(whole.into_inner().unwrap_or_else(PoisonError::into_inner)))
+}
+
+/// The padded widths that these cases ask for.
+fn widths(grounds: &[Ground]) -> Vec<usize> {
+    let width = |g: &Ground| {
+        let keys = g.case.problem.spec.sizes.contains(&Dim::K);
+        padded_width(keys.then(|| g.case.problem.size(Dim::K)))
+    };
+    // what has a width of its own is built with the narrowest
+    let all: BTreeSet<usize> = grounds.iter().filter_map(width).chain(padded_width(None)).collect();
+    all.into_iter().collect()
+}
+
+/// The kernels as they are: what fails here fails without a fault, and rules that reject it say nothing.
+fn unchanged(whole: &mut Unchanged, ground: &Ground) -> Result<(), Error> {
+    let mut candidate = in_process("cpu")?;
+    let mut rejected = BTreeSet::new();
+    for check in applicable(&ground.case) {
+        let (verdict, asked) = ground.put(candidate.as_mut(), check);
+        if ground.suite == Size::Smoke {
+            rejected.extend(ground.rejecting(check, &asked));
+        }
+        whole.verdicts += usize::from(matches!(verdict, Verdict::Pass { .. } | Verdict::Fail { .. }));
+        whole.failed += usize::from(matches!(verdict, Verdict::Fail { .. }));
+    }
+    whole.cases += 1;
+    for rule in &rejected {
+        *whole.rules.entry(rule.name().to_owned()).or_default() += 1;
+    }
+    // set once: nobody else has this ground yet
+    let _ = ground.rejected.set(rejected.into_iter().collect());
+    Ok(())
+}
+
+/// Every fault on every case, several faults at a time, until `take` says no.
+fn in_smoke(
+    prey: Vec<Prey>,
+    smoke: &[Ground],
+    workshop: &Workshop,
+    options: &Options,
+    mut take: impl FnMut(Result<Prey, Error>) -> bool,
+) {
+    let widths = widths(smoke);
+    let queue = Mutex::new(prey.into_iter().enumerate());
+    let next = || locked(&queue).next();
+    let (sender, receiver) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..options.jobs.max(1) {
+            let (sender, widths, next) = (sender.clone(), &widths, &next);
+            scope.spawn(move || {
+                while let Some((i, prey)) = next() {
+                    if sender.send(chase(prey, smoke, workshop, widths, &format!("smoke-{i}"), options)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for result in receiver {
+            if !take(result) {
+                return;
+            }
+        }
+    });
+}
+
+fn chase(
+    mut prey: Prey,
+    smoke: &[Ground],
+    workshop: &Workshop,
+    widths: &[usize],
+    name: &str,
+    options: &Options,
+) -> Result<Prey, Error> {
+    let start = Instant::now();
+    prey.build(workshop, widths, name)?;
+    let mut candidate = prey.open(&options.open)?;
+    for ground in smoke {
+        prey.face(ground, candidate.as_mut(), options.first);
+        if options.first && prey.hunted.killed.is_some() {
+            break;
+        }
+    }
+    prey.hunted.seconds = seconds(start.elapsed());
+    Ok(prey)
+}
+
+/// What is left, on the cases beyond smoke: several cases at a time, each put to everything that is still alive.
+fn further(
+    left: Vec<Prey>,
+    beyond: Vec<Ground>,
+    built: &[usize],
+    workshop: &Workshop,
+    options: &Options,
+    whole: &Mutex<Unchanged>,
+) -> Result<Vec<Prey>, Error> {
+    let wider: Vec<usize> = widths(&beyond).into_iter().filter(|w| !built.contains(w)).collect();
+    let mut prey = left;
+    for (i, prey) in prey.iter_mut().enumerate() {
+        let start = Instant::now();
+        prey.build(workshop, &wider, &format!("wider-{i}"))?;
+        prey.hunted.seconds += seconds(start.elapsed());
+    }
+    let prey: Vec<Mutex<Prey>> = prey.into_iter().map(Mutex::new).collect();
+    let (next, failure) = (AtomicUsize::new(0), Mutex::new(None));
+    // a case's truth goes with the case: those of a whole suite need too much memory
+    let beyond: Vec<Mutex<Option<Ground>>> = beyond.into_iter().map(|g| Mutex::new(Some(g))).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..options.jobs.max(1) {
+            scope.spawn(|| {
+                while let Some(ground) = beyond.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let ground = locked(ground).take();
+                    if let Some(Err(error)) = ground.map(|g| everything(&prey, &g, options, whole)) {
+                        *locked(&failure) = Some(error);
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(error) => Err(error),
+        None => Ok(prey.into_iter().map(|p| p.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()),
+    }
+}
+
+fn everything(prey: &[Mutex<Prey>], ground: &Ground, options: &Options, whole: &Mutex<Unchanged>) -> Result<(), Error> {
+    // first by itself, so that nobody waits for this case's truth
+    let mut own = Unchanged { cases: 0, verdicts: 0, failed: 0, ..locked(whole).clone() };
+    unchanged(&mut own, ground)?;
+    {
+        let mut whole = locked(whole);
+        whole.cases += own.cases;
+        whole.verdicts += own.verdicts;
+        whole.failed += own.failed;
+    }
+    for prey in prey {
+        let mut prey = locked(prey);
+        if prey.hunted.killed.as_ref().is_some_and(|kill| kill.place < ground.place) {
+            continue;
+        }
+        let start = Instant::now();
+        let mut candidate = prey.open(&options.open)?;
+        prey.face(ground, candidate.as_mut(), true);
+        prey.hunted.seconds += seconds(start.elapsed());
+    }
+    Ok(())
+}
+
+fn locked<X>(mutex: &Mutex<X>) -> MutexGuard<'_, X> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1000.0).round() / 1000.0
+}
