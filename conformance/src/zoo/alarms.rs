@@ -45,8 +45,8 @@ const EXAMPLES: usize = 20;
 /// # Errors
 /// Kernels that cannot be opened.
 pub fn alarms(skeleton: &str, op: &str, runs: u64, jobs: usize) -> Result<[Alarms; 2], Error> {
-    let small = |case: &Case| case.problem.spec.name == op && products(case) <= PRODUCTS;
-    let cases: Vec<Case> = suite::cases(Size::Soak).into_iter().filter(small).collect();
+    let all = reference::spec(op).map_or(Vec::new(), |spec| suite::cases_of(spec, Size::Soak));
+    let cases: Vec<Case> = all.into_iter().filter(|case| products(case) <= PRODUCTS).collect();
     let tally = Mutex::new([Alarms::new(skeleton, "rounded"), Alarms::new(skeleton, "kernels")]);
     let (next, done, failure) = (AtomicU64::new(0), AtomicBool::new(cases.is_empty()), Mutex::new(None));
     std::thread::scope(|scope| {

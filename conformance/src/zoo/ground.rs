@@ -10,8 +10,8 @@ use reports::verdict::Verdict;
 use super::rules::Rule;
 use crate::candidate::Candidate;
 use crate::case::Case;
-use crate::check::{self, Check, single};
-use crate::examine::{Asked, ask, judge};
+use crate::check::{self, Check};
+use crate::examine::{Asked, ask, judge, standards, wrong};
 use crate::measure::rounding;
 use crate::suite::{self, Size};
 use crate::truth::Truth;
@@ -38,14 +38,13 @@ impl Ground {
 
     /// The cases of an op in a suite, those of the next smaller one first, by suite.
     pub(super) fn of(op: &str, size: Size) -> Vec<Self> {
-        let mine = |size| suite::cases(size).into_iter().filter(|c| c.problem.spec.name == op).collect::<Vec<_>>();
-        let smoke = mine(Size::Smoke);
-        let all = if size == Size::Smoke { smoke.clone() } else { mine(size) };
+        let Some(spec) = reference::spec(op) else { return Vec::new() };
+        let smoke = suite::cases_of(spec, Size::Smoke);
         let ground = |(place, case): (usize, Case)| {
             let suite = if smoke.contains(&case) { Size::Smoke } else { size };
             Self::new(case, suite, place)
         };
-        all.into_iter().enumerate().map(ground).collect()
+        suite::cases_of(spec, size).into_iter().enumerate().map(ground).collect()
     }
 
     /// The verdict of a check on a candidate, and what was answered.
@@ -56,17 +55,12 @@ impl Ground {
 
     /// The outputs and gradients of the first call that are wrong by themselves.
     pub(super) fn wrong(&self, check: &Check, asked: &Asked) -> Vec<String> {
-        let Some((standards, answers)) = self.standards(check).zip(asked.answers.first()) else { return Vec::new() };
-        let fails = |(name, standard): (&String, &crate::measure::Standard)| {
-            let verdict = single(standard, answers.get(name)?);
-            matches!(verdict, Verdict::Fail { .. }).then(|| name.clone())
-        };
-        standards.iter().filter_map(fails).collect()
+        wrong(&self.truth, check, asked)
     }
 
     /// The rules that reject the first call's answers.
     pub(super) fn rejecting(&self, check: &Check, asked: &Asked) -> Vec<Rule> {
-        let Some(standards) = self.standards(check) else { return Vec::new() };
+        let Some(standards) = standards(&self.truth, check) else { return Vec::new() };
         let Some(answers) = asked.answers.first() else {
             // no answer is no right answer
             return if matches!(asked.verdict, Some(Verdict::Fail { .. })) { Rule::ALL.to_vec() } else { Vec::new() };
@@ -79,14 +73,6 @@ impl Ground {
             })
         };
         Rule::ALL.into_iter().filter(|rule| !accepted(rule)).collect()
-    }
-
-    fn standards(&self, check: &Check) -> Option<std::sync::Arc<crate::truth::Standards>> {
-        match check.name {
-            "forward" => self.truth.outputs().ok(),
-            "backward" => self.truth.gradients(&self.truth.cotangents).ok(),
-            _ => None,
-        }
     }
 
     fn same(&self, check: &Check) -> Option<&Arrays> {

@@ -125,10 +125,11 @@ impl Prey {
     /// One case, every check that has not found the fault yet.
     fn face(&mut self, ground: &Ground, candidate: &mut dyn Candidate, first: bool) {
         for check in applicable(&ground.case) {
-            let compared = ground.suite == Size::Smoke
-                && matches!(check.name, "forward" | "backward")
-                && self.hunted.rules.len() < Rule::ALL.len();
-            if self.found_by(check) && (first || !compared) {
+            let direct = matches!(check.name, "forward" | "backward");
+            let compared = direct && ground.suite == Size::Smoke && self.hunted.rules.len() < Rule::ALL.len();
+            // what computes nothing agrees with itself: only the truth tells
+            let pointless = matches!(self.fault, Fault::Null(_)) && !direct;
+            if pointless || self.found_by(check) && (first || !compared) {
                 continue;
             }
             let (verdict, asked) = ground.put(candidate, check);
@@ -136,9 +137,7 @@ impl Prey {
                 self.compare(ground, &ground.rejecting(check, &asked));
             }
             if matches!(verdict, Verdict::Fail { .. }) && !self.found_by(check) {
-                if self.hunted.wrong.is_empty() {
-                    self.hunted.wrong.extend(ground.wrong(check, &asked));
-                }
+                self.hunted.wrong.extend(ground.wrong(check, &asked));
                 self.found(ground, check, &verdict);
             }
             if first && self.hunted.killed.is_some() {
@@ -183,10 +182,8 @@ pub fn hunt(
     let grounds = Ground::of(op, options.suite);
     let (smoke, beyond): (Vec<_>, Vec<_>) = grounds.into_iter().partition(|g| g.suite == Size::Smoke);
     let rules = Rule::ALL.iter().map(|r| (r.name().to_owned(), 0)).collect();
-    let mut whole = Unchanged { skeleton: skeleton.to_owned(), cases: 0, verdicts: 0, failed: 0, rules };
-    for ground in &smoke {
-        unchanged(&mut whole, ground)?;
-    }
+    let whole = Mutex::new(Unchanged { skeleton: skeleton.to_owned(), cases: 0, verdicts: 0, failed: 0, rules });
+    spread(options.jobs, &smoke, |ground| unchanged(&whole, ground))?;
     let workshop = Workshop::open()?;
     let prey: Vec<Prey> = faults.into_iter().map(|fault| Prey::new(skeleton, op, fault)).collect();
     let mut left = Vec::new();
@@ -202,7 +199,6 @@ pub fn hunt(
     if let Some(error) = error {
         return Err(error);
     }
-    let whole = Mutex::new(whole);
     for prey in further(left, beyond, &widths(&smoke), &workshop, options, &whole)? {
         take(Line::Hunted(prey.hunted))?;
     }
@@ -221,24 +217,45 @@ fn widths(grounds: &[Ground]) -> Vec<usize> {
 }
 
 /// The kernels as they are: what fails here fails without a fault, and rules that reject it say nothing.
-fn unchanged(whole: &mut Unchanged, ground: &Ground) -> Result<(), Error> {
+fn unchanged(whole: &Mutex<Unchanged>, ground: &Ground) -> Result<(), Error> {
     let mut candidate = in_process("cpu")?;
-    let mut rejected = BTreeSet::new();
+    let (mut verdicts, mut failed, mut rejected) = (0, 0, BTreeSet::new());
     for check in applicable(&ground.case) {
         let (verdict, asked) = ground.put(candidate.as_mut(), check);
         if ground.suite == Size::Smoke {
             rejected.extend(ground.rejecting(check, &asked));
         }
-        whole.verdicts += usize::from(matches!(verdict, Verdict::Pass { .. } | Verdict::Fail { .. }));
-        whole.failed += usize::from(matches!(verdict, Verdict::Fail { .. }));
+        verdicts += usize::from(matches!(verdict, Verdict::Pass { .. } | Verdict::Fail { .. }));
+        failed += usize::from(matches!(verdict, Verdict::Fail { .. }));
     }
+    let mut whole = locked(whole);
     whole.cases += 1;
+    whole.verdicts += verdicts;
+    whole.failed += failed;
     for rule in &rejected {
         *whole.rules.entry(rule.name().to_owned()).or_default() += 1;
     }
     // set once: nobody else has this ground yet
     let _ = ground.rejected.set(rejected.into_iter().collect());
     Ok(())
+}
+
+/// Several items at a time, each once, until one fails.
+fn spread<X: Sync>(jobs: usize, items: &[X], work: impl Fn(&X) -> Result<(), Error> + Sync) -> Result<(), Error> {
+    let (next, failure) = (AtomicUsize::new(0), Mutex::new(None));
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Err(error) = work(item) {
+                        next.store(items.len(), Ordering::Relaxed);
+                        *locked(&failure) = Some(error);
+                    }
+                }
+            });
+        }
+    });
+    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
 /// Every fault on every case, several faults at a time, until `take` says no.
@@ -311,38 +328,18 @@ fn further(
         prey.hunted.seconds += seconds(start.elapsed());
     }
     let prey: Vec<Mutex<Prey>> = prey.into_iter().map(Mutex::new).collect();
-    let (next, failure) = (AtomicUsize::new(0), Mutex::new(None));
     // a case's truth goes with the case: those of a whole suite need too much memory
     let beyond: Vec<Mutex<Option<Ground>>> = beyond.into_iter().map(|g| Mutex::new(Some(g))).collect();
-    std::thread::scope(|scope| {
-        for _ in 0..options.jobs.max(1) {
-            scope.spawn(|| {
-                while let Some(ground) = beyond.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let ground = locked(ground).take();
-                    if let Some(Err(error)) = ground.map(|g| everything(&prey, &g, options, whole)) {
-                        *locked(&failure) = Some(error);
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(error) => Err(error),
-        None => Ok(prey.into_iter().map(|p| p.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()),
-    }
+    spread(options.jobs, &beyond, |ground| {
+        let ground = locked(ground).take();
+        ground.map_or(Ok(()), |ground| everything(&prey, &ground, options, whole))
+    })?;
+    Ok(prey.into_iter().map(|p| p.into_inner().unwrap_or_else(PoisonError::into_inner)).collect())
 }
 
 fn everything(prey: &[Mutex<Prey>], ground: &Ground, options: &Options, whole: &Mutex<Unchanged>) -> Result<(), Error> {
     // first by itself, so that nobody waits for this case's truth
-    let mut own = Unchanged { cases: 0, verdicts: 0, failed: 0, ..locked(whole).clone() };
-    unchanged(&mut own, ground)?;
-    {
-        let mut whole = locked(whole);
-        whole.cases += own.cases;
-        whole.verdicts += own.verdicts;
-        whole.failed += own.failed;
-    }
+    unchanged(whole, ground)?;
     for prey in prey {
         let mut prey = locked(prey);
         if prey.hunted.killed.as_ref().is_some_and(|kill| kill.place < ground.place) {

@@ -15,24 +15,20 @@ pub struct Null {
     pub name: &'static str,
     /// What is wrong with it.
     pub kind: Kind,
-    answer: fn(&Request, &Tensors) -> Tensors,
+    answer: fn(&Request, Option<&Request>) -> Tensors,
 }
 
 /// All of them.
 pub(super) static NULLS: &[Null] = &[
-    Null { name: "zeros", kind: Kind::Semantic, answer: |r, _| each(r, |_, name| zeros(r, name)) },
+    Null { name: "zeros", kind: Kind::Semantic, answer: |r, _| each(r, |name| zeros(r, name)) },
     Null { name: "the answer before", kind: Kind::Semantic, answer: before },
-    Null { name: "a copied input", kind: Kind::Semantic, answer: |r, _| each(r, |_, name| copied(r, name)) },
-    Null {
-        name: "right outputs, zero gradients",
-        kind: Kind::Semantic,
-        answer: |r, _| each(r, |right, name| if output(r, name) { right.clone() } else { zeros(r, name) }),
-    },
+    Null { name: "a copied input", kind: Kind::Semantic, answer: |r, _| each(r, |name| copied(r, name)) },
+    Null { name: "right outputs, zero gradients", kind: Kind::Semantic, answer: |r, _| outputs_alone(r) },
     Null { name: "gradients of the sum of the outputs", kind: Kind::Semantic, answer: |r, _| of_the_sum(r) },
     Null {
         name: "right answers, rounded to bf16 whatever was asked",
         kind: Kind::Precision,
-        answer: |r, _| each(r, |right, _| again(&again(right, DType::Bf16), right.dtype())),
+        answer: |r, _| honest(r).into_iter().map(|(name, t)| (name, coarse(&t))).collect(),
     },
 ];
 
@@ -40,7 +36,7 @@ pub(super) static NULLS: &[Null] = &[
 #[derive(Debug)]
 pub(super) struct NullCandidate {
     null: &'static Null,
-    last: Tensors,
+    last: Option<Request>,
     identity: Identity,
     ops: Vec<String>,
 }
@@ -50,7 +46,7 @@ impl NullCandidate {
     #[must_use]
     pub(super) fn new(null: &'static Null) -> Self {
         let ops = reference::specs().map(|s| s.name.to_owned()).collect();
-        Self { null, last: Tensors::new(), identity: Identity::default(), ops }
+        Self { null, last: None, identity: Identity::default(), ops }
     }
 }
 
@@ -68,8 +64,8 @@ impl Candidate for NullCandidate {
     }
 
     fn call(&mut self, request: &Request) -> Reply {
-        let tensors = (self.null.answer)(request, &self.last);
-        self.last = honest(request);
+        let tensors = (self.null.answer)(request, self.last.as_ref());
+        self.last = Some(request.clone());
         Reply::Done { tensors, ran: self.null.name.to_owned() }
     }
 
@@ -86,28 +82,24 @@ fn honest(request: &Request) -> Tensors {
     }
 }
 
-fn each(request: &Request, answer: impl Fn(&Tensor, &str) -> Tensor) -> Tensors {
-    honest(request).iter().map(|(name, right)| (name.clone(), answer(right, name))).collect()
-}
-
-fn output(request: &Request, name: &str) -> bool {
-    request.problem.spec.output(name).is_some()
+fn each(request: &Request, answer: impl Fn(&str) -> Tensor) -> Tensors {
+    request.want.iter().map(|name| (name.clone(), answer(name))).collect()
 }
 
 fn zeros(request: &Request, name: &str) -> Tensor {
     Tensor::filled(request.dtype, &shape(&request.problem, name).unwrap_or_default(), 0.0)
 }
 
-fn again(tensor: &Tensor, dtype: DType) -> Tensor {
-    Tensor::from_array(&tensor.to_array(), dtype)
+/// As `bf16` holds it.
+fn coarse(tensor: &Tensor) -> Tensor {
+    Tensor::from_array(&Tensor::from_array(&tensor.to_array(), DType::Bf16).to_array(), tensor.dtype())
 }
 
 /// What was right for the call before, where it has the right shape.
-fn before(request: &Request, last: &Tensors) -> Tensors {
-    each(request, |right, name| match last.get(name).filter(|t| t.shape() == right.shape()) {
-        Some(old) => old.clone(),
-        None => zeros(request, name),
-    })
+fn before(request: &Request, last: Option<&Request>) -> Tensors {
+    let old = last.map(honest).unwrap_or_default();
+    let fitting = |name: &str| old.get(name).filter(|t| Some(t.shape()) == shape(&request.problem, name).as_deref());
+    each(request, |name| fitting(name).cloned().unwrap_or_else(|| zeros(request, name)))
 }
 
 /// The first input of the right shape.
@@ -115,6 +107,13 @@ fn copied(request: &Request, name: &str) -> Tensor {
     let wanted = shape(&request.problem, name).unwrap_or_default();
     let found = request.inputs.values().find(|t| t.shape() == wanted && t.dtype() != DType::I64);
     found.cloned().unwrap_or_else(|| zeros(request, name))
+}
+
+fn outputs_alone(request: &Request) -> Tensors {
+    let mut forward = request.clone();
+    forward.want.retain(|name| request.problem.spec.output(name).is_some());
+    let right = honest(&forward);
+    each(request, |name| right.get(name).cloned().unwrap_or_else(|| zeros(request, name)))
 }
 
 /// As if every cotangent were one.
