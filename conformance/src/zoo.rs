@@ -25,11 +25,11 @@ use std::time::Duration;
 use crate::candidate::open::{OpenError, OpenOptions};
 use args::{AlarmsArgs, HuntArgs, TableArgs, What, ZooArgs};
 use record::Line;
-use table::SKELETONS;
+use table::{SKELETONS, TEMPLATE};
 
 pub use alarms::alarms;
 pub use build::{Error as BuildError, Workshop};
-pub use hunt::{Fault, Options, hunt, null_faults, planted_faults};
+pub use hunt::{Fault, Options, hunt, null_faults, planted_faults, template_faults};
 pub use score::{NoMarks, Scores};
 
 /// The name under which candidates that compute nothing are hunted.
@@ -39,7 +39,7 @@ pub const NULL: &str = "null";
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No such skeleton.
-    #[error("no skeleton {name:?}, expected one of {}, or {NULL} for a hunt", SKELETONS.join(", "))]
+    #[error("no skeleton {name:?}, expected one of {}, or {TEMPLATE} or {NULL} for a hunt", SKELETONS.join(", "))]
     Skeleton {
         /// What was asked for.
         name: String,
@@ -160,13 +160,14 @@ fn faults(skeleton: &str) -> Result<Vec<(String, Vec<Fault>)>, Error> {
         return SKELETONS.iter().map(|name| Ok((table(name)?.op, null_faults()))).collect();
     }
     let table = table(skeleton)?;
-    let faults = planted_faults(&table);
+    let faults = if skeleton == TEMPLATE { template_faults(&table) } else { planted_faults(&table) };
     Ok(vec![(table.op, faults)])
 }
 
 fn alarms_command(args: &AlarmsArgs) -> Result<ExitCode, Error> {
     let unknown = || Error::Skeleton { name: args.skeleton.clone() };
-    let parsed = table::table(&args.skeleton).ok_or_else(unknown)?;
+    let known = SKELETONS.contains(&args.skeleton.as_str());
+    let parsed = table::table(&args.skeleton).filter(|_| known).ok_or_else(unknown)?;
     let table = parsed.map_err(|source| Error::Table { skeleton: args.skeleton.clone(), source })?;
     let mut out = Output::create(&args.out)?;
     out.put(&Line::campaign(&args.skeleton, crate::suite::Size::Soak.name()))?;

@@ -34,7 +34,7 @@ pub enum What {
 
 In smoke every check gets its chance with every fault; the cases beyond are put to what is left.")]
 pub struct HuntArgs {
-    /// chunk, delta, scan, or null for candidates that compute nothing
+    /// chunk, delta, scan; template for a Python candidate, null for candidates that compute nothing
     #[arg(value_name = "SKELETON")]
     pub skeleton: String,
     /// How much to ask

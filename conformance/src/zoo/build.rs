@@ -29,6 +29,12 @@ pub enum Error {
         /// What the compiler says.
         log: String,
     },
+    /// A fault that the Python candidate cannot have.
+    #[error("{what}: the text to replace does not stand once in the Python candidate")]
+    Script {
+        /// Which fault.
+        what: String,
+    },
     /// A file that cannot be written.
     #[error("{path}: {source}")]
     File {
@@ -86,6 +92,15 @@ impl Workshop {
         command.args(&self.products);
         self.run(command, &mutant.name)?;
         Ok(Some(library))
+    }
+
+    /// The Python candidate with a fault in it.
+    ///
+    /// # Errors
+    /// A fault that is not the template's.
+    pub fn script(&self, mutant: &Mutant, name: &str) -> Result<PathBuf, Error> {
+        let text = mutant.script().ok_or_else(|| Error::Script { what: mutant.name.clone() })?;
+        self.write(&format!("{name}.py"), &text)
     }
 
     fn command(&self) -> Command {

@@ -21,8 +21,9 @@ use super::record::{Hunted, Kill, Line, Unchanged};
 use super::rules::Rule;
 use super::table::{Kind, Mutant, Table};
 use crate::candidate::Candidate;
-use crate::candidate::open::{OpenOptions, in_process, planted};
+use crate::candidate::open::{OpenOptions, in_process, open, planted};
 use crate::check::{Check, applicable};
+use crate::environment::quoted;
 use crate::report::sentence;
 use crate::suite::Size;
 
@@ -44,6 +45,8 @@ pub struct Options {
 pub enum Fault {
     /// A replacement in the kernels.
     Planted(Mutant),
+    /// A replacement in the Python candidate that people copy.
+    Template(Mutant),
     /// A candidate that computes nothing.
     Null(&'static Null),
 }
@@ -53,23 +56,29 @@ impl Fault {
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
-            Self::Planted(mutant) => &mutant.name,
+            Self::Planted(mutant) | Self::Template(mutant) => &mutant.name,
             Self::Null(null) => null.name,
         }
     }
 
     fn facts(&self) -> (&str, Kind, Option<String>) {
         match self {
-            Self::Planted(mutant) => (&mutant.class, mutant.kind, mutant.equivalent.clone()),
+            Self::Planted(mutant) | Self::Template(mutant) => (&mutant.class, mutant.kind, mutant.equivalent.clone()),
             Self::Null(null) => ("null", null.kind, None),
         }
     }
 }
 
-/// The faults of a table.
+/// The faults of a table of kernels.
 #[must_use]
 pub fn planted_faults(table: &Table) -> Vec<Fault> {
     table.mutants.iter().cloned().map(Fault::Planted).collect()
+}
+
+/// The faults of the Python candidate.
+#[must_use]
+pub fn template_faults(table: &Table) -> Vec<Fault> {
+    table.mutants.iter().cloned().map(Fault::Template).collect()
 }
 
 /// The candidates that compute nothing.
@@ -81,7 +90,8 @@ pub fn null_faults() -> Vec<Fault> {
 /// A fault on its way.
 struct Prey {
     fault: Fault,
-    libraries: Vec<PathBuf>,
+    /// Libraries with the fault, or the script.
+    files: Vec<PathBuf>,
     hunted: Hunted,
 }
 
@@ -101,19 +111,25 @@ impl Prey {
             wrong: BTreeSet::new(),
             seconds: 0.0,
         };
-        Self { fault, libraries: Vec::new(), hunted }
+        Self { fault, files: Vec::new(), hunted }
     }
 
     fn build(&mut self, workshop: &Workshop, widths: &[usize], name: &str) -> Result<(), build::Error> {
-        if let Fault::Planted(mutant) = &self.fault {
-            self.libraries.extend(workshop.library(&self.hunted.op, mutant, widths, name)?);
+        match &self.fault {
+            Fault::Planted(mutant) => self.files.extend(workshop.library(&self.hunted.op, mutant, widths, name)?),
+            Fault::Template(mutant) if self.files.is_empty() => self.files.push(workshop.script(mutant, name)?),
+            Fault::Template(_) | Fault::Null(_) => {}
         }
         Ok(())
     }
 
     fn open(&self, options: &OpenOptions) -> Result<Box<dyn Candidate>, Error> {
         match &self.fault {
-            Fault::Planted(_) => Ok(planted(&self.libraries, options)?),
+            Fault::Planted(_) => Ok(planted(&self.files, options)?),
+            Fault::Template(_) => {
+                let script = self.files.first().map(|f| quoted(&f.to_string_lossy())).unwrap_or_default();
+                Ok(open(&format!("python3 {script}"), options)?)
+            }
             Fault::Null(null) => Ok(Box::new(NullCandidate::new(null))),
         }
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::record::{Alarms, Hunted, Line, Unchanged};
 use super::rules::Rule;
-use super::table::Kind;
+use super::table::{Kind, SKELETONS, TEMPLATE};
 use crate::check::CHECKS;
 use crate::suite::Size;
 
@@ -137,7 +137,8 @@ impl<'a> Campaigns<'a> {
 
     /// Kernels without a fault: who rejects them.
     fn right_row(&self) -> String {
-        let of_kernels: Vec<&&Unchanged> = self.unchanged.iter().filter(|u| u.skeleton != super::NULL).collect();
+        let of_kernels: Vec<&&Unchanged> =
+            self.unchanged.iter().filter(|u| SKELETONS.contains(&u.skeleton.as_str())).collect();
         let cases: usize = of_kernels.iter().map(|u| u.cases).sum();
         if cases == 0 {
             return String::new();
@@ -211,6 +212,7 @@ impl<'a> Campaigns<'a> {
 
 fn title(faults: &[&Hunted], skeleton: &str, kind: Kind) -> String {
     match faults.first() {
+        Some(h) if skeleton == TEMPLATE => format!("`{}` in Python, {}", h.op, kind_name(kind)),
         Some(h) if skeleton != super::NULL => format!("`{}`, {}", h.op, kind_name(kind)),
         _ => format!("candidates that compute nothing, {}", kind_name(kind)),
     }

@@ -4,11 +4,18 @@ use optimized::plant::Edit;
 use serde::{Deserialize, Serialize};
 
 /// The skeletons whose kernels have faults planted in them, and their tables.
-const TABLES: [(&str, &str); 3] = [
+const TABLES: [(&str, &str); 4] = [
     ("chunk", include_str!("../../zoo/chunk.toml")),
     ("delta", include_str!("../../zoo/delta.toml")),
     ("scan", include_str!("../../zoo/scan.toml")),
+    (TEMPLATE, include_str!("../../zoo/template.toml")),
 ];
+
+/// The name under which faults of the Python candidate that people copy are hunted.
+pub const TEMPLATE: &str = "template";
+
+/// That candidate, and the name that its faults know it by.
+const TEMPLATE_FILE: (&str, &str) = ("template.py", include_str!("../../python/fla_conformance/template.py"));
 
 /// Names of the skeletons.
 pub const SKELETONS: [&str; 3] = [TABLES[0].0, TABLES[1].0, TABLES[2].0];
@@ -44,6 +51,14 @@ pub struct Mutant {
 }
 
 impl Mutant {
+    /// The Python candidate with the fault; `None` for a fault of another file, or whose text does not stand there once.
+    #[must_use]
+    pub fn script(&self) -> Option<String> {
+        let (name, text) = TEMPLATE_FILE;
+        let fits = self.file == name && text.matches(&self.from).count() == 1;
+        fits.then(|| text.replacen(&self.from, &self.to, 1))
+    }
+
     /// The replacement.
     #[must_use]
     pub fn edit(&self) -> Edit<'_> {
@@ -100,6 +115,15 @@ mod tests {
             for kind in [Kind::Semantic, Kind::Precision] {
                 assert!(table.mutants.iter().any(|m| m.kind == kind), "{skeleton}: {kind:?}");
             }
+        }
+    }
+
+    #[test]
+    fn every_fault_of_the_template_can_be_planted() {
+        let table = table(TEMPLATE).expect("it is listed").expect("it parses");
+        for mutant in &table.mutants {
+            let script = mutant.script().unwrap_or_else(|| panic!("{}: its text is not there once", mutant.name));
+            assert!(script.contains(&mutant.to), "{}", mutant.name);
         }
     }
 
