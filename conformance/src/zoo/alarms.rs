@@ -1,7 +1,8 @@
 //! False alarms: right answers, judged. None may fail.
 //!
-//! Right answers are draws of the oracle at the declared precision, with seeds that no standard has seen, and those of our
-//! host kernels, whose chunks and slices follow from width and type. A run is one such answer: its outputs and its gradients.
+//! Right answers are draws of the oracle at the declared precision, with seeds that no standard has seen, and those of
+//! our host kernels, whose chunks and slices follow from width and type. A run is one such answer: its outputs and its
+//! gradients.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -82,7 +83,7 @@ pub fn alarms(skeleton: &str, op: &str, runs: u64, jobs: usize) -> Result<[Alarm
 
 /// Multiplications that a case takes, roughly.
 fn products(case: &Case) -> usize {
-    let size = |dim| case.problem.spec.sizes.contains(&dim).then(|| case.problem.size(dim)).unwrap_or(1);
+    let size = |dim| if case.problem.spec.sizes.contains(&dim) { case.problem.size(dim) } else { 1 };
     let heads = size(Dim::HV).max(size(Dim::H));
     [Dim::B, Dim::T, Dim::K, Dim::V, Dim::D].map(size).iter().product::<usize>() * heads
 }

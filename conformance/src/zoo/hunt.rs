@@ -1,7 +1,7 @@
 //! The hunt: every fault put to every check, until something finds it.
 //!
-//! In smoke each check gets its chance with each fault, so that what only one check finds is known; the cases beyond are
-//! put to what is left alive. A candidate with a fault runs in a process of its own: it may crash or hang.
+//! In smoke each check gets its chance with each fault, so that what only one check finds is known; the cases beyond
+//! are put to what is left alive. A candidate with a fault runs in a process of its own: it may crash or hang.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -88,6 +88,7 @@ pub fn null_faults() -> Vec<Fault> {
 }
 
 /// A fault on its way.
+#[derive(Clone)]
 struct Prey {
     fault: Fault,
     /// Libraries with the fault, or the script.
@@ -166,6 +167,19 @@ impl Prey {
         let unfounded = ground.rejected.get().map_or(&[][..], Vec::as_slice);
         for rule in rejecting.iter().filter(|r| !unfounded.contains(r)) {
             self.hunted.rules.entry(rule.name().to_owned()).or_insert_with(|| ground.case.to_string());
+        }
+    }
+
+    /// What was found on another case meanwhile; the first in the suite's order counts.
+    fn learn(&mut self, other: Hunted) {
+        self.hunted.seconds += other.seconds;
+        self.hunted.wrong.extend(other.wrong);
+        let first = [self.hunted.killed.take(), other.killed].into_iter().flatten().min_by_key(|kill| kill.place);
+        self.hunted.killed = first;
+        for kill in other.by {
+            if !self.hunted.by.iter().any(|known| known.check == kill.check) {
+                self.hunted.by.push(kill);
+            }
         }
     }
 
@@ -336,6 +350,9 @@ fn further(
     options: &Options,
     whole: &Mutex<Unchanged>,
 ) -> Result<Vec<Prey>, Error> {
+    if left.is_empty() {
+        return Ok(left);
+    }
     let wider: Vec<usize> = widths(&beyond).into_iter().filter(|w| !built.contains(w)).collect();
     let mut prey = left;
     for (i, prey) in prey.iter_mut().enumerate() {
@@ -357,14 +374,16 @@ fn everything(prey: &[Mutex<Prey>], ground: &Ground, options: &Options, whole: &
     // first by itself, so that nobody waits for this case's truth
     unchanged(whole, ground)?;
     for prey in prey {
-        let mut prey = locked(prey);
-        if prey.hunted.killed.as_ref().is_some_and(|kill| kill.place < ground.place) {
-            continue;
-        }
+        let found = |prey: &Prey| prey.hunted.killed.as_ref().is_some_and(|kill| kill.place < ground.place);
+        let mut own = match locked(prey) {
+            prey if found(&prey) => continue,
+            prey => prey.clone(),
+        };
         let start = Instant::now();
-        let mut candidate = prey.open(&options.open)?;
-        prey.face(ground, candidate.as_mut(), true);
-        prey.hunted.seconds += seconds(start.elapsed());
+        let mut candidate = own.open(&options.open)?;
+        own.face(ground, candidate.as_mut(), true);
+        own.hunted.seconds = seconds(start.elapsed());
+        locked(prey).learn(own.hunted);
     }
     Ok(())
 }

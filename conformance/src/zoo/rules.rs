@@ -15,7 +15,8 @@ pub(super) enum Rule {
     FlashAttention,
 }
 
-/// The ratio that fla's tests ask for most often, below which its CI never fails, and the error up to which it never does.
+/// The ratio that fla's tests ask for most often, the one below which its CI never fails, and the error up to which it
+/// never does.
 const FLA: (f64, f64, f64) = (0.005, 0.01, 0.3);
 
 /// Errors that fla's rule does not look at.

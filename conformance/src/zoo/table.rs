@@ -51,7 +51,8 @@ pub struct Mutant {
 }
 
 impl Mutant {
-    /// The Python candidate with the fault; `None` for a fault of another file, or whose text does not stand there once.
+    /// The Python candidate with the fault; `None` for a fault of another file, or one whose text does not stand there
+    /// once.
     #[must_use]
     pub fn script(&self) -> Option<String> {
         let (name, text) = TEMPLATE_FILE;
