@@ -1,8 +1,8 @@
 //! The power of the judge, measured.
 //!
 //! Faults are planted in our own kernels, without touching them: a table says which stretch of which source is replaced
-//! by what, the host build of the kernels concerned is compiled with it, and a suite is put to the result. Scores are the
-//! share of faults that are found. On the other side, right answers are judged: none may fail. Both campaigns leave
+//! by what, the host build of the kernels concerned is compiled with it, and a suite is put to the result. Scores are
+//! the share of faults that are found. On the other side, right answers are judged: none may fail. Both campaigns leave
 //! records, and the table in the README is made of these.
 
 mod alarms;

@@ -18,7 +18,8 @@ const NO_RECORD: &str = "–";
 
 /// A document without the marks between which scores stand.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the document has no lines {:?} and {:?}, in this order, nor such lines for the summary", MARKS[0][0], MARKS[0][1])]
+#[error("the document has no lines {first:?} and {second:?}, in this order, nor such lines for the summary",
+    first = MARKS[0][0], second = MARKS[0][1])]
 pub struct NoMarks;
 
 /// Both tables, in Markdown.
@@ -156,9 +157,9 @@ impl<'a> Campaigns<'a> {
     fn remarks(&self) -> String {
         let equivalent = self.hunted.iter().filter(|h| h.equivalent.is_some()).count();
         let mut text = format!(
-            "{equivalent} more are equivalent, each with its proof, and do not count. Rules of other projects are applied to the \
-             outputs and gradients of the same cases of smoke; a case in which a rule rejects the kernels without a fault does \
-             not count for it."
+            "{equivalent} more are equivalent, each with its proof, and do not count. Rules of other projects are \
+             applied to the outputs and gradients of the same cases of smoke, against the same truth; a case in which \
+             a rule rejects the kernels without a fault does not count for it."
         );
         for alarms in &self.alarms {
             let Alarms { skeleton, source, runs, failed, .. } = alarms;
@@ -198,7 +199,8 @@ impl<'a> Campaigns<'a> {
             let found = h.killed.as_ref().map_or(String::new(), |k| format!(" (yet {} failed)", k.check));
             let _ = writeln!(text, "- `{}`, {}: {proof}{found}.", h.op, h.name);
         }
-        text.push_str("\n## Fault by fault\n\n| op | fault | class | kind | found first | by | wrong |\n|---|---|---|---|---|---|---|\n");
+        text.push_str("\n## Fault by fault\n\n| op | fault | class | kind | found first | by | wrong |\n");
+        text.push_str("|---|---|---|---|---|---|---|\n");
         for h in &self.hunted {
             let first = h.killed.as_ref().map_or(NO_RECORD.to_owned(), |k| format!("{}, {}", k.check, k.suite));
             let by = h.by.iter().map(|k| k.check.as_str()).collect::<Vec<_>>().join(", ");
