@@ -1,36 +1,52 @@
-"""Compiles every kernel for every GPU architecture, without a GPU, and reports what each needs of one.
+"""Compiles every kernel for every GPU architecture, without a GPU, and holds what each needs of one to the contract.
 
-    python3 .ci/compile_kernels.py [--only PATTERN] [--archs sm_90a,gfx942]
+    python3 .ci/compile_kernels.py [--only PATTERN] [--archs sm_90a,gfx942] [--update] [--plans-only]
 
-NVIDIA: NVRTC from the package nvidia-cuda-nvrtc, with the options of optimized/src/device/cuda.rs. AMD: clang++-19 with the
-options of hiprtc, and no device library, because the kernels call none. A kernel that does not compile fails the run, and so
-does one that spills registers on AMD, where nobody has seen it run yet.
+NVIDIA: NVRTC from the package nvidia-cuda-nvrtc, with the options of optimized/src/device/cuda.rs. AMD: clang++-19
+with the options of hiprtc, and no device library, because the kernels call none. A kernel that does not compile fails
+the run, and so does one that spills registers on AMD, where nobody has seen it run yet. So does any number that is not
+the one of optimized/contract.json: registers, spills and shared memory of each kernel, launches and workspace of each
+standard call of the bench. `--update` writes what was found into the contract; the commit that does so announces it.
 """
 
 import argparse
 import ctypes
 import fnmatch
 import glob
+import importlib.metadata
+import io
+import json
 import os
 import re
+import shutil
+import struct
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import contract
 
 ROOT = Path(__file__).resolve().parent.parent
 UNITS = ROOT / "target" / "units"
+CONTRACT = ROOT / "optimized" / "contract.json"
 NVIDIA, AMD = ("sm_80", "sm_90a", "sm_100a"), ("gfx90a", "gfx942")
 LINE = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
+AMD_LINE = re.compile(r"(VGPRs|AGPRs|VGPRs Spill|LDS Size \[bytes/block\]): (\d+)")
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What a compiled kernel takes; spills to memory in bytes on NVIDIA, in vector registers on AMD."""
+    """What a compiled kernel takes; spills to memory in bytes on NVIDIA, in vector registers on AMD.
+
+    `shared` is in bytes: what the code declares and what its launch asks for.
+    """
 
     registers: int
     spills: int
+    shared: int
 
 
 def nvrtc():
@@ -55,25 +71,76 @@ def nvidia(unit, arch):
     library.nvrtcGetProgramLogSize(program, ctypes.byref(size))
     log = ctypes.create_string_buffer(size.value)
     library.nvrtcGetProgramLog(program, log)
+    image = nvidia_image(library, program)
     library.nvrtcDestroyProgram(ctypes.byref(program))
     log = log.value.decode()
     spills, registers = LINE.search(log), re.search(r"Used (\d+) registers", log)
+    fixed = re.search(r"(\d+) bytes smem", log)
     if status or not spills or not registers:
         return f"NVRTC status {status}\n{log}"
-    return Resources(int(registers[1]), int(spills[2]) + int(spills[3]))
+    fixed = int(fixed[1]) if fixed else 0
+    return Resources(int(registers[1]), int(spills[2]) + int(spills[3]), fixed + launch_bytes(image, unit.stem))
+
+
+def nvidia_image(library, program):
+    """The binary; empty when there is none."""
+    size = ctypes.c_size_t()
+    if library.nvrtcGetCUBINSize(program, ctypes.byref(size)):
+        return b""
+    image = ctypes.create_string_buffer(size.value)
+    library.nvrtcGetCUBIN(program, image)
+    return image.raw
+
+
+def launch_bytes(image, symbol):
+    """The shared memory that a launch asks for: the second number of the array `<symbol>_launch`."""
+    from elftools.elf.elffile import ELFFile
+
+    elf = ELFFile(io.BytesIO(image))
+    (array,) = elf.get_section_by_name(".symtab").get_symbol_by_name(f"{symbol}_launch")
+    section = elf.get_section(array["st_shndx"])
+    place = array["st_value"] - section["sh_addr"]
+    return struct.unpack_from("<II", section.data(), place)[1]
 
 
 def amd(unit, arch):
     """The resources of a unit, or the compiler's log."""
-    command = [
-        "clang++-19", "-x", "hip", "--cuda-device-only", "--no-gpu-bundle-output", "-nogpulib", "-nogpuinc", f"--offload-arch={arch}", "-std=c++17",
-        "-O3", "-D__HIPCC_RTC__", "-Rpass-analysis=kernel-resource-usage", "-c", str(unit), "-o", os.devnull,
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True)
-    numbers = {name: int(value) for name, value in re.findall(r"(VGPRs|AGPRs|VGPRs Spill): (\d+)", done.stderr)}
-    if done.returncode or "VGPRs Spill" not in numbers:
-        return done.stderr
-    return Resources(numbers["VGPRs"] + numbers["AGPRs"], numbers["VGPRs Spill"])
+    with tempfile.TemporaryDirectory() as folder:
+        binary = Path(folder) / "binary"
+        command = [
+            "clang++-19", "-x", "hip", "--cuda-device-only", "--no-gpu-bundle-output", "-nogpulib", "-nogpuinc",
+            f"--offload-arch={arch}", "-std=c++17", "-O3", "-D__HIPCC_RTC__", "-Rpass-analysis=kernel-resource-usage",
+            "-c", str(unit), "-o", str(binary),
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True)
+        numbers = {name: int(value) for name, value in AMD_LINE.findall(done.stderr)}
+        if done.returncode or "VGPRs Spill" not in numbers:
+            return done.stderr
+        shared = numbers.get("LDS Size [bytes/block]", 0) + launch_bytes(binary.read_bytes(), unit.stem)
+    return Resources(numbers["VGPRs"] + numbers["AGPRs"], numbers["VGPRs Spill"], shared)
+
+
+def versions(archs):
+    """The compilers that these architectures need."""
+    found = {}
+    if any(arch in NVIDIA for arch in archs):
+        # the library itself tells no patch level
+        found["NVRTC"] = importlib.metadata.version("nvidia-cuda-nvrtc")
+    if any(arch in AMD for arch in archs):
+        text = subprocess.run(["clang++-19", "--version"], capture_output=True, text=True, check=True).stdout
+        found["clang"] = re.search(r"version (\S+)", text)[1]
+    return found
+
+
+def plans():
+    """Launches and workspace of the standard calls of the bench."""
+    return json.loads(listed("--plans"))
+
+
+def listed(*what):
+    """What `fla-conformance list` prints."""
+    command = ["cargo", "run", "--quiet", "--release", "-p", "fla-conformance", "--", "list", *what]
+    return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
 
 
 def compiled(job):
@@ -81,40 +148,78 @@ def compiled(job):
     return unit.stem, arch, (nvidia if arch in NVIDIA else amd)(unit, arch)
 
 
-def main():
+def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="*", help="symbols to compile")
     parser.add_argument("--archs", default=",".join(NVIDIA + AMD))
     parser.add_argument("--verbose", action="store_true", help="a line for each kernel")
-    options = parser.parse_args()
-    generate = ["cargo", "run", "--quiet", "--release", "-p", "optimized", "--example", "units", "--", str(UNITS)]
-    subprocess.run(generate, cwd=ROOT, check=True)
-    archs = options.archs.split(",")
+    parser.add_argument("--update", action="store_true", help="write what was found into the contract")
+    parser.add_argument("--plans-only", action="store_true", help="compile nothing: only launches and workspaces")
+    return parser.parse_args()
+
+
+def units(archs, only):
+    """What to compile, and the names of all that there is."""
+    shutil.rmtree(UNITS, ignore_errors=True)
+    listed("--units", str(UNITS))
     jobs = [(u, a) for a in archs for u in sorted((UNITS / ("cuda" if a in NVIDIA else "hip")).iterdir())]
-    jobs = [(u, a) for u, a in jobs if fnmatch.fnmatch(u.stem, options.only)]
-    if not jobs:
-        sys.exit(f"no kernel fits {options.only!r}")
-    failed, worst = [], {a: {"kernels": 0, "registers": 0, "spilling": []} for a in archs}
+    chosen = [(u, a) for u, a in jobs if fnmatch.fnmatch(u.stem, only)]
+    if not chosen:
+        sys.exit(f"no kernel fits {only!r}")
+    return chosen, len(chosen) == len(jobs)
+
+
+def compile_all(jobs, verbose):
+    """Resources by kernel and architecture, and what went wrong."""
+    found, failed = {}, []
     with ProcessPoolExecutor() as pool:
         for symbol, arch, result in pool.map(compiled, jobs):
             if not isinstance(result, Resources):
                 failed.append(f"{symbol} for {arch}:\n{result}")
                 continue
-            if options.verbose:
-                print(f"{arch:8} {symbol:50} {result.registers:4} registers {result.spills:6} spilled", flush=True)
-            total = worst[arch]
-            total["kernels"] += 1
-            total["registers"] = max(total["registers"], result.registers)
-            if result.spills:
-                total["spilling"].append(f"{symbol} ({result.spills})")
-    for arch, total in worst.items():
-        names = ", ".join(total["spilling"]) or "none"
-        print(f"{arch:8} {total['kernels']:4} kernels, at most {total['registers']} registers; spilling: {names}")
-        if arch in AMD and total["spilling"]:
-            failed.append(f"{len(total['spilling'])} kernels spill registers on {arch}")
-    for text in failed:
+            if verbose:
+                numbers = f"{result.registers:4} registers {result.spills:6} spilled {result.shared:6} shared"
+                print(f"{arch:8} {symbol:50} {numbers}", flush=True)
+            found[f"{symbol} {arch}"] = asdict(result)
+    return found, failed
+
+
+def summarise(found, archs):
+    """Prints a line for each architecture; spills on AMD are failures."""
+    failed = []
+    for arch in archs:
+        of_arch = {name.split()[0]: r for name, r in found.items() if name.endswith(f" {arch}")}
+        spilling = [f"{symbol} ({r['spills']})" for symbol, r in of_arch.items() if r["spills"]]
+        most = max((r["registers"] for r in of_arch.values()), default=0)
+        print(f"{arch:8} {len(of_arch):4} kernels, at most {most} registers; spilling: {', '.join(spilling) or 'none'}")
+        if arch in AMD and spilling:
+            failed.append(f"{len(spilling)} kernels spill registers on {arch}")
+    return failed
+
+
+def main():
+    options, failed, made_with = arguments(), [], {}
+    agreed, archs = contract.load(CONTRACT), options.archs.split(",")
+    found = {"plans": (plans(), True)}
+    if not options.plans_only:
+        jobs, whole = units(archs, options.only)
+        kernels, failed = compile_all(jobs, options.verbose)
+        failed += summarise(kernels, archs)
+        made_with = versions(archs)
+        found["kernels"] = (kernels, whole and not failed and set(archs) == {*NVIDIA, *AMD})
+    if options.update:
+        agreed["compilers"] |= made_with
+        for section, (numbers, complete) in found.items():
+            contract.update(agreed, numbers, section, complete)
+        contract.save(CONTRACT, agreed)
+    broken = [d for section, (n, complete) in found.items() for d in contract.differences(agreed, n, section, complete)]
+    if broken:
+        advice = "to announce these numbers, commit what `python3 .ci/compile_kernels.py --update` writes"
+        broken = [*broken, *contract.compilers(agreed, made_with), f"{advice} into {CONTRACT.relative_to(ROOT)}"]
+    for text in failed + broken:
         print(text, file=sys.stderr)
-    return 1 if failed else 0
+    print(f"contract: {sum(len(numbers) for numbers, _ in found.values())} entries compared")
+    return 1 if failed or broken else 0
 
 
 if __name__ == "__main__":

@@ -6,12 +6,13 @@
 #   reports/evidence.sh PROGRAM OUT fla FORM [SUITE [FILTER...]]
 #                                                     fla's kernels of one form (chunk, fused_recurrent, fused_chunk,
 #                                                     parallel); SHARDS (12) processes compile at the same time
-#   reports/evidence.sh PROGRAM OUT bench [FILTER...] ours beside fla's chunk form, autotuned; nothing else should run
+#   reports/evidence.sh PROGRAM OUT bench [FILTER...] ours beside fla's chunk form, autotuned, and jla where it is installed;
+#                                                     nothing else should run. SHAPES (headline) are groups of shapes
 #
 # fla's stages need python3 with flash-linear-attention 0.6.0, torch and triton, and conformance/python on PYTHONPATH.
 # LIMIT (seconds, 3600) ends a stage.
 set -euo pipefail
-[ $# -ge 3 ] || { sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -ge 3 ] || { sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 2; }
 program=$1 out=$2 stage=$3 limit=${LIMIT:-3600} shim='python3 -m fla_conformance.shims.fla'
 mkdir -p "$out"
 oracle="--oracle-cache $out/oracle" # what one stage has computed the next need not
@@ -34,7 +35,9 @@ fla)
   wait
   tail -qn 1 "$out"/fla-"$form-$suite"-*.log ;;
 bench)
-  judged "$program" bench --candidate cuda --against "$shim --form chunk" --against "$shim --form fused_recurrent" \
+  peers=(--against "$shim --form chunk" --against "$shim --form fused_recurrent")
+  ! python3 -c 'import jla' 2>/dev/null || peers+=(--against 'python3 -m fla_conformance.shims.jla')
+  judged "$program" bench --candidate cuda "${peers[@]}" --shapes "${SHAPES:-headline}" \
     --timeout 900 --iterations 40 --out "$out/bench" "${@:4}" 2>&1 | tee "$out/bench.log" ;;
 *) echo "no stage $stage: own, fla or bench" >&2; exit 2 ;;
 esac

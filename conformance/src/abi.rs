@@ -102,7 +102,7 @@ impl Candidate for CAbi {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities { fill: true, bench: true }
+        Abilities { fill: true, bench: true, bench_packed: true, ..Abilities::default() }
     }
 
     fn call(&mut self, request: &Request) -> Reply {
@@ -138,7 +138,7 @@ fn ask(library: &Library, name: &str, request: &Request) -> Reply {
 
 /// Times `call` after one warm-up.
 pub(crate) fn clock(iterations: usize, mut call: impl FnMut() -> Reply) -> Result<Timing, Reply> {
-    let mut timing = Timing::default();
+    let mut timing = Timing { timed_by: "wall clock around each call".to_owned(), ..Timing::default() };
     for i in 0..=iterations {
         let start = Instant::now();
         let reply = call();

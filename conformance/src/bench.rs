@@ -6,9 +6,11 @@
 
 mod floor;
 mod ledger;
+mod plans;
 mod standard;
 mod table;
 mod trust;
+mod watch;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -17,7 +19,7 @@ use std::time::Duration;
 use reports::record::Timed;
 
 use crate::candidate::open::{OpenError, OpenOptions, open};
-use crate::candidate::{BenchRequest, Candidate, Fill, Reply, Request, Timing};
+use crate::candidate::{BenchRequest, Candidate, Fill, Mode, Reply, Request, Timing};
 use crate::case::{self, Case};
 use crate::cli::{BenchArgs, Pass};
 use crate::glob::selects;
@@ -25,7 +27,10 @@ use crate::sample::{self, Profile};
 
 use floor::{Ceilings, Least};
 use ledger::Ledger;
-use trust::Trust;
+pub use plans::{Costs, all as plans};
+pub(crate) use table::median;
+use trust::{Right, Trust};
+use watch::Watch;
 
 /// How often the candidates take turns at a case.
 const TURNS: usize = 4;
@@ -39,14 +44,8 @@ pub enum Error {
     /// A case that is none.
     #[error(transparent)]
     Case(#[from] case::Error),
-    /// Packed sequences do not travel in a bench message.
-    #[error("{case}: packed sequences cannot be timed; give B and T instead of seqs")]
-    Packed {
-        /// The case.
-        case: String,
-    },
     /// Filters that fit nothing.
-    #[error("no standard case fits {filters:?}; give a whole case to time that one")]
+    #[error("no standard case of these groups fits {filters:?}; name other groups with --shapes, or give a whole case")]
     Nothing {
         /// The filters.
         filters: Vec<String>,
@@ -67,7 +66,7 @@ impl Error {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Open(e) => e.exit_code(),
-            Self::Case(_) | Self::Packed { .. } | Self::Nothing { .. } | Self::Output { .. } => 2,
+            Self::Case(_) | Self::Nothing { .. } | Self::Output { .. } => 2,
         }
     }
 }
@@ -85,15 +84,15 @@ pub fn command(args: &BenchArgs) -> Result<ExitCode, Error> {
     }
     let cases = match asked {
         Some(cases) => cases,
-        None => selected(&args.filters, &candidates)?,
+        None => selected(args, &candidates)?,
     };
     let identities: Vec<_> = candidates.iter().map(|c| c.identity().clone()).collect();
     let mut ledger = Ledger::open(&args.out, &identities, args.json)?;
-    let mut trust = Trust::default();
-    let mut fine = true;
+    let (mut trust, mut fine) = (Trust::default(), true);
+    let watch = Watch::start(candidates.iter().any(|c| on_a_gpu(c.as_ref())));
     for case in &cases {
-        for &backward in passes(args.pass) {
-            let rows = side_by_side(&mut candidates, case, backward, args, &mut trust);
+        for backward in passes(args.pass, case) {
+            let rows = side_by_side(&mut candidates, case, backward, args, &mut trust, &watch);
             fine &= rows.iter().all(|row| row.fine());
             if !args.json {
                 show(&table::render(case, backward, &identities, &rows));
@@ -115,24 +114,17 @@ fn show(text: &str) {
 
 /// The cases that are given in full; `None` when there are only filters.
 fn asked(filters: &[String]) -> Result<Option<Vec<Case>>, Error> {
-    let whole = |f: &&String| f.contains('(') && !f.contains('*');
+    let whole = |f: &&String| f.contains('(') && f.ends_with(')') && !f.contains('*');
     if filters.is_empty() || !filters.iter().all(|f| whole(&f)) {
         return Ok(None);
     }
-    let mut cases = Vec::new();
-    for text in filters {
-        let case: Case = text.parse()?;
-        if case.problem.sequences.is_some() {
-            return Err(Error::Packed { case: text.clone() });
-        }
-        cases.push(case);
-    }
-    Ok(Some(cases))
+    Ok(Some(filters.iter().map(|text| text.parse()).collect::<Result<_, _>>()?))
 }
 
 /// The standard cases that fit the filters, of ops that somebody has.
-fn selected(filters: &[String], candidates: &[Box<dyn Candidate>]) -> Result<Vec<Case>, Error> {
-    let mut cases = standard::cases(candidates.iter().any(|c| on_a_gpu(c.as_ref())));
+fn selected(args: &BenchArgs, candidates: &[Box<dyn Candidate>]) -> Result<Vec<Case>, Error> {
+    let filters = &args.filters;
+    let mut cases = standard::cases(candidates.iter().any(|c| on_a_gpu(c.as_ref())), &args.shapes);
     let known = |case: &Case| candidates.iter().any(|c| c.ops().iter().any(|op| op == case.problem.spec.name));
     cases.retain(known);
     cases.retain(|case| filters.is_empty() || filters.iter().any(|f| selects(f, &case.to_string())));
@@ -145,11 +137,11 @@ fn on_a_gpu(candidate: &dyn Candidate) -> bool {
     named || matches!(identity.name.as_str(), "cuda" | "hip")
 }
 
-const fn passes(pass: Pass) -> &'static [bool] {
+fn passes(pass: Pass, case: &Case) -> Vec<bool> {
     match pass {
-        Pass::Forward => &[false],
-        Pass::ForwardBackward => &[true],
-        Pass::Both => &[false, true],
+        Pass::Forward => vec![false],
+        Pass::ForwardBackward => vec![true],
+        Pass::Both => standard::passes(case),
     }
 }
 
@@ -158,12 +150,21 @@ struct Row {
     timed: Timed,
     turns: Vec<f64>,
     declined: bool,
+    /// What was seen of the device meanwhile.
+    looks: Vec<String>,
 }
 
 impl Row {
     /// Timed and right, or not offered.
     const fn fine(&self) -> bool {
         self.timed.checked || self.declined
+    }
+
+    fn trusted(&mut self, right: Right) {
+        let Right { at, errors, first_call_ns } = right;
+        self.timed.checked = true;
+        (self.timed.judged_at, self.timed.errors) = (at, errors);
+        self.timed.first_call_ns = Some(first_call_ns);
     }
 }
 
@@ -173,6 +174,7 @@ fn side_by_side(
     backward: bool,
     args: &BenchArgs,
     trust: &mut Trust,
+    watch: &Watch,
 ) -> Vec<Row> {
     let turns = TURNS.min(args.iterations as usize);
     let request = BenchRequest {
@@ -186,17 +188,23 @@ fn side_by_side(
     let mut rows: Vec<_> = candidates.iter().map(|c| row(c.as_ref(), case, backward, &request.want, args)).collect();
     for (i, (candidate, row)) in candidates.iter_mut().zip(&mut rows).enumerate() {
         match trust.check(i, candidate.as_mut(), case, backward) {
-            Ok(()) => row.timed.checked = true,
+            Ok(right) => row.trusted(right),
             Err(reply) => refuse(row, &reply),
         }
     }
     for _ in 0..turns {
         for (candidate, row) in candidates.iter_mut().zip(&mut rows).filter(|(_, row)| row.timed.checked) {
-            match candidate.bench(&request) {
+            watch.seen();
+            let timing = candidate.bench(&request);
+            row.looks.extend(watch.seen());
+            match timing {
                 Ok(timing) => take(row, timing),
                 Err(reply) => refuse(row, &reply),
             }
         }
+    }
+    for row in &mut rows {
+        row.timed.device_state = watch.state(&row.looks);
     }
     rows
 }
@@ -208,17 +216,13 @@ fn row(candidate: &dyn Candidate, case: &Case, backward: bool, want: &[String], 
         op: case.problem.spec.name.to_owned(),
         case: case.to_string(),
         pass: table::pass(backward).to_owned(),
-        times_ns: Vec::new(),
-        peak_bytes: None,
-        workspace_bytes: None,
         floor_ns: least.time(ceilings),
         least_bytes: Some(least.bytes),
         least_flops: Some(least.flops),
-        ran: String::new(),
-        checked: false,
-        problem: None,
+        floor: least.formula(ceilings),
+        ..Timed::default()
     };
-    Row { timed, turns: Vec::new(), declined: false }
+    Row { timed, turns: Vec::new(), declined: false, looks: Vec::new() }
 }
 
 fn take(row: &mut Row, timing: Timing) {
@@ -230,10 +234,12 @@ fn take(row: &mut Row, timing: Timing) {
             if real { "the timed outputs are not finite, all zero or not given" } else { "times that are no times" };
         return refuse(row, &Reply::Malformed(what.to_owned()));
     }
-    row.turns.extend(table::median(&timing.times_ns));
+    row.turns.extend(median(&timing.times_ns));
     row.timed.times_ns.extend(timing.times_ns);
     row.timed.peak_bytes = row.timed.peak_bytes.max(timing.peak_bytes);
     row.timed.workspace_bytes = row.timed.workspace_bytes.max(timing.workspace_bytes);
+    row.timed.host_ns = timing.host_ns;
+    row.timed.timed_by = timing.timed_by;
     row.timed.ran = timing.ran;
 }
 
@@ -279,5 +285,5 @@ fn draw(request: &BenchRequest) -> Result<Request, Reply> {
     let mut cotangents = if gradients { sample::cotangents(&case) } else { Default::default() };
     cotangents.retain(|name, _| request.want.iter().any(|w| name.strip_prefix("d_") == Some(w)));
     let (inputs, want) = (sample::inputs(&case), request.want.clone());
-    Ok(Request { problem: case.problem, dtype: case.dtype, inputs, cotangents, want, fill: Fill::Any })
+    Ok(Request { problem: case.problem, dtype: case.dtype, inputs, cotangents, want, fill: Fill::Any, mode: Mode::Any })
 }

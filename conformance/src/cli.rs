@@ -1,14 +1,16 @@
 //! The command line, as data.
 
+mod lengths;
 mod steps;
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use crate::suite::Size;
 
+pub use lengths::DriftArgs;
 pub use steps::{AccountArgs, SwapArgs, TwinArgs};
 
 /// Is this linear-attention kernel right, how fast is it, and how much memory does it use?
@@ -42,6 +44,8 @@ pub enum Command {
     Account(AccountArgs),
     /// Tiny models trained on exact gradients and on a candidate's, and where their losses part
     Twin(TwinArgs),
+    /// How errors grow with the length of a sequence
+    Drift(DriftArgs),
     /// Speak the wire on stdin and stdout
     Serve(ServeArgs),
     /// HTML, Markdown and JUnit from records
@@ -54,10 +58,13 @@ pub enum Command {
 
 /// `list`.
 #[derive(Debug, Clone, Args)]
+#[command(group = ArgGroup::new("table").args(["support", "speed"]))]
+#[command(group = ArgGroup::new("document").args(["check", "write"]).requires("table"))]
 #[command(after_help = "Examples:
   fla-conformance list
   fla-conformance list --json | jq '.specs[].name'
-  fla-conformance list --support --check README.md")]
+  fla-conformance list --support --check README.md
+  fla-conformance list --speed --write README.md")]
 pub struct ListArgs {
     /// Only this level: op, module, layer or model
     #[arg(long, value_enum)]
@@ -68,17 +75,26 @@ pub struct ListArgs {
     /// The cases of a suite instead, one a line
     #[arg(long, value_name = "SUITE", value_enum, conflicts_with = "support")]
     pub cases: Option<Size>,
+    /// What our kernels launch and allocate for each standard case of bench instead, as JSON
+    #[arg(long, conflicts_with_all = ["support", "cases"])]
+    pub plans: bool,
+    /// Write the source of every kernel that GPUs compile here instead, each complete in one file
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["support", "cases", "plans"])]
+    pub units: Option<PathBuf>,
     /// The support tables instead, from committed records
     #[arg(long)]
     pub support: bool,
-    /// Fail when the support table in this file is not the current one
-    #[arg(long, value_name = "FILE", requires = "support", conflicts_with = "write")]
+    /// The speed table instead, from committed records
+    #[arg(long, conflicts_with_all = ["support", "cases", "plans"])]
+    pub speed: bool,
+    /// Fail when the table in this file is not the current one
+    #[arg(long, value_name = "FILE", conflicts_with = "write")]
     pub check: Option<PathBuf>,
-    /// Put the support table into this file
-    #[arg(long, value_name = "FILE", requires = "support")]
+    /// Put the table into this file
+    #[arg(long, value_name = "FILE")]
     pub write: Option<PathBuf>,
     /// Where the committed records are
-    #[arg(long, value_name = "DIR", default_value = "reports/records", requires = "support")]
+    #[arg(long, value_name = "DIR", default_value = "reports/records")]
     pub records: PathBuf,
 }
 
@@ -179,6 +195,7 @@ pub struct ReplayArgs {
 #[command(after_help = "Examples:
   fla-conformance bench --candidate cuda
   fla-conformance bench --candidate cuda --against 'python3 -m fla_conformance.shims.fla' --pass both hgrn
+  fla-conformance bench --candidate cuda --shapes grids,decode 'gla(*profile=typical*)'
   fla-conformance bench --candidate cuda --bandwidth 3350 --tflops 990 --json")]
 pub struct BenchArgs {
     /// cpu, cuda, hip, reference, a PATH.so, or a command that speaks the wire
@@ -190,6 +207,9 @@ pub struct BenchArgs {
     /// Timed iterations of each case, after warm-up
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub iterations: u32,
+    /// Groups of standard cases; for processors there is one group
+    #[arg(long, value_enum, value_name = "GROUP", value_delimiter = ',', default_value = "headline")]
+    pub shapes: Vec<Shapes>,
     /// What to time
     #[arg(long, value_enum, default_value_t = Pass::Both)]
     pub pass: Pass,
@@ -211,6 +231,25 @@ pub struct BenchArgs {
     /// Cases to time instead of the standard ones, or parts of the standard ones' strings
     #[arg(value_name = "CASE|FILTER")]
     pub filters: Vec<String>,
+}
+
+/// A group of standard cases of a bench.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shapes {
+    /// B=1, T=8192, H=96, D=128: the size of published comparisons.
+    Headline,
+    /// From four heads and 131072 tokens to 32 rows of 512.
+    Grids,
+    /// Heads of 64 and of 256.
+    Widths,
+    /// Two, four and eight value heads for each key head.
+    Grouped,
+    /// Sequences of log-normal lengths.
+    Packed,
+    /// One token for each of 1 to 256 rows, from a state to a state.
+    Decode,
+    /// All of them.
+    All,
 }
 
 /// What a bench times.

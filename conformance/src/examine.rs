@@ -37,7 +37,14 @@ pub fn ask(candidate: &mut dyn Candidate, case: &Case, truth: &Truth, check: &Ch
         asked.verdict = Some(Verdict::NotApplicable { reason: reason.to_owned() });
         return asked;
     }
-    for (index, call) in (check.plan)(case, truth).iter().enumerate() {
+    let calls = (check.plan)(case, truth);
+    if let Some(other) =
+        calls.iter().map(|c| c.problem.spec.name).find(|name| !candidate.ops().iter().any(|o| o == name))
+    {
+        asked.verdict = Some(Verdict::NotApplicable { reason: format!("{other} is not among its ops") });
+        return asked;
+    }
+    for (index, call) in calls.iter().enumerate() {
         let Some(request) = call.request(case.dtype, &asked.answers) else {
             let message = format!("call {index} needs an answer that is not there");
             asked.verdict = Some(Verdict::Fail { fault: Fault::Malformed { message }, call: index });

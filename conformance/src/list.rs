@@ -3,11 +3,13 @@
 mod catalogue;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use optimized::Backend;
 use reference::spec::OpSpec;
 use reports::record::Run;
+use reports::speed;
 use reports::support::{self, NoMarks, SupportRow, Trial};
 
 use crate::case::Case;
@@ -42,11 +44,21 @@ pub enum Error {
         /// Why.
         source: NoMarks,
     },
-    /// A document whose support table is not what the records and sources say.
-    #[error("the support table in {path} is not current; run fla-conformance list --support --write {path}")]
+    /// A document without a place for the speed table.
+    #[error("{path}: {source}")]
+    SpeedMarks {
+        /// The document.
+        path: PathBuf,
+        /// Why.
+        source: speed::NoMarks,
+    },
+    /// A document whose table is not what the records and sources say.
+    #[error("the {table} table in {path} is not current; run fla-conformance list --{table} --write {path}")]
     Outdated {
         /// The document.
         path: PathBuf,
+        /// Which table.
+        table: &'static str,
     },
     /// The list is not JSON, which cannot be.
     #[error(transparent)]
@@ -68,6 +80,16 @@ impl Error {
 pub fn command(args: &ListArgs) -> Result<ExitCode, Error> {
     if args.support {
         return support(args);
+    }
+    if args.speed {
+        return speed(args);
+    }
+    if args.plans {
+        println!("{}", serde_json::to_string_pretty(&crate::bench::plans())?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(folder) = &args.units {
+        return units(folder);
     }
     if let Some(size) = args.cases {
         let asked = |case: &&Case| args.level.is_none_or(|level| level.is_of(case));
@@ -136,28 +158,65 @@ fn trials() -> BTreeMap<&'static str, BTreeMap<&'static str, BTreeSet<Trial>>> {
     trials
 }
 
-/// The support tables: printed, compared with a document, or put into it.
+/// `<folder>/cuda/<symbol>.cu` and `<folder>/hip/<symbol>.hip`.
+fn units(folder: &Path) -> Result<ExitCode, Error> {
+    let write = |path: PathBuf, text: &str| {
+        let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+        made.and_then(|()| std::fs::write(&path, text)).map_err(|source| Error::File { path, source })
+    };
+    for (backend, name, extension) in [(Backend::Cuda, "cuda", "cu"), (Backend::Hip, "hip", "hip")] {
+        for (symbol, text) in optimized::units(backend) {
+            write(folder.join(name).join(symbol).with_extension(extension), &text)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The support tables.
 fn support(args: &ListArgs) -> Result<ExitCode, Error> {
     let mut trials = trials();
     let row = |s: &'static OpSpec| SupportRow {
         level: s.level.name(),
         op: s.name.to_owned(),
         summary: s.summary.to_owned(),
+        kernels: optimized::kernel_hash(s.name),
         trials: trials.remove(s.name).unwrap_or_default(),
     };
     let rows: Vec<SupportRow> = reference::specs().map(row).collect();
-    let support = support::support(&rows, &committed(args)?, optimized::kernel_hash());
+    let support = support::support(&rows, &committed(args)?);
+    let whole = format!("{}\n{}", support.summary, support.whole);
+    document(args, "support", &whole, |path, document| {
+        support.splice(document).map_err(|source| Error::Marks { path: path.clone(), source })
+    })
+}
+
+/// The speed table.
+fn speed(args: &ListArgs) -> Result<ExitCode, Error> {
+    let hashes = reference::specs().filter_map(|s| Some((s.name.to_owned(), optimized::kernel_hash(s.name)?)));
+    let table = speed::table(&committed(args)?, &hashes.collect());
+    document(args, "speed", &table, |path, document| {
+        speed::splice(document, &table).map_err(|source| Error::SpeedMarks { path: path.clone(), source })
+    })
+}
+
+/// A table: printed, compared with a document, or put into it.
+fn document(
+    args: &ListArgs,
+    table: &'static str,
+    text: &str,
+    splice: impl Fn(&PathBuf, &str) -> Result<String, Error>,
+) -> Result<ExitCode, Error> {
     let Some(path) = args.check.as_ref().or(args.write.as_ref()) else {
-        print!("{}\n{}", support.summary, support.whole);
+        print!("{text}");
         return Ok(ExitCode::SUCCESS);
     };
     let failed = |source| Error::File { path: path.clone(), source };
     let document = std::fs::read_to_string(path).map_err(failed)?;
-    let current = support.splice(&document).map_err(|source| Error::Marks { path: path.clone(), source })?;
+    let current = splice(path, &document)?;
     if args.write.is_some() {
         std::fs::write(path, current).map_err(failed)?;
     } else if current != document {
-        return Err(Error::Outdated { path: path.clone() });
+        return Err(Error::Outdated { path: path.clone(), table });
     }
     Ok(ExitCode::SUCCESS)
 }

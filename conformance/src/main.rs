@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use fla_conformance::cli::{Cli, Command};
-use fla_conformance::{account, bench, list, model, replay, report, run, serve, swap, twin, zoo};
+use fla_conformance::{account, bench, drift, list, model, replay, report, run, serve, swap, twin, zoo};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -33,6 +33,7 @@ fn dispatch(command: &Command) -> Result<ExitCode, Refusal> {
         Command::Swap(args) => swap::command(args).map_err(|e| (e.to_string(), e.exit_code())),
         Command::Account(args) => account::command(args).map_err(|e| (e.to_string(), 2)),
         Command::Twin(args) => twin::command(args).map_err(|e| (e.to_string(), e.exit_code())),
+        Command::Drift(args) => drift::command(args).map_err(|e| (e.to_string(), e.exit_code())),
         Command::Serve(args) => serve::command(args).map_err(|e| (e.to_string(), e.exit_code())),
         Command::Model(args) => model::command(args).map_err(|e| (e.to_string(), e.exit_code())),
         Command::Report(args) => report::command(args).map_err(|e| (e.to_string(), 2)),

@@ -8,36 +8,52 @@
 //!
 //! where `sₖ` is the error of the k-th of [`SAMPLES`] runs of the oracle at [`Rounding`] (operands of matrix products
 //! rounded at random to the storage type, also those that it holds, as kernels fold decays into them; other arithmetic
-//! rounded to `f32`; states read as operands once a [`CHUNK`], and log decays shifted as a cumulative sum over one in `f32`
-//! would shift them), σ₀² is the mean of s²
-//! in the element's neighbourhood (its row or sequence, its head, [`CHUNK`] tokens), ν₀ = [`PRIOR`], and the last term
-//! is the variance of rounding the answer. Nothing is resolved below the smallest positive number of the storage type, where
-//! operands vanish: it is added to σ. (That matters for `f16` alone, at 6e-8.) With z = (ŷ − y*) / σ the statistics are the
-//! root mean square and the largest |z| of each output and each gradient.
+//! rounded to `f32`; states read as operands once a [`CHUNK`], and log decays shifted as a cumulative sum over one in
+//! `f32` would shift them), σ₀² is the mean of s² in the element's neighbourhood (its row or sequence, its head,
+//! [`CHUNK`] tokens), ν₀ = [`PRIOR`], and the last term is the variance of rounding the answer. Nothing is resolved
+//! below the smallest positive number of the storage type, where operands vanish: it is added to σ. (That matters for
+//! `f16` alone, at 6e-8.) With z = (ŷ − y*) / σ, each [`Statistic`] of each output and each gradient is measured: the
+//! root mean square and the largest |z| of the whole, and the root mean square of the worst region, so that a fault in
+//! one place is not thinned out by what is right elsewhere: a head's chunk of tokens (`block`), its state (`state`), 16
+//! by 16 of its elements (`tile`), one of its tokens (`row`).
 //!
 //! # Limits
-//! If the errors were independent and normal, `n` of them had a root mean square of at most √(1 + 2√(x/n) + 2x/n) with
-//! x = ln 1/α (Laurent & Massart 2000, lemma 1) and a maximum of at most √(2 ln(2n/α)), with probability 1 − α,
-//! α = [`ALPHA`]. They are neither quite: errors spread through the state, so for the root mean square `n` counts the
-//! tokens of a neighbourhood as one, and each sample is also judged against the
-//! others, and the worst held-out value replaces the quantile when it is larger, up to [`HELD_OUT_CAP`] times it. The
-//! limit is [`FREEDOM`] times that: an implementation may order its sums as it likes and round at places of its own. For
-//! the maximum it is [`TAIL`] times: σ is itself an estimate from few runs, and an implementation that treats a chunk at
-//! once commits the errors of the chunk's largest terms, which the recurrence has shrunk by the next token. Rounding at
-//! random also knows nothing of a sum that errs the same way every time; so a limit is at least [`FREEDOM`] times what the
-//! recurrence itself shows, forwards and backwards, when it is run in plain `f32`, rounding to nearest.
+//! If the errors were independent and normal, the root mean squares of `n` of them in `m` regions were at most √(1 +
+//! 2√(x/n) + 2x/n) with x = ln m/α (Laurent & Massart 2000, lemma 1), and the maximum of `n` of them at most √(2
+//! ln(2n/α)), with probability 1 − α, α = [`ALPHA`]. They are neither quite: errors spread through the state, so in a
+//! root mean square `n` counts the tokens of a chunk as one, and each sample is also judged against the others, and the
+//! worst held-out value replaces the quantile when it is larger, up to [`HELD_OUT_CAP`] times it. The limit is
+//! [`FREEDOM`] times that: an implementation may order its sums as it likes and round at places of its own. For single
+//! elements, tiles and tokens it is [`TAIL`] times: σ is itself an estimate from few runs, and an implementation that
+//! treats a chunk at once commits the errors of the chunk's largest terms, which the recurrence has shrunk by the next
+//! token. Rounding at random also knows nothing of a sum that errs the same way every time; so a limit is at least
+//! [`FREEDOM`] times what the recurrence itself shows, forwards and backwards, when it is run in plain `f32`, rounding
+//! to nearest.
+//!
+//! Beside the statistics of one answer there are [`gain()`], over the heads of several calls, for what always errs to
+//! the same side; [`drifts`], over lengths, for what errs more and more; and none at all on the lattice, where answers
+//! are exact if they survive the rounding of [`coarse`].
 //!
 //! An element whose truth and whose floor are zero must be zero. A case whose floor exceeds [`cap`] relative to the
 //! truth, or a gradient's [`GRADIENT_CAP`], is not judged: it could not fail.
 
+mod drift;
+mod gain;
+mod statistic;
 mod training;
 
+pub use drift::{Growth, drifts, exponent};
+pub use gain::gain;
 use ndarray::{ArrayD, Dimension, Zip};
-use reference::rounded::{CHUNK, Rounding};
+#[cfg(doc)]
+use reference::rounded::CHUNK;
+use reference::rounded::Rounding;
 use reference::spec::Dim;
 use reference::tensor::{DType, Tensor};
 use reports::verdict::Fault;
 pub use reports::verdict::Measure;
+pub use statistic::Statistic;
+use statistic::{Regions, granted};
 pub use training::{corridor, parting, resolves};
 
 /// Rounded runs behind a floor.
@@ -72,9 +88,9 @@ pub fn cap(storage: DType) -> f64 {
     }
 }
 
-/// The rounding that a storage type declares. Products of `f32` may be sums of products of shorter halves, which keep 22 of
-/// its 24 bits at worst: its operands count as twice as coarse. `f64` is sampled as `f32` and scaled by [`scale`], as
-/// errors are linear in the unit roundoff.
+/// The rounding that a storage type declares. Products of `f32` may be sums of products of shorter halves, which keep
+/// 22 of its 24 bits at worst: its operands count as twice as coarse. `f64` is sampled as `f32` and scaled by
+/// [`scale`], as errors are linear in the unit roundoff.
 #[must_use]
 pub fn rounding(storage: DType, sample: u64) -> Rounding {
     let accumulate = DType::F32.unit_roundoff();
@@ -91,6 +107,26 @@ pub const PLAIN: Rounding = Rounding { operand: F32, accumulate: F32, seed: 0 };
 
 /// Unit roundoff of `f32`.
 const F32: f64 = 1.0 / (1u64 << 24) as f64;
+
+/// The rounding that exact answers survive: operands as narrow as any kernel's, sums with eight of the bits of
+/// `f32` to spare for other orders, to nearest.
+#[must_use]
+pub fn coarse(storage: DType) -> Rounding {
+    let operand = storage.unit_roundoff().max(DType::F16.unit_roundoff());
+    Rounding { operand, accumulate: 256.0 * F32, seed: 0 }
+}
+
+/// Whether a number is so near to where the range of `f32` ends that a power of two may change its digits.
+#[must_use]
+pub fn far(y: f64) -> bool {
+    !(2f64.powi(-100)..=2f64.powi(100)).contains(&y.abs())
+}
+
+/// What is too small for `f32` is nothing.
+#[must_use]
+pub fn flushed(y: f64) -> f64 {
+    if y.abs() < DType::F32.smallest() { 0.0 } else { y }
+}
 
 /// Factor on the deviations of the samples.
 #[must_use]
@@ -114,10 +150,8 @@ pub struct Standard {
     pub truth: ArrayD<f64>,
     /// The scale of each element's error.
     pub sigma: ArrayD<f64>,
-    /// Largest root mean square of z.
-    pub rms_bound: f64,
-    /// Largest |z|.
-    pub max_bound: f64,
+    /// Which statistics are measured, and how many of its quantiles each may reach.
+    pub limits: Vec<(Statistic, f64)>,
     /// Why nothing can be judged by it.
     pub doubt: Option<String>,
 }
@@ -143,33 +177,34 @@ impl Standard {
         let rounding = truth.mapv(|y| half_ulp(subject.dtype, y).powi(2) / 3.0);
         let all: Vec<&ArrayD<f64>> = errors.iter().collect();
         let sigma = floor(&all, subject.dims, &rounding);
-        let (mut rms, mut max) = quantiles(units(subject.dims, truth.shape()), truth.len());
-        let (rms_cap, max_cap) = (HELD_OUT_CAP * rms, HELD_OUT_CAP * max);
+        let mut limits: Vec<(Statistic, f64)> =
+            Statistic::of(subject.dims, truth.shape()).into_iter().map(|s| (s, 1.0)).collect();
         for (k, error) in errors.iter().enumerate() {
             let others: Vec<_> = errors.iter().enumerate().filter(|(j, _)| *j != k).map(|(_, e)| e).collect();
             let stored = Zip::from(error).and(&truth).map_collect(|e, y| subject.dtype.round(y + e) - y);
             let z = scores(&stored, &floor(&others, subject.dims, &rounding));
-            // a held-out infinity means that the others saw no error at all: it grants nothing
-            rms = rms.max(root_mean_square(z.iter().copied().filter(|z| z.is_finite()))).min(rms_cap);
-            max = max.max(z.iter().copied().filter(|z| z.is_finite()).fold(0.0, f64::max)).min(max_cap);
+            for (statistic, limit) in &mut limits {
+                *limit = limit.max(granted(*statistic, subject.dims, &z)).min(HELD_OUT_CAP);
+            }
         }
+        limits.iter_mut().for_each(|(statistic, limit)| *limit *= statistic.slack());
         let doubt = doubt(subject, &truth, &sigma);
         let least = subject.storage.smallest();
         let sigma = sigma.mapv(|s| if s > 0.0 { s.hypot(least) } else { s });
-        let (rms_bound, max_bound) = (FREEDOM * rms, TAIL * max);
         let Subject { dims, dtype, .. } = subject;
-        Self { port: subject.port.to_owned(), dims, dtype, truth, sigma, rms_bound, max_bound, doubt }
+        Self { port: subject.port.to_owned(), dims, dtype, truth, sigma, limits, doubt }
     }
 
-    /// The same, with limits that this answer of plain `f32` code is well within: outputs of the op at `f32`, gradients of its
-    /// tape rounded as [`PLAIN`] says. Where even that is beyond the cap, nothing can be judged.
+    /// The same, with limits that this answer of plain `f32` code is well within: outputs of the op at `f32`, gradients
+    /// of its tape rounded as [`PLAIN`] says. Where even that is beyond the cap, nothing can be judged.
     #[must_use]
     pub fn allowing(mut self, plain: &ArrayD<f64>, storage: DType) -> Self {
         let error = (plain - &self.truth) * scale(storage);
         let stored = Zip::from(&error).and(&self.truth).map_collect(|e, y| self.dtype.round(y + e) - y);
         let z = scores(&stored, &self.sigma);
-        self.rms_bound = self.rms_bound.max(FREEDOM * root_mean_square(z.iter().copied()));
-        self.max_bound = self.max_bound.max(FREEDOM * z.iter().copied().fold(0.0, f64::max));
+        for (statistic, limit) in &mut self.limits {
+            *limit = limit.max(FREEDOM * statistic.worst(self.dims, &z).excess());
+        }
         let signal = root_mean_square(self.truth.iter().copied());
         let relative = root_mean_square(error.iter().copied()) / signal;
         let limit = if self.port.starts_with("d_") { GRADIENT_CAP } else { cap(storage) };
@@ -182,7 +217,8 @@ impl Standard {
         self
     }
 
-    /// Whether a candidate that answers zeros would be right: there is nothing, or nothing that the answer's type holds.
+    /// Whether a candidate that answers zeros would be right: there is nothing, or nothing that the answer's type
+    /// holds.
     #[must_use]
     pub fn is_trivial(&self) -> bool {
         vanishes(self.dtype, &self.truth)
@@ -218,22 +254,17 @@ impl Standard {
     #[must_use]
     pub fn measures(&self, error: &ArrayD<f64>) -> Vec<Measure> {
         let z = scores(error, &self.sigma);
-        let largest = z.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(i, _)| i);
         let signal = root_mean_square(self.truth.iter().copied());
         let relative = match root_mean_square(error.iter().copied()) {
             noise if noise > 0.0 => noise / signal,
             noise => noise,
         };
-        let measure = |statistic: &str, error, bound| Measure {
-            port: self.port.clone(),
-            statistic: statistic.to_owned(),
-            error,
-            bound,
-            relative,
-            at: self.index(largest),
+        let measure = |&(statistic, limit): &(Statistic, f64)| {
+            let worst = statistic.worst(self.dims, &z);
+            let (port, statistic) = (self.port.clone(), statistic.name().to_owned());
+            Measure { port, statistic, error: worst.value, bound: limit * worst.quantile, relative, at: worst.at }
         };
-        let max = z.iter().nth(largest).copied().unwrap_or(0.0);
-        vec![measure("rms", root_mean_square(z.iter().copied()), self.rms_bound), measure("max", max, self.max_bound)]
+        self.limits.iter().map(measure).collect()
     }
 
     /// Largest absolute error per token and head, thinned out to at most 128 × 64.
@@ -274,20 +305,6 @@ pub fn index(shape: &[usize], mut flat: usize) -> Vec<usize> {
 
 fn excess(m: &Measure) -> f64 {
     if m.error.is_nan() { f64::INFINITY } else { m.error / m.bound }
-}
-
-/// Limits for the root mean square of as many independent normal errors as there are `units`, and for the maximum of all
-/// `elements`.
-fn quantiles(units: usize, elements: usize) -> (f64, f64) {
-    let (x, n) = ((1.0 / ALPHA).ln(), units.max(1) as f64);
-    let tail = (2.0 * elements.max(1) as f64 / ALPHA).ln();
-    ((1.0 + 2.0 * (x / n).sqrt() + 2.0 * x / n).sqrt(), (2.0 * tail).sqrt())
-}
-
-/// Errors that may differ: the state carries one error through all tokens of a neighbourhood.
-fn units(dims: &[Dim], shape: &[usize]) -> usize {
-    let extent = |(dim, &extent): (&Dim, &usize)| if *dim == Dim::T { extent.div_ceil(CHUNK) } else { extent };
-    dims.iter().zip(shape).map(extent).product()
 }
 
 /// |error| in units of σ; where σ is zero any error is infinite.
@@ -334,47 +351,14 @@ fn floor(errors: &[&ArrayD<f64>], dims: &[Dim], rounding: &ArrayD<f64>) -> Array
         squares.zip_mut_with(error, |s, e| *s += e * e);
     }
     let samples = errors.len().max(1) as f64;
-    let group = Groups::new(dims, rounding.shape());
-    let mut sums = vec![(0.0, 0u64); group.count()];
-    for (at, s) in squares.indexed_iter() {
-        let (sum, count) = &mut sums[group.of(at.slice())];
-        *sum += s / samples;
-        *count += 1;
-    }
+    let group = Regions::neighbourhoods(dims, rounding.shape());
+    let sums = group.sums(rounding.shape(), squares.iter().map(|s| s / samples));
     let mut sigma = squares;
     for ((at, s), r) in sigma.indexed_iter_mut().zip(rounding) {
         let (sum, count) = sums[group.of(at.slice())];
         *s = ((PRIOR * sum / count as f64 + *s) / (PRIOR + samples) + r).sqrt();
     }
     sigma
-}
-
-/// Neighbourhoods: one for each row or sequence, head, and [`CHUNK`] tokens; a tensor that would fall into single
-/// elements is one neighbourhood.
-struct Groups {
-    /// For each axis: elements that share a group, and the number of groups.
-    axes: Vec<(usize, usize)>,
-}
-
-impl Groups {
-    fn new(dims: &[Dim], shape: &[usize]) -> Self {
-        let heads = |d: &Dim| matches!(d, Dim::B | Dim::N | Dim::H | Dim::HV | Dim::HQ);
-        let pooled = !dims.iter().all(heads);
-        let axis = |(dim, &extent): (&Dim, &usize)| match dim {
-            Dim::T => (CHUNK, extent.div_ceil(CHUNK)),
-            dim if pooled && heads(dim) => (1, extent),
-            _ => (extent.max(1), 1),
-        };
-        Self { axes: dims.iter().zip(shape).map(axis).collect() }
-    }
-
-    fn count(&self) -> usize {
-        self.axes.iter().map(|a| a.1).product()
-    }
-
-    fn of(&self, at: &[usize]) -> usize {
-        self.axes.iter().zip(at).fold(0, |g, (&(size, count), i)| g * count + i / size)
-    }
 }
 
 /// Why an answer could not fail, or nothing.

@@ -18,10 +18,10 @@ use reports::record::Identity;
 use crate::candidate::Candidate;
 use crate::candidate::open::{OpenError, OpenOptions, open};
 use crate::case::Case;
-use crate::check::{CHECKS, Check, applicable};
+use crate::check::{CHECKS, Check, applicable, applies};
 use crate::cli::{RunArgs, Shard};
 use crate::expect::{self, Expectations};
-use crate::glob::selects;
+use crate::glob::{fits, selects};
 use crate::nearest::nearest;
 use crate::report;
 use crate::suite;
@@ -89,8 +89,9 @@ pub fn command(args: &RunArgs) -> Result<ExitCode, Error> {
     let checks = checks(&args.checks)?;
     let expectations = Expectations::load(&args.candidate, &args.expect)?;
     // an entry about the largest suite is no mistake in a smaller one
-    expectations.all_used(&pairs(suite::Size::Soak))?;
-    let mut tasks = tasks(args, &checks)?;
+    let soak: Vec<(String, Case)> = suite::cases(suite::Size::Soak).into_iter().map(|c| (c.to_string(), c)).collect();
+    expectations.all_used(|case, check| is_there(&soak, case, check))?;
+    let mut tasks = tasks(args)?;
     let records = create(&args.out)?;
     let workers = workers(args.jobs);
     let candidates = candidates(&args.candidate, args.timeout, workers)?;
@@ -101,6 +102,11 @@ pub fn command(args: &RunArgs) -> Result<ExitCode, Error> {
         // of a candidate that has some of the ops the others are not asked; one that has none declines them all
         tasks.retain(|task| !lacking.contains(op(task)));
     }
+    // what applies is asked of the oracle: not for what is not asked
+    for task in &mut tasks {
+        task.checks = applicable(&task.case).filter(|c| checks.iter().any(|k| k.name == c.name)).collect();
+    }
+    tasks.retain(|task| !task.checks.is_empty());
     let mut announcer = announce::Announcer::new(args, records, &expectations, &tasks, identity)?;
     announcer.lacks(&lacking);
     let shelf = args.oracle_cache.as_deref().map(shelf).transpose()?;
@@ -127,16 +133,13 @@ fn check_names() -> String {
     CHECKS.iter().map(|c| c.name).collect::<Vec<_>>().join(", ")
 }
 
-/// Every case and check of a suite, whatever part of it is asked for.
-fn pairs(suite: suite::Size) -> Vec<(String, &'static str)> {
-    let every = |case: &Case| {
-        let text = case.to_string();
-        applicable(case).map(|c| (text.clone(), c.name)).collect::<Vec<_>>()
-    };
-    suite::cases(suite).iter().flat_map(every).collect()
+/// Whether a pattern of cases and one of checks fit a check that has something to check.
+fn is_there(cases: &[(String, Case)], case: &str, check: &str) -> bool {
+    let checks: Vec<&Check> = CHECKS.iter().copied().filter(|c| fits(check, c.name)).collect();
+    cases.iter().filter(|(text, _)| fits(case, text)).any(|(_, case)| checks.iter().any(|c| applies(case, c)))
 }
 
-fn tasks(args: &RunArgs, checks: &[&'static Check]) -> Result<Vec<Task>, Error> {
+fn tasks(args: &RunArgs) -> Result<Vec<Task>, Error> {
     let mine = |case: &Case| args.shard.is_none_or(|Shard { index, count }| case.hash() % count == index);
     let level = |case: &Case| args.level.is_none_or(|level| level.is_of(case));
     let named = |text: &str| args.filters.is_empty() || args.filters.iter().any(|f| selects(f, text));
@@ -145,9 +148,8 @@ fn tasks(args: &RunArgs, checks: &[&'static Check]) -> Result<Vec<Task>, Error> 
     let mut tasks = Vec::new();
     for case in suite::cases(args.suite).into_iter().filter(chosen) {
         any = true;
-        let checks: Vec<_> = applicable(&case).filter(|c| checks.iter().any(|k| k.name == c.name)).collect();
-        if mine(&case) && !checks.is_empty() {
-            tasks.push(Task { case, checks });
+        if mine(&case) {
+            tasks.push(Task { case, checks: Vec::new() });
         }
     }
     if any { Ok(tasks) } else { Err(Error::Nothing { suite: args.suite.name(), filters: args.filters.clone() }) }

@@ -1,14 +1,15 @@
 //! Inputs and cotangents of a case: the same bytes on every machine.
 //!
 //! A counter-based generator: element `i` of a tensor is a function of a 128-bit key and `i` alone, so tensors are made
-//! in any order and on any number of cores. The key hashes the suite's version, what the numbers depend on (op, extents,
-//! packing, profile, seed) and the port; the storage type is left out, so that the same case at another precision holds
-//! the same numbers, rounded otherwise. Only IEEE additions, products, quotients and roots are used, with an exponential
-//! and a logarithm of our own: no result depends on a machine's mathematical library.
+//! in any order and on any number of cores. The key hashes the suite's version, what the numbers depend on (op,
+//! extents, packing, profile, seed) and the port; the storage type is left out, so that the same case at another
+//! precision holds the same numbers, rounded otherwise. Only IEEE additions, products, quotients and roots are used,
+//! with an exponential and a logarithm of our own: no result depends on a machine's mathematical library.
 
 mod blocks;
 mod covariance;
 mod key;
+mod lattice;
 mod profile;
 
 use ndarray::{ArrayD, IxDyn};
@@ -51,7 +52,12 @@ pub fn cotangents(case: &Case) -> Tensors {
     let draw = |port: &Port| {
         let name = format!("d_{}", port.name);
         let key = Key::new(&format!("{} {name}", seeded(case)));
-        (name, normals(key, &case.problem.shape(port), Problem::dtype(port, case.dtype)))
+        let (shape, dtype) = (case.problem.shape(port), Problem::dtype(port, case.dtype));
+        let drawn = match case.profile {
+            Profile::Lattice => tensor(&shape, dtype, 1, |i, x| x[0] = lattice::cotangent(&key, i)),
+            _ => normals(key, &shape, dtype),
+        };
+        (name, drawn)
     };
     case.problem.outputs().filter(|p| p.differentiable).map(draw).collect()
 }
@@ -135,6 +141,14 @@ impl<'a> Draw<'a> {
         if let Some(blocks) = &self.blocks {
             return blocks.fill(&self.key, first, row);
         }
+        if self.profile == Profile::Lattice {
+            let against = self.other.as_ref().map(|other| {
+                let mut row = vec![0.0; row.len()];
+                other.fill(first, &mut row);
+                row
+            });
+            return lattice::fill(&self.key, self.port, self.domain, first, row, against.as_deref());
+        }
         if self.domain == Domain::Covariance {
             return covariance::fill(&self.key, first, row);
         }
@@ -191,6 +205,12 @@ fn plain(key: &Key, i: u64, port: &Port, profile: Profile, domain: Domain) -> f6
     }
 }
 
+/// Log decays at which kernels overflow, vanish or take another way.
+const SWEEP: [f64; 8] = [0.0, -1e-6, -1e-3, -1.0, -5.0, -6.0, -20.0, -100.0];
+
+/// Raw gates likewise.
+const RAW: [f64; 8] = [-40.0, -20.0, -5.0, -1.0, 0.0, 1.0, 5.0, 20.0];
+
 /// A log decay, or the raw gate that an attribute asks for instead.
 fn gate(key: &Key, i: u64, domain: Domain, profile: Profile) -> f64 {
     let (x, raw) = (key.normal(i), domain != Domain::LogDecay);
@@ -203,6 +223,10 @@ fn gate(key: &Key, i: u64, domain: Domain, profile: Profile) -> f64 {
             } else {
                 -20.0
             }
+        }
+        Profile::GateSweep => {
+            let gates = if raw { RAW } else { SWEEP };
+            gates[key.word_at(i, 7) as usize % gates.len()]
         }
         _ if raw => x,
         // half of the tokens keep at least 95 % of the state, some forget half

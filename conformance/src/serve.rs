@@ -115,7 +115,13 @@ pub fn serve(candidate: &mut dyn Candidate, mut input: impl Read, mut output: im
 fn hello(candidate: &dyn Candidate) -> Hello {
     let identity = candidate.identity().clone();
     let abilities = candidate.abilities();
-    let features = [("fill", abilities.fill), ("bench", abilities.bench)];
+    let features = [
+        ("fill", abilities.fill),
+        ("bench", abilities.bench),
+        ("bench_packed", abilities.bench_packed),
+        ("evaluation", abilities.evaluation),
+        ("recompute", abilities.recompute),
+    ];
     Hello {
         name: identity.name,
         version: identity.version,

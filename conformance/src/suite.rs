@@ -1,7 +1,7 @@
 //! Suites: cases derived from the specs. Nothing here names an op.
 //!
-//! A suite walks lists of lengths, widths, heads, types, profiles and presences at strides that share no factor, so that
-//! few cases meet many combinations; then it adds each attribute, each absent input and each packing by itself.
+//! A suite walks lists of lengths, widths, heads, types, profiles and presences at strides that share no factor, so
+//! that few cases meet many combinations; then it adds each attribute, each absent input and each packing by itself.
 //! Smoke is contained in full, and full in soak.
 
 use clap::ValueEnum;
@@ -10,6 +10,7 @@ use reference::spec::{Dim, Level, OpSpec, Value};
 use reference::tensor::DType;
 
 use crate::case::Case;
+use crate::lattice;
 use crate::sample::Profile;
 
 /// How much to ask.
@@ -54,6 +55,10 @@ struct Recipe {
     walk: usize,
     /// Seeds of the single variations.
     seeds: u64,
+    /// Cases whose answers are exact.
+    exact: usize,
+    /// Cases of gates from open to shut.
+    swept: usize,
 }
 
 const SMOKE: Recipe = Recipe {
@@ -64,6 +69,8 @@ const SMOKE: Recipe = Recipe {
     packings: &[&[0, 1, 40, 0], &[65, 3]],
     walk: 8,
     seeds: 1,
+    exact: 4,
+    swept: 2,
 };
 
 const FULL: Recipe = Recipe {
@@ -74,12 +81,16 @@ const FULL: Recipe = Recipe {
     packings: &[&[0, 1, 150, 0], &[64, 64, 1], &[17, 0, 0, 130, 2], &[1, 1, 1], &[200]],
     walk: 40,
     seeds: 2,
+    exact: 12,
+    swept: 6,
 };
 
 const SOAK: Recipe = Recipe {
     lengths: &[1000, 65, 4, 255, 64, 511, 31, 129, 7, 63, 2048, 128, 33, 8, 127, 700, 3, 320, 48, 96, 1025],
     walk: 160,
     seeds: 8,
+    exact: 20,
+    swept: 10,
     ..FULL
 };
 
@@ -130,7 +141,7 @@ fn parts(size: Size) -> impl Iterator<Item = Size> {
 /// What one suite adds to the cases of a spec.
 fn extend(cases: &mut Vec<Case>, spec: &'static OpSpec, part: Size) {
     let recipe = recipe(part, spec.level);
-    for case in walk(spec, recipe).chain(single(spec, recipe)) {
+    for case in walk(spec, recipe).chain(single(spec, recipe)).chain(swept(spec, recipe)).chain(exact(spec, recipe)) {
         if case.problem.validate().is_ok() && !cases.contains(&case) {
             cases.push(case);
         }
@@ -145,7 +156,7 @@ pub fn of(case: &Case) -> Option<Size> {
 
 /// Every list at a stride of its own.
 fn walk<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item = Case> + 'a {
-    let profiles: Vec<Profile> = Profile::ALL.into_iter().filter(|p| p.concerns(spec)).collect();
+    let profiles: Vec<Profile> = Profile::ALL.into_iter().filter(|p| p.varies() && p.concerns(spec)).collect();
     let presences = presences(spec);
     (0..recipe.walk).map(move |i| {
         let mut case = plain(spec, recipe, i);
@@ -191,12 +202,44 @@ fn plain(spec: &'static OpSpec, recipe: &Recipe, i: usize) -> Case {
     Case { problem, dtype: DTYPES[i % DTYPES.len()], profile: Profile::Typical, seed: i as u64 }
 }
 
+/// So few tokens that on a lattice zeros may be right.
+const FEW: usize = 15;
+
+/// Gates from open to shut. Not in `f16`, whose range ends before the gradients that so many shut gates leave.
+fn swept<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item = Case> + 'a {
+    let count = if Profile::GateSweep.concerns(spec) { recipe.swept } else { 0 };
+    let make = move |i| Case { profile: Profile::GateSweep, ..plain(spec, recipe, i) };
+    (0..count).map(make).filter(|case| case.dtype != DType::F16 && case.problem.size(Dim::T) > 1)
+}
+
+/// Cases whose answers are exact, of every set of options that leaves them so: one by one as they lie, then packed.
+fn exact<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item = Case> + 'a {
+    let presences = presences(spec);
+    let options: Vec<_> = std::iter::once(Vec::new()).chain(attributes(spec)).collect();
+    let make = move |(o, i): (usize, usize)| {
+        let mut case = plain(spec, recipe, i);
+        case.problem.absent = presences[i % presences.len()].absent.clone();
+        set(&mut case, &options[o]);
+        if case.problem.size(Dim::T) < FEW {
+            case.problem.sizes.insert(Dim::T, recipe.lengths[0]);
+        }
+        if i % 4 == 3 {
+            pack(&mut case, recipe.packings[i / 4 % recipe.packings.len()]);
+        }
+        lattice::on(case)
+    };
+    // options get one case each
+    let walk = (0..recipe.exact).map(|i| (0, i));
+    let others = (1..=attributes(spec).len()).map(|o| (o, o));
+    walk.chain(others).map(make).filter(|case| case.problem.validate().is_ok() && lattice::admits(case))
+}
+
 /// One variation of a case.
 type Change<'a> = Box<dyn Fn(&mut Case) + 'a>;
 
 /// One thing at a time: each attribute, each absent input, each packing, each profile.
 fn single<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item = Case> + 'a {
-    let profiles = Profile::ALL.into_iter().filter(|p| p.concerns(spec));
+    let profiles = Profile::ALL.into_iter().filter(|p| p.varies() && p.concerns(spec));
     let mut changes: Vec<Change<'a>> = Vec::new();
     for profile in profiles {
         changes.push(Box::new(move |case| case.profile = profile));
@@ -264,7 +307,8 @@ fn presences(spec: &'static OpSpec) -> Vec<Problem> {
         problem
     };
     let all = (1 << optional.len()) - 1;
-    // every combination, or with many: none, each alone, all; of a model, whose layers are asked so themselves, none and all
+    // every combination, or with many: none, each alone, all; of a model, whose layers are asked so themselves, none
+    // and all
     let masks: Vec<usize> = match optional.len() {
         _ if spec.level == Level::Model => vec![0, all],
         0..=MANY => (0..=all).collect(),

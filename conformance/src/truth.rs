@@ -3,6 +3,7 @@
 pub mod shelf;
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ndarray::ArrayD;
@@ -29,7 +30,7 @@ pub struct Truth {
     pub inputs: Tensors,
     /// Cotangents by `d_<output>`.
     pub cotangents: Tensors,
-    known: Mutex<BTreeMap<Vec<String>, Arc<Standards>>>,
+    known: Mutex<BTreeMap<u64, Arc<Standards>>>,
     shelf: Option<Arc<Shelf>>,
 }
 
@@ -93,7 +94,9 @@ impl Truth {
         cotangents: &Tensors,
         make: impl FnOnce() -> Result<Standards, Error>,
     ) -> Result<Arc<Standards>, Error> {
-        let key: Vec<String> = cotangents.keys().cloned().collect();
+        let mut hash = DefaultHasher::new();
+        cotangents.iter().for_each(|(name, t)| (name, t.bytes()).hash(&mut hash));
+        let key = hash.finish();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = known.get(&key) {
             return Ok(Arc::clone(found));

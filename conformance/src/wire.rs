@@ -18,17 +18,21 @@
 //!
 //! # Optional extensions
 //! A peer that does not know them ignores them, and without them everything works as above.
-//! - `hello`: `features`, comma-separated: `fill` when `call`'s field `fill` is honoured, `bench` when `bench` is.
-//!   `kernels` is the SHA-256 of the kernel sources, for candidates that are built from a known tree.
+//! - `hello`: `features`, comma-separated: `fill` when `call`'s field `fill` is honoured, `bench` when `bench` is,
+//!   `bench_packed` when its field `seqs` is, `evaluation` and `recompute` when `call`'s field `mode` is.
+//!   `kernels` is a JSON object, by op the SHA-256 of the kernel sources, for candidates that are built from a known tree.
 //! - `call`: `fill` is "nan" or "huge": what fresh memory holds before the kernels run; only sent to candidates with
-//!   the feature. `id` is a number that the answer may repeat, which makes an answer to an older question recognisable.
+//!   the feature. `mode` asks a layer or model as for inference ("evaluation"), or to compute activations once more on
+//!   the way back ("recompute"), likewise. `id` is a number that the answer may repeat, which makes an answer to an older question recognisable.
 //! - `bench`: `inputs` (comma-separated) names the inputs that are given; without it every one that the spec allows
-//!   together.
+//!   together. `seqs` (JSON array) are the lengths of packed sequences; only sent to candidates with the feature.
+//! - `done` to a bench: `host_ns`, what it takes the host to queue one call; `timed_by`, how the times were taken.
 //! - `failed`: `trespass` (any value) says that memory outside the outputs was written; `out_of_memory` likewise.
 
 mod call;
 mod frame;
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
 use safetensors::SafeTensorError;
@@ -132,8 +136,8 @@ pub struct Hello {
     pub ops: Vec<String>,
     /// Optional abilities: `fill`.
     pub features: Vec<String>,
-    /// SHA-256 of its kernel sources.
-    pub kernels: Option<String>,
+    /// By op the SHA-256 of its kernel sources.
+    pub kernels: BTreeMap<String, String>,
 }
 
 /// One message.

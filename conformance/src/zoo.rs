@@ -135,7 +135,8 @@ fn hunt_command(args: &HuntArgs) -> Result<ExitCode, Error> {
     let open = OpenOptions { timeout: Duration::from_secs(args.timeout), ..OpenOptions::default() };
     let options = Options { suite: args.suite, first: args.first, jobs: jobs(args.jobs), open };
     let mut out = Output::create(&args.out)?;
-    out.put(&Line::campaign(&args.skeleton, args.suite.name()))?;
+    let ops: Vec<&str> = work.iter().map(|(op, _)| op.as_str()).collect();
+    out.put(&Line::campaign(&args.skeleton, &ops, args.suite.name()))?;
     let mut alive = 0;
     for (op, faults) in work {
         hunt(&args.skeleton, &op, faults, &options, |line| {
@@ -170,7 +171,7 @@ fn alarms_command(args: &AlarmsArgs) -> Result<ExitCode, Error> {
     let parsed = table::table(&args.skeleton).filter(|_| known).ok_or_else(unknown)?;
     let table = parsed.map_err(|source| Error::Table { skeleton: args.skeleton.clone(), source })?;
     let mut out = Output::create(&args.out)?;
-    out.put(&Line::campaign(&args.skeleton, crate::suite::Size::Soak.name()))?;
+    out.put(&Line::campaign(&args.skeleton, &[&table.op], crate::suite::Size::Soak.name()))?;
     let mut failed = 0;
     for alarms in alarms(&args.skeleton, &table.op, args.runs, jobs(args.jobs))? {
         println!(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fla_conformance::candidate::open::{OpenError, OpenOptions, open};
-use fla_conformance::candidate::{BenchRequest, Candidate, Fill, Reply, Request};
+use fla_conformance::candidate::{BenchRequest, Candidate, Fill, Mode, Reply, Request};
 use fla_conformance::case::Case;
 use fla_conformance::truth::Truth;
 use question::{hgrn, problem, question};
@@ -98,7 +98,15 @@ fn judge(candidate: &mut dyn Candidate, case: &str, fill: Fill) {
     let truth = Truth::of(&case);
     let want = case.problem.produced().map(|p| p.name.to_owned()).collect();
     let (inputs, cotangents) = (truth.inputs.clone(), Tensors::new());
-    let request = Request { problem: case.problem.clone(), dtype: case.dtype, inputs, cotangents, want, fill };
+    let request = Request {
+        problem: case.problem.clone(),
+        dtype: case.dtype,
+        inputs,
+        cotangents,
+        want,
+        fill,
+        mode: Mode::default(),
+    };
     let reply = candidate.call(&request);
     let Reply::Done { tensors, .. } = reply else { panic!("{case}: {reply:?}") };
     for (name, standard) in truth.outputs().expect("a valid case").iter() {

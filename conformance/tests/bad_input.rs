@@ -51,7 +51,6 @@ fn names_that_nobody_knows() {
     expect(2, &["hgrn(T=1"], &["replay", "hgrn(T=1"]);
     expect(2, &["C1"], &["replay", "gated_delta_rule(H=2,HV=3)"]);
     expect(2, &["nothing_like_it"], &["bench", "nothing_like_it"]);
-    expect(2, &["seqs"], &["bench", "hgrn(seqs=1+2)"]);
     expect(2, &["serve needs one of"], &["serve"]);
     expect(2, &["nobody", "cpu, reference, cuda, hip"], &["serve", "--candidate", "nobody"]);
     expect(2, &["none.so"], &["serve", "--abi", "none.so"]);

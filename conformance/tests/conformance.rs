@@ -1,6 +1,6 @@
-//! The smoke suite, one trial for each case and check: against the host kernels, and what has none against the oracle's own
-//! code. Of each layer and model, whose floors take the tapes of all their ops, the first cases alone: the others are work
-//! for `fla-conformance run --candidate reference`.
+//! The smoke suite, one trial for each case and check: against the host kernels, and what has none against the oracle's
+//! own code. Of each layer and model, whose floors take the tapes of all their ops, the first cases alone: the others
+//! are work for `fla-conformance run --candidate reference`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
@@ -79,6 +79,8 @@ fn examine(case: &Case, truth: &Truth, check: &Check) -> Result<(), Failed> {
         (Verdict::Pass { .. }, Expected::Pass) | (_, Expected::Waived) => Ok(()),
         // the oracle's own code has no memory of its own to poison
         (Verdict::NotApplicable { .. }, _) if *name == "reference" => Ok(()),
+        // nor can all be asked of the host kernels: they have few ops that others are special cases of
+        (Verdict::NotApplicable { .. }, _) if check.name != "poison" => Ok(()),
         _ => {
             Err(format!("{}: {}\n  {}", verdict.kind(), sentence(&verdict), reproducer(name, &text, check.name)).into())
         }

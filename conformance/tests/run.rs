@@ -102,6 +102,41 @@ fn mistakes_on_the_command_line_are_named() {
 }
 
 #[test]
+fn a_bench_of_packed_sequences_leaves_a_whole_record() {
+    let out = tempfile::tempdir().expect("a folder");
+    let folder = out.path().to_str().expect("a path of text");
+    let case = "hgrn(D=8,seqs=5+1+70,dtype=f32)";
+    let done = program(&["bench", "--iterations", "4", "--pass", "forward", "--out", folder, case]);
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    let runs = records(out.path());
+    let [timed] = &runs[0].timed[..] else { panic!("one case and one pass make one record") };
+    assert!(timed.checked && timed.case.contains("seqs=5+1+70") && timed.times_ns.len() == 4, "{timed:?}");
+    assert_eq!(timed.timed_by, "wall clock around each call");
+    assert!(timed.host_ns.is_some() && timed.first_call_ns.is_some_and(|ns| ns > 0.0));
+    assert!(timed.errors.iter().any(|m| m.port == "o" && m.statistic == "rms" && m.within()));
+    assert!(timed.judged_at.contains("seqs=") && timed.floor.contains("--bandwidth"), "{timed:?}");
+    assert!(timed.device_state.unseen.is_some(), "nobody looks at a processor");
+}
+
+#[test]
+fn a_document_that_claims_other_speeds_than_the_records_is_found() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("README.md");
+    std::fs::write(&path, "<!-- speed:begin -->\n| ten times as fast |\n<!-- speed:end -->\n").expect("writable");
+    let records = concat!(env!("CARGO_MANIFEST_DIR"), "/../reports/records");
+    let list = |what: &str| program(&["list", "--speed", "--records", records, what, path.to_str().expect("text")]);
+    let refused = list("--check");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("list --speed --write"), "{}", text(&refused.stderr));
+    assert_eq!(list("--write").status.code(), Some(0));
+    assert_eq!(list("--check").status.code(), Some(0));
+    let written = std::fs::read_to_string(&path).expect("readable");
+    assert!(written.contains("H100") && !written.contains("ten times"), "{written}");
+    std::fs::write(&path, "no marks").expect("writable");
+    assert_eq!(list("--check").status.code(), Some(2));
+}
+
+#[test]
 fn a_replay_accounts_for_every_output() {
     let out = TempDir::new().expect("a temporary directory");
     let dump = out.path().to_str().expect("a temporary path is text");

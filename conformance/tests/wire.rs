@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use fla_conformance::candidate::{BenchRequest, Fill, Reply, Timing};
+use fla_conformance::candidate::{BenchRequest, Fill, Mode, Reply, Timing};
 use fla_conformance::wire::{Error, Hello, Incoming, MAX_DATA, Message, decode_call, encode, encode_call, read};
 use question::{hgrn, problem, question};
 use reference::oracle;
@@ -45,9 +45,10 @@ fn calls_come_back_as_they_went() {
     for (problem, want) in [(hgrn(), "o,ht,d_x"), (gated_delta_rule(), "o,d_h0,d_beta"), (packed(), "ht")] {
         for dtype in [DType::F64, DType::F32, DType::F16, DType::Bf16] {
             let mut sent = question(problem.clone(), dtype, want);
-            sent.fill = Fill::Huge;
+            (sent.fill, sent.mode) = (Fill::Huge, Mode::Recompute);
             let got = decode_call(&encode_call(&sent)).expect("a call");
             assert_eq!((&got.problem, got.dtype, got.fill), (&sent.problem, dtype, Fill::Huge));
+            assert_eq!(got.mode, Mode::Recompute);
             assert_eq!((got.inputs, got.cotangents, got.want), (sent.inputs, sent.cotangents, sent.want));
         }
     }
@@ -68,19 +69,26 @@ fn every_other_verb_comes_back() {
         profile: "typical".into(),
         seed: 3,
     };
-    let asked = BenchRequest { problem: Problem { sequences: None, ..asked.problem.clone() }, ..asked };
     let Message::Bench(got) = one(&encode(&Message::Bench(Box::new(asked.clone())), Some(4))).expect("bench").message
     else {
         panic!("not a bench")
     };
     assert_eq!((got.problem, got.dtype, got.iterations, got.seed), (asked.problem, asked.dtype, 7, 3));
-    let times = Timing { times_ns: vec![1.5, 2.0], peak_bytes: Some(9), ran: "k".into(), ..Timing::default() };
+    let times = Timing {
+        times_ns: vec![1.5, 2.0],
+        peak_bytes: Some(9),
+        host_ns: Some(7.5),
+        timed_by: "a sundial".into(),
+        ran: "k".into(),
+        ..Timing::default()
+    };
     let incoming = one(&encode(&Message::Done(Box::new(times)), Some(11))).expect("done");
     let Message::Done(got) = incoming.message else { panic!("not a done") };
     assert_eq!(
         (incoming.id, got.times_ns, got.peak_bytes, got.workspace_bytes),
         (Some(11), vec![1.5, 2.0], Some(9), None)
     );
+    assert_eq!((got.host_ns, got.timed_by.as_str()), (Some(7.5), "a sundial"));
     let replies = [Reply::Declined("a".into()), Reply::Failed("b".into()), Reply::Trespassed("c".into())];
     for reply in replies.into_iter().chain([Reply::OutOfMemory("d".into())]) {
         let Message::Refused(got) = one(&encode(&Message::Refused(reply.clone()), None)).expect("a refusal").message

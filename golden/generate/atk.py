@@ -12,9 +12,9 @@ def case(name, sizes=None, **rest):
 CASES = (
     case("typical", {"B": 2, "T": 64}, absent=("a0",)),
     case("ragged", {"T": 67, "K": 36}, absent=("a0",)),
-    case("packed", lengths=(17, 0, 1, 52)),
-    case("states", gate="slow"),
-    case("hard-gates", gate="hard"),
+    case("packed", {"T": 37}, lengths=(17, 0, 1, 19)),
+    case("states", {"T": 37}, gate="slow"),
+    case("hard-gates", {"T": 37}, gate="hard"),
     case("wide", attrs={"x": 2.0, "eps": 0.0625}),
 )
 

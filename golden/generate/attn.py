@@ -11,11 +11,11 @@ def case(name, sizes=None, **rest):
 
 CASES = (
     case("typical", {"B": 2, "T": 64}, absent=("g", "sink_bias")),
-    case("ragged", {"T": 67, "HQ": 6, "K": 20, "V": 36}, absent=("sink_bias",)),
+    case("ragged", {"T": 67, "HQ": 6, "K": 10, "V": 18}, absent=("sink_bias",)),
     case("packed", lengths=(17, 0, 1, 52), absent=("g",)),
-    case("sink", gate="slow", attrs={"scale": 0.5}),
+    case("sink", {"T": 37}, gate="slow", attrs={"scale": 0.5}),
     case("hard-gates", gate="hard"),
-    case("window", attrs={"window": 9}),
+    case("window", {"T": 37}, attrs={"window": 9}),
 )
 
 NAIVE_NOTE = "packing is written out around naive_parallel_attn"

@@ -13,7 +13,7 @@ CASES = (
     case("typical", {"B": 2, "T": 64}),
     case("ragged", {"T": 67, "D": 33, "L": 7}),
     case("packed", lengths=(17, 0, 1, 52)),
-    case("sharp", attrs={"scale": 20.0, "eps": 0.25}),
+    case("sharp", {"T": 37}, attrs={"scale": 20.0, "eps": 0.25}),
     case("normalised", {"B": 2, "T": 9}, attrs={"output_norm": True}),
     case("one-source", {"L": 1, "T": 5}, attrs={"output_norm": True}, absent=("rms_weight",)),
 )

@@ -12,9 +12,9 @@ def case(name, sizes=None, **rest):
 CASES = (
     case("typical", {"B": 2, "T": 64}),
     case("ragged", {"T": 67, "K": 20, "V": 36}),
-    case("packed", lengths=(17, 0, 1, 52)),
-    case("sum", attrs={"normalize": False, "scale": 0.5}),
-    case("steep", attrs={"scale": 4.0}),
+    case("packed", {"T": 37}, lengths=(17, 0, 1, 19)),
+    case("sum", {"T": 37}, attrs={"normalize": False, "scale": 0.5}),
+    case("steep", {"T": 37}, attrs={"scale": 4.0}),
 )
 
 NAIVE_NOTE = "packing and the order of the axes are written out around naive_parallel_based"

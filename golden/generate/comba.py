@@ -14,9 +14,9 @@ CASES = (
     case("typical", {"B": 2, "T": 64}, absent=("h0",)),
     case("ragged", {"T": 37, "K": 20, "V": 36}, absent=("h0",)),
     case("packed", lengths=(17, 0, 1, 52)),
-    case("states", gate="slow", attrs={"scale": 0.5}),
+    case("states", {"T": 37}, gate="slow", attrs={"scale": 0.5}),
     case("hard-gates", gate="hard"),
-    case("gva", {"HV": 4}, attrs={"qk_l2norm": True}),
+    case("gva", {"T": 37, "HV": 4}, attrs={"qk_l2norm": True}),
 )
 
 NAIVE_NOTE = "by naive_chunk_comba, around which packing, value heads and the norm are written out"

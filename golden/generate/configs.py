@@ -4,7 +4,8 @@
 
 Of each model, `fields` are the arguments of its configuration with their defaults, `saved` those that what it saves has
 besides; then come small configurations with the state-dict keys and shapes of the model that fla builds from them:
-`config` changes only sizes, and each of the `changes` is an option that adds, removes or resizes a parameter.
+`config` changes only sizes, and each of the `changes` is an option that adds, removes or resizes a parameter. `layers` are
+the arguments of their constructors.
 """
 
 import importlib
@@ -17,12 +18,14 @@ import fla.layers
 import torch
 from transformers import PretrainedConfig
 
+from fla_conformance.shims.layers import LAYERS
 from fla_conformance.shims.models import MODELS
 
 SMALL = {"vocab_size": 11, "hidden_size": 24, "num_hidden_layers": 1, "num_heads": 2}
 # of one model: sizes that must be small besides, or what must not be touched
 SIZES = {
     "abc": {"num_slots": 5, "exapnd_k": 0.5},
+    "cat": {"max_chunk_size": 4, "max_position_embeddings": 6, "compressor_hidden_size": 8, "compressor_num_heads": 2},
     "comba": {"head_dim": 6},
     "cyclic_flow_attention": {"head_dim": 6, "num_slots": 4},
     "gated_deltanet": {"head_dim": 6},
@@ -50,6 +53,24 @@ SIZES = {
     "precond_gated_deltanet": {"head_dim": 6},
     "precond_kda": {"head_dim": 6},
     "raven": {"num_slots": 5, "topk": 2},
+    "rodimus": {"num_heads": None, "expand_ratio": 3, "ska_attn": {"num_heads": 2}},
+    "rwkv6": {"proj_low_rank_dim": 3, "gate_low_rank_dim": 5},
+    "rwkv7": {
+        "num_heads": None,
+        "head_dim": 6,
+        "num_hidden_layers": 2,
+        "decay_low_rank_dim": 3,
+        "gate_low_rank_dim": 5,
+        "a_low_rank_dim": 7,
+        "v_low_rank_dim": 2,
+    },
+    "yoco": {
+        "num_heads": None,
+        "num_hidden_layers": 3,
+        "num_self_decoder_layers": 1,
+        "self_decoder_attn": {"num_heads": 2, "head_dim": 6},
+        "cross_decoder_attn": {"num_heads": 4, "num_kv_heads": 2},
+    },
     "samba": {"num_heads": None, "state_size": 5, "num_hidden_layers": 2, "attn": {"layers": [1], "num_heads": 2}},
 }
 MORE = {
@@ -59,6 +80,15 @@ MORE = {
     "decay_type": ("GLA",), "router_type": ("mlp",), "mimo_rank": (3,), "rope_fraction": (1.0,), "n_groups": (2,),
     "dt_rank": (3,), "time_step_rank": (3,), "conv_size": (3,), "conv_kernel": (3,), "expand": (1,), "qk_norm": ("sum",),
     "attn": ({"layers": [1], "num_heads": 4, "num_kv_heads": 2, "qkv_bias": True},),
+    "input_gate_low_rank": (5,), "block_type": ("rodimus",),
+    "ska_attn": ({"num_heads": 4, "qkv_bias": True, "qk_norm": True},),
+    "head_dim": (4,), "value_dim": (48,), "compressor_num_layers": (2,), "compressor_num_heads": (1,),
+    "self_decoder_attn": (
+        {"num_heads": 2, "head_dim": 6, "num_v_heads": 4, "expand_v": 1.5, "use_gate": False, "use_short_conv": False},
+        {"type": "gated_retention", "num_heads": 4},
+        {"type": "swa", "num_heads": 4, "num_v_heads": 2, "qkv_bias": True, "window_size": 3},
+    ),
+    "cross_decoder_attn": ({"num_heads": 2, "qkv_bias": True, "qk_norm": True},),
 }  # fmt: skip
 # what fla refuses, or what changes no parameter and needs a GPU
 WITHOUT = (
@@ -92,11 +122,17 @@ def without_kernels():
             for name in ("flash_attn_func", "flash_attn_varlen_func", "sb_attn", "moba_attn_varlen"):
                 if getattr(module, name, module) is None:
                     setattr(module, name, print)
+    # which knows only as many channels of values as there are hidden ones
+    fla.layers.rwkv7.RWKV7Attention._is_hf_initialized = True
 
 
 def shapes(model, config):
     with torch.device("meta"):
-        return {name: list(tensor.shape) for name, tensor in model(config).state_dict().items()}
+        found = {name: list(tensor.shape) for name, tensor in model(config).state_dict().items()}
+    if config.tie_word_embeddings:
+        # a file holds what is shared once
+        del found["lm_head.weight"]
+    return found
 
 
 def stacks(fields, model, config, sizes):
@@ -147,8 +183,7 @@ def main():
     for name, shim in MODELS.items():
         if "@" in name:
             continue
-        module = importlib.import_module(shim.module)
-        config, model = getattr(module, shim.config), getattr(module, shim.name)
+        config, model = shim.load(f"{shim.stem}Config"), shim.load(shim.name)
         fields, kept = of(config), config().to_dict()
         saved = sorted(set(kept) - set(fields) - set(PretrainedConfig().to_dict()) - {"rope_parameters"})
         kind = config.model_type
@@ -160,7 +195,18 @@ def main():
         rest = "".join(f'\n  "{key}": {compact(value)},' for key, value in model.items())
         lines.append(f' "{kind}": {{{rest}\n  "changes": [{changes[:-1]}\n  ]\n }}')
     base = compact(sorted(PretrainedConfig().to_dict()))
-    print("{\n" + f' "transformers": {base},\n' + ",\n".join(lines) + "\n}")
+    print("{\n" + f' "transformers": {base},\n "layers": {compact(arguments())},\n' + ",\n".join(lines) + "\n}")
+
+
+def arguments():
+    """What the constructor of each layer takes."""
+    found = {}
+    for name, layer in LAYERS.items():
+        if name.endswith("_layer"):
+            function = getattr(importlib.import_module(layer.module), layer.name).__init__
+            parameters = inspect.signature(function).parameters.values()
+            found[name] = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD][1:]
+    return found
 
 
 def compact(value):

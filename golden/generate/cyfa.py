@@ -13,9 +13,9 @@ def case(name, sizes=None, **rest):
 CASES = (
     case("typical", {"B": 2, "T": 64}, absent=STATES),
     case("ragged", {"T": 67, "K": 20, "V": 36, "C": 5, "M": 6}, absent=STATES),
-    case("packed", lengths=(17, 0, 1, 52)),
-    case("states", gate="slow", attrs={"scale": 0.5, "q_norm_eps": 0.25, "k_norm_eps": 0.125}),
-    case("hard-gates", gate="hard"),
+    case("packed", {"T": 37}, lengths=(17, 0, 1, 19)),
+    case("states", {"T": 37}, gate="slow", attrs={"scale": 0.5, "q_norm_eps": 0.25, "k_norm_eps": 0.125}),
+    case("hard-gates", {"T": 37}, gate="hard"),
     # as many coordinates as fla's kernels take
     case("wide", {"T": 40, "C": 15, "M": 16}),
 )

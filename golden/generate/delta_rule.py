@@ -14,8 +14,8 @@ CASES = (
     case("typical", {"B": 2, "T": 64}, absent=("h0",)),
     case("ragged", {"T": 67, "K": 20, "V": 36}, absent=("h0",)),
     case("packed", lengths=(17, 0, 1, 52)),
-    case("states", attrs={"scale": 0.5}),
-    case("raw", attrs={"qk_l2norm": True}),
+    case("states", {"T": 37}, attrs={"scale": 0.5}),
+    case("raw", {"T": 37}, attrs={"qk_l2norm": True}),
 )
 
 NAIVE_NOTE = "packing, scale and normalisation are written out around delta_rule_recurrence, which is head-first"

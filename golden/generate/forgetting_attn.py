@@ -14,9 +14,9 @@ CASES = (
     case("typical", {"B": 2, "T": 64}),
     case("ragged", {"T": 67, "HQ": 6, "K": 20, "V": 36}),
     case("packed", lengths=(17, 0, 1, 52)),
-    case("slow", gate="slow", attrs={"scale": 0.5}),
+    case("slow", {"T": 37}, gate="slow", attrs={"scale": 0.5}),
     case("hard-gates", {"T": 28}, gate="hard", note=SHORT),
-    case("window", gate="slow", attrs={"window": 9}),
+    case("window", {"T": 37}, gate="slow", attrs={"window": 9}),
 )
 
 NAIVE_NOTE = "packing is written out around naive_forgetting_attn"

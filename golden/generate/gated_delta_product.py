@@ -12,12 +12,12 @@ def case(name, sizes=None, **rest):
 
 CASES = (
     case("typical", {"B": 2, "T": 64}, absent=("h0",)),
-    case("ragged", {"T": 67, "R": 3, "K": 20, "V": 36}, absent=("h0",)),
-    case("packed", lengths=(17, 0, 1, 52)),
-    case("states", gate="slow", attrs={"scale": 0.5}),
-    case("hard-gates", gate="hard"),
+    case("ragged", {"T": 67, "R": 3, "K": 10, "V": 18}, absent=("h0",)),
+    case("packed", {"T": 37}, lengths=(17, 0, 1, 19)),
+    case("states", {"T": 37}, gate="slow", attrs={"scale": 0.5}),
+    case("hard-gates", {"T": 37}, gate="hard"),
     case("no-gate", {"R": 4, "T": 40}, absent=("g",)),
-    case("norm", attrs={"qk_l2norm": True}),
+    case("norm", {"T": 37}, attrs={"qk_l2norm": True}),
 )
 
 NAIVE_NOTE = "the norm is written out before naive_recurrent_gated_delta_product"

@@ -14,11 +14,11 @@ CASES = (
     case("typical", {"B": 2, "T": 64}, absent=("h0",)),
     case("ragged", {"T": 67, "K": 20, "V": 36}, absent=("h0",)),
     case("packed", lengths=(17, 0, 1, 52)),
-    case("states", gate="slow", attrs={"scale": 0.5}),
-    case("hard-gates", gate="hard"),
-    case("gva", {"HV": 4}),
-    case("no-gate", absent=("gv",)),
-    case("raw", attrs={"q_l2norm": True, "k_l2norm": True}),
+    case("states", {"T": 37}, gate="slow", attrs={"scale": 0.5}),
+    case("hard-gates", {"T": 37}, gate="hard"),
+    case("gva", {"T": 37, "HV": 4}),
+    case("no-gate", {"T": 37}, absent=("gv",)),
+    case("raw", {"T": 37}, attrs={"q_l2norm": True, "k_l2norm": True}),
 )
 
 NAIVE_NOTE = (

@@ -12,12 +12,12 @@ def case(name, sizes=None, **rest):
 
 CASES = (
     case("typical", {"B": 2, "T": 64}, absent=("h0",)),
-    case("ragged", {"T": 67, "K": 20, "V": 36}, absent=("h0",)),
+    case("ragged", {"T": 67, "K": 10, "V": 18}, absent=("h0",)),
     case("packed", lengths=(17, 0, 1, 52)),
-    case("states", gate="slow", attrs={"scale": 0.5}),
-    case("hard-gates", gate="hard"),
-    case("gva", {"HV": 4}),
-    case("raw", attrs={"qk_l2norm": True, "softplus_gate": True}),
+    case("states", {"T": 37}, gate="slow", attrs={"scale": 0.5}),
+    case("hard-gates", {"T": 37}, gate="hard"),
+    case("gva", {"T": 37, "HV": 4}),
+    case("raw", {"T": 37}, attrs={"qk_l2norm": True, "softplus_gate": True}),
 )
 
 NAIVE_NOTE = "packing, value heads and prologues are written out around naive_recurrent_gdn2 and naive_kda_gate"

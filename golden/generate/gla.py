@@ -13,11 +13,11 @@ CASES = (
     case("typical", {"B": 2, "T": 64}, absent=("gv", "h0")),
     case("ragged", {"T": 67, "K": 20, "V": 36}, absent=("gv", "h0")),
     case("packed", lengths=(17, 0, 1, 52)),
-    case("states", gate="slow", attrs={"scale": 0.5}),
-    case("hard-gates", gate="hard"),
-    case("reverse", attrs={"reverse": True}, lengths=(30, 40)),
-    case("gates-of-values", {"K": 20}, absent=("g",)),
-    case("no-gate", {"V": 32}, absent=("g", "gv")),
+    case("states", {"T": 37}, gate="slow", attrs={"scale": 0.5}),
+    case("hard-gates", {"T": 37}, gate="hard"),
+    case("reverse", {"T": 37}, attrs={"reverse": True}, lengths=(30, 7)),
+    case("gates-of-values", {"T": 37, "K": 20}, absent=("g",)),
+    case("no-gate", {"T": 37, "V": 32}, absent=("g", "gv")),
 )
 
 NAIVE_NOTE = (

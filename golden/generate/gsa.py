@@ -13,13 +13,13 @@ def case(name, sizes=None, **rest):
 CASES = (
     case("typical", {"B": 2, "T": 64}, absent=STATES),
     case("ragged", {"T": 67, "K": 20, "V": 36, "M": 5}, absent=STATES),
-    case("packed", lengths=(17, 0, 1, 52)),
-    case("states", gate="slow", attrs={"scale": 0.5}),
-    case("hard-gates", gate="hard"),
+    case("packed", {"T": 37}, lengths=(17, 0, 1, 19)),
+    case("states", {"T": 37}, gate="slow", attrs={"scale": 0.5}),
+    case("hard-gates", {"T": 37}, gate="hard"),
     # as many slots as fla's kernels take
     case("wide", {"T": 40, "M": 16}),
-    case("query-heads", {"HQ": 6}),
-    case("reverse", attrs={"reverse": True}, lengths=(30, 40)),
+    case("query-heads", {"T": 37, "HQ": 6}),
+    case("reverse", {"T": 37}, attrs={"reverse": True}, lengths=(30, 7)),
 )
 
 NAIVE_NOTE = "packing and direction are written out around naive_recurrent_gsa"

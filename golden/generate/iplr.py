@@ -11,9 +11,9 @@ def case(name, sizes=None, **rest):
 
 CASES = (
     case("typical", {"B": 2, "T": 64}, absent=("h0",)),
-    case("ragged", {"T": 67, "K": 36, "V": 20}, absent=("h0",)),
+    case("ragged", {"T": 67, "K": 18, "V": 10}, absent=("h0",)),
     case("packed", lengths=(17, 0, 1, 52)),
-    case("states", attrs={"scale": 0.5}),
+    case("states", {"T": 37}, attrs={"scale": 0.5}),
     case("one-token", {"B": 3, "T": 1, "K": 20}),
 )
 

@@ -15,10 +15,10 @@ CASES = (
     case("typical", {"B": 2, "T": 64}, absent=("h0",)),
     case("ragged", {"T": 67, "K": 20, "V": 36}, absent=("h0",)),
     case("packed", lengths=(17, 0, 1, 52)),
-    case("states", gate="slow", attrs={"scale": 0.5}),
-    case("hard-gates", gate="hard"),
-    case("gva", {"HV": 4}),
-    case("raw", attrs=RAW),
+    case("states", {"T": 37}, gate="slow", attrs={"scale": 0.5}),
+    case("hard-gates", {"T": 37}, gate="hard"),
+    case("gva", {"T": 37, "HV": 4}),
+    case("raw", {"T": 37}, attrs=RAW),
     case("neg-eigval", {"HV": 4}, attrs=RAW | {"allow_neg_eigval": True}, lengths=(33, 37)),
 )
 

@@ -27,8 +27,8 @@ def case(name, sizes=None, **rest):
 CASES = (
     case("typical", {"B": 2, "T": 64}, absent=STATES),
     case("ragged", {"T": 67, "K": 20, "V": 36}, absent=STATES),
-    case("packed", lengths=(17, 0, 1, 52)),
-    case("states", attrs={"scale": 0.5}),
+    case("packed", {"T": 37}, lengths=(17, 0, 1, 19)),
+    case("states", {"T": 37}, attrs={"scale": 0.5}),
     case("hard-gates", gate="hard"),
 )
 

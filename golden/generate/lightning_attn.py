@@ -13,11 +13,11 @@ def case(name, sizes=None, layer=(11, 24), attrs=None, **rest):
 CASES = (
     case("typical", {"B": 2, "T": 64}, absent=("h0",)),
     case("ragged", {"T": 67, "H": 3, "K": 20, "V": 36}, absent=("h0",)),
-    case("packed", lengths=(17, 0, 1, 52)),
-    case("states", attrs={"scale": 0.5}),
-    case("first-layer", {"H": 8}, layer=(0, 24)),
-    case("last-layer", layer=(23, 24)),
-    case("reverse", attrs={"reverse": True}, lengths=(30, 40)),
+    case("packed", {"T": 37}, lengths=(17, 0, 1, 19)),
+    case("states", {"T": 37}, attrs={"scale": 0.5}),
+    case("first-layer", {"T": 37, "H": 8}, layer=(0, 24)),
+    case("last-layer", {"T": 37}, layer=(23, 24)),
+    case("reverse", {"T": 37}, attrs={"reverse": True}, lengths=(30, 7)),
 )
 
 NAIVE_NOTE = (

@@ -14,9 +14,9 @@ CASES = (
     case("typical", {"B": 2, "T": 64}, absent=("h_kk0", "h0")),
     case("ragged", {"T": 67, "K": 20, "V": 20}, absent=("h_kk0", "h0")),
     case("packed", lengths=(17, 0, 1, 52)),
-    case("states", gate="slow"),
-    case("hard-gates", gate="hard"),
-    case("norm", attrs={"qk_l2norm": True}),
+    case("states", {"T": 37}, gate="slow"),
+    case("hard-gates", {"T": 37}, gate="hard"),
+    case("norm", {"T": 37}, attrs={"qk_l2norm": True}),
 )
 
 NAIVE_NOTE = "packing and the norm are written out around naive_mesa_net_exact, which takes V = K alone"

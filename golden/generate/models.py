@@ -56,12 +56,12 @@ def model(op, layer, sizes=None, attrs=None, form="chunk", short=None, long=None
     return Maker(op, layer, sizes, cases, interpreted, **more)
 
 
-def hybrid(maker, form="chunk", **own):
+def hybrid(maker, form="chunk", findings=None, **own):
     """A stack of that model whose second block has softmax attention: query heads share a key head."""
     op = f"{maker.op}@1"
     sizes = maker.sizes | {"AQ": 2, "AH": 1, "AK": maker.sizes["D"] // 2}
     case = _case(op, "short", sizes, SHORT | own, states(op))
-    return Maker(op, maker.layer, sizes, (case,), ((case.name, form),), maker.WITHOUT)
+    return Maker(op, maker.layer, sizes, (case,), ((case.name, form),), maker.WITHOUT, findings or {})
 
 
 def _case(op, name, sizes, own, absent):

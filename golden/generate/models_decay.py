@@ -22,17 +22,28 @@ RETNET = model(
     "retnet_model", "multiscale_retention_layer", long={"feature_map": "relu", "use_output_gate": False, "H": 1}
 )
 
+# what it starts from lacks the sums of weights
+ABC = model(
+    "abc_model",
+    "abc_layer",
+    {"M": 8},
+    form="layer",
+    long={"use_rope": False, "clamp_max": 0.5, "lengths": ()} | CONVOLVED,
+    resumed=False,
+    WITHOUT={"layer": of_blocks("hkt", "hvt", "zt")},
+)
+LIGHT = model("lightnet_model", "lightnet_layer", {"E": 4}, long=CONVOLVED)
+RAVEN = model(
+    "raven_model",
+    "raven_layer",
+    {"M": 8},
+    {"topk": 3},
+    long={"use_output_gate": True, "use_rope": True, "gla_decay": True, "router_score": "softmax"},
+)
+
 MAKERS = (
-    # what it starts from lacks the sums of weights
-    model(
-        "abc_model",
-        "abc_layer",
-        {"M": 8},
-        form="layer",
-        long={"use_rope": False, "clamp_max": 0.5, "lengths": ()} | CONVOLVED,
-        resumed=False,
-        WITHOUT={"layer": of_blocks("hkt", "hvt", "zt")},
-    ),
+    ABC,
+    hybrid(ABC, form="layer"),
     GLA,
     hybrid(GLA, attnres=True),
     GSA,
@@ -40,15 +51,13 @@ MAKERS = (
     HGRN,
     hybrid(HGRN),
     HGRN2,
-    model("lightnet_model", "lightnet_layer", {"E": 4}, long=CONVOLVED),
+    hybrid(HGRN2, **{"attn.window_size": 5}),
+    LIGHT,
+    hybrid(LIGHT, **{"attn.qkv_bias": True}),
     LINEAR,
-    model(
-        "raven_model",
-        "raven_layer",
-        {"M": 8},
-        {"topk": 3},
-        long={"use_output_gate": True, "use_rope": True, "gla_decay": True, "router_score": "softmax"},
-    ),
+    hybrid(LINEAR, **{"attn.rope_theta": 100}),
+    RAVEN,
+    hybrid(RAVEN, topk=3),
     RETNET,
     hybrid(RETNET, **{"attn.rope_theta": 100}),
 )

@@ -20,28 +20,49 @@ GATED = model(
 )
 KDA = model("kda_model", "kda_layer", W, long={"lower_bound": -5, "HV": 4, "V": 4})
 
+COMBA = model("comba_model", "comba_layer", W, long={"use_output_gate": False})
+PRODUCT = model(
+    "gated_deltaproduct_model",
+    "gated_deltaproduct_layer",
+    W | {"R": 2},
+    long={"allow_neg_eigval": False},
+    FINDINGS={"short-chunk-f32": ROUNDED},
+)
+MESA = model(
+    "mesa_net_model",
+    "mesa_net_layer",
+    W,
+    long={"use_output_gate": True},
+    FINDINGS=dict.fromkeys(("short-chunk-f32", "long-chunk-f32"), HALVES),
+)
+PRECONDITIONED = model(
+    "precond_gated_deltanet_model",
+    "precond_gated_deltanet_layer",
+    W,
+    long={"squash_x": 2},
+    FINDINGS={"short-chunk-f32": SUMS},
+)
+PRECONDITIONED_KDA = model(
+    "precond_kda_model",
+    "precond_kda_layer",
+    W,
+    long={"lower_bound": -5} | UNCONVOLVED,
+    FINDINGS=dict.fromkeys(("short-chunk-f32", "long-chunk-f32"), SUMS),
+)
+
 MAKERS = (
-    model("comba_model", "comba_layer", W, long={"use_output_gate": False}),
+    COMBA,
+    hybrid(COMBA, **{"attn.window_size": 5}),
     DELTA,
     hybrid(DELTA, attnres=True, attnres_block_size=1),
     GATED,
     hybrid(GATED, **{"attn.window_size": 5, "attn.qkv_bias": True}),
-    model(
-        "gated_deltaproduct_model",
-        "gated_deltaproduct_layer",
-        W | {"R": 2},
-        long={"allow_neg_eigval": False},
-        FINDINGS={"short-chunk-f32": ROUNDED},
-    ),
+    PRODUCT,
+    hybrid(PRODUCT, findings={"short-chunk-f32": ROUNDED}, tie_word_embeddings=True),
     KDA,
     hybrid(KDA),
-    model(
-        "mesa_net_model",
-        "mesa_net_layer",
-        W,
-        long={"use_output_gate": True},
-        FINDINGS=dict.fromkeys(("short-chunk-f32", "long-chunk-f32"), HALVES),
-    ),
+    MESA,
+    hybrid(MESA, findings={"short-chunk-f32": HALVES}),
     model(
         "mom_model",
         "mom_layer",
@@ -50,18 +71,8 @@ MAKERS = (
         long={"topk": 1, "lengths": ()},
         resumed=False,
     ),
-    model(
-        "precond_gated_deltanet_model",
-        "precond_gated_deltanet_layer",
-        W,
-        long={"squash_x": 2},
-        FINDINGS={"short-chunk-f32": SUMS},
-    ),
-    model(
-        "precond_kda_model",
-        "precond_kda_layer",
-        W,
-        long={"lower_bound": -5} | UNCONVOLVED,
-        FINDINGS=dict.fromkeys(("short-chunk-f32", "long-chunk-f32"), SUMS),
-    ),
+    PRECONDITIONED,
+    hybrid(PRECONDITIONED),
+    PRECONDITIONED_KDA,
+    hybrid(PRECONDITIONED_KDA),
 )

@@ -13,10 +13,10 @@ def case(name, sizes=None, **rest):
 CASES = (
     case("typical", {"B": 2, "T": 64}, absent=("h0", "m0")),
     case("ragged", {"T": 67, "K": 20, "V": 36}, absent=("h0", "m0")),
-    case("packed", lengths=(17, 0, 1, 52)),
+    case("packed", {"T": 37}, lengths=(17, 0, 1, 19)),
     case("states", gate="slow", attrs={"scale": 0.5}),
-    case("hard-gates", gate="hard"),
-    case("undecayed", attrs={"p_times_alpha": False, "qk_l2norm": True}),
+    case("hard-gates", {"T": 37}, gate="hard"),
+    case("undecayed", {"T": 37}, attrs={"p_times_alpha": False, "qk_l2norm": True}),
 )
 
 NAIVE_NOTE = "packing, the norm and the decay of p are written out around recurrent_momentum_delta_rule_ref"

@@ -13,8 +13,8 @@ CASES = (
     case("typical", {"B": 2, "T": 64}, absent=("h0", "z0")),
     case("ragged", {"T": 67, "K": 20, "V": 36}, absent=("h0", "z0")),
     case("packed", lengths=(17, 0, 1, 52)),
-    case("states", attrs={"scale": 0.5}),
-    case("reverse", attrs={"reverse": True}, lengths=(30, 40)),
+    case("states", {"T": 37}, attrs={"scale": 0.5}),
+    case("reverse", {"T": 37}, attrs={"reverse": True}, lengths=(30, 7)),
 )
 
 NAIVE_NOTE = (

@@ -11,10 +11,10 @@ def case(name, sizes=None, **rest):
 
 CASES = (
     case("typical", {"B": 2, "T": 64}),
-    case("ragged", {"T": 67, "HQ": 6, "K": 20}),
-    case("packed", lengths=(17, 0, 1, 52)),
+    case("ragged", {"T": 67, "HQ": 6, "K": 10}),
+    case("packed", {"T": 37}, lengths=(17, 0, 1, 19)),
     case("scaled", attrs={"scale": 0.5}),
-    case("window", attrs={"window": 9}),
+    case("window", {"T": 37}, attrs={"window": 9}),
 )
 
 NAIVE_NOTE = "packing is written out around naive_parallax"

@@ -14,8 +14,8 @@ CASES = (
     case("ragged", {"T": 67, "K": 20, "V": 36}),
     case("packed", lengths=(17, 0, 1, 52)),
     case("grouped", {"H": 1, "HQ": 3, "T": 33}, gate="slow", attrs={"scale": 0.5}),
-    case("no-gate", absent=("g",)),
-    case("hard-gates", gate="hard"),
+    case("no-gate", {"T": 37}, absent=("g",)),
+    case("hard-gates", {"T": 37}, gate="hard"),
 )
 
 NAIVE_NOTE = "packing and a missing gate are written out around naive_path_attn"

@@ -15,10 +15,10 @@ CASES = (
     case("ragged", {"T": 67, "K": 20, "V": 36}, absent=("h0", "a0")),
     case("packed", lengths=(17, 0, 1, 52)),
     case("states", gate="slow", attrs=NORM | {"scale": 0.5}),
-    case("hard-gates", gate="hard"),
-    case("grouped", {"HV": 4}),
-    case("wide", attrs=NORM | {"x": 2.0, "eps": 0.0625}),
-    case("unit-keys", attrs={}),
+    case("hard-gates", {"T": 37}, gate="hard"),
+    case("grouped", {"T": 37, "HV": 4}),
+    case("wide", {"T": 37}, attrs=NORM | {"x": 2.0, "eps": 0.0625}),
+    case("unit-keys", {"T": 37}, attrs={}),
 )
 
 NAIVE_NOTE = (

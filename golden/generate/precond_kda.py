@@ -15,9 +15,9 @@ CASES = (
     case("ragged", {"T": 67, "K": 20, "V": 36}, absent=("h0", "a0")),
     case("packed", lengths=(17, 0, 1, 52)),
     case("states", gate="slow", attrs={"scale": 0.5}),
-    case("hard-gates", gate="hard"),
-    case("raw", attrs={"qk_l2norm": True, "softplus_gate": True}),
-    case("wide", attrs={"qk_l2norm": True, "x": 2.0, "eps": 0.0625}),
+    case("hard-gates", {"T": 37}, gate="hard"),
+    case("raw", {"T": 37}, attrs={"qk_l2norm": True, "softplus_gate": True}),
+    case("wide", {"T": 37}, attrs={"qk_l2norm": True, "x": 2.0, "eps": 0.0625}),
 )
 
 NAIVE_NOTE = "packing and prologues are written out around naive_recurrent_precond_kda and naive_kda_gate"

@@ -14,9 +14,9 @@ def case(name, sizes=None, attrs=None, **rest):
 CASES = (
     case("typical", {"B": 2, "T": 64}),
     case("ragged", {"T": 67, "K": 20, "V": 36}),
-    case("packed", lengths=(17, 0, 1, 52)),
-    case("sum", attrs={"normalize": False}),
-    case("unscaled", attrs={"scale": 1.0}),
+    case("packed", {"T": 37}, lengths=(17, 0, 1, 19)),
+    case("sum", {"T": 37}, attrs={"normalize": False}),
+    case("unscaled", {"T": 37}, attrs={"scale": 1.0}),
 )
 
 NAIVE_NOTE = "packing and the order of the axes are written out around naive_parallel_rebased"

@@ -11,11 +11,11 @@ def case(name, sizes=None, **rest):
 
 CASES = (
     case("typical", {"B": 2, "T": 64}, absent=("h0",)),
-    case("ragged", {"T": 67, "K": 20, "V": 36}, absent=("h0",)),
+    case("ragged", {"T": 67, "K": 10, "V": 18}, absent=("h0",)),
     case("packed", lengths=(17, 0, 1, 52)),
-    case("states", gate="slow", attrs={"scale": 0.5}),
-    case("hard-gates", gate="hard"),
-    case("reverse", attrs={"reverse": True}, lengths=(30, 40)),
+    case("states", {"T": 37}, gate="slow", attrs={"scale": 0.5}),
+    case("hard-gates", {"T": 37}, gate="hard"),
+    case("reverse", {"T": 37}, attrs={"reverse": True}, lengths=(30, 7)),
 )
 
 NAIVE_NOTE = (

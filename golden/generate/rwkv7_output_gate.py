@@ -11,7 +11,7 @@ def case(name, sizes=None, **rest):
 
 CASES = (
     case("typical", {"B": 2, "T": 32}),
-    case("ragged", {"T": 67, "K": 20, "V": 36}),
+    case("ragged", {"T": 67, "K": 10, "V": 18}),
     case("packed", lengths=(17, 0, 1, 52)),
     case("one-token", {"B": 3, "T": 1}),
 )

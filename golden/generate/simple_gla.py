@@ -14,7 +14,7 @@ CASES = (
     case("ragged", {"T": 67, "K": 20, "V": 36}, absent=("g_gamma", "h0")),
     case("packed", lengths=(17, 0, 1, 52)),
     case("states", gate="slow", attrs={"scale": 0.5}),
-    case("hard-gates", gate="hard"),
+    case("hard-gates", {"T": 37}, gate="hard"),
     case("g-gamma", absent=("g",), gate="slow"),
     case("reverse", attrs={"reverse": True}),
     case("no-gate", {"V": 32}, absent=("g", "g_gamma")),

@@ -12,11 +12,11 @@ def case(name, sizes=None, **rest):
 
 CASES = (
     case("typical", {"B": 2, "T": 64}, absent=("g_scalar", "sink_bias")),
-    case("ragged", {"T": 67, "HQ": 6, "K": 20, "V": 36}, absent=("sink_bias",), gate="slow"),
+    case("ragged", {"T": 67, "HQ": 6, "K": 10, "V": 18}, absent=("sink_bias",), gate="slow"),
     case("packed", lengths=(17, 0, 1, 52), absent=("g_scalar",)),
-    case("sink", gate="slow", attrs={"scale": 0.5}),
+    case("sink", {"T": 37}, gate="slow", attrs={"scale": 0.5}),
     case("hard-gates", {"T": 28}, gate="hard", note=SHORT),
-    case("window", gate="slow", attrs={"window": 9}),
+    case("window", {"T": 37}, gate="slow", attrs={"window": 9}),
 )
 
 NAIVE_NOTE = "packing, scale and the cumulative sums, which have no CPU code, are written out around naive_wall_attn"

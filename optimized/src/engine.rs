@@ -1,6 +1,9 @@
 //! One device, and calls on it.
 
+mod plan;
+
 use std::path::PathBuf;
+use std::time::Instant;
 
 use reference::problem::Problem;
 use reference::tensor::{DType, Tensor, Tensors};
@@ -12,6 +15,8 @@ use crate::memory::Memory;
 use crate::ops::KERNELS;
 use crate::shapes::{Kernel, Scalar, Shape, Target, WIDTHS};
 use crate::{Backend, DeviceInfo};
+
+pub use plan::{Plan, plan};
 
 /// What outputs and workspaces hold before kernels run. Anything but [`Fill::Any`] also fences every buffer with guard
 /// bands and checks them, and the inputs, at the end.
@@ -59,6 +64,10 @@ pub struct Answer {
 pub struct Timing {
     /// Device nanoseconds of each iteration.
     pub times_ns: Vec<f64>,
+    /// Host nanoseconds of queueing the launches of each iteration.
+    pub host_ns: Vec<f64>,
+    /// How the times were taken.
+    pub timed_by: &'static str,
     /// Bytes of everything but the inputs.
     pub peak_bytes: u64,
     /// Bytes that were neither input nor output.
@@ -71,6 +80,9 @@ pub struct Timing {
 
 /// Elements up to which a sample is the whole tensor, and of which it consists beyond.
 const SAMPLE: (usize, usize) = (1 << 18, 4096);
+
+/// Shared memory of a block of the largest kernels (`TILE_SHARED_MOST` of Hopper).
+const MOST_SHARED: usize = 227 * 1024;
 
 /// Iterations before the clock starts.
 const WARM_UP: usize = 3;
@@ -106,7 +118,7 @@ impl Engine {
     /// The ops that have kernels.
     #[must_use]
     pub fn ops(&self) -> Vec<&'static str> {
-        KERNELS.iter().map(|(op, _)| *op).collect()
+        KERNELS.iter().map(|row| row.op).collect()
     }
 
     /// Answers one call.
@@ -127,18 +139,23 @@ impl Engine {
     /// As [`Engine::run`].
     pub fn bench(&mut self, call: &Call<'_>, iterations: usize) -> Result<Timing, Error> {
         let mut job = Job::new(&mut *self.device, call)?;
-        let mut times_ns = Vec::with_capacity(iterations);
+        let (mut times_ns, mut host_ns) = (Vec::with_capacity(iterations), Vec::with_capacity(iterations));
         for i in 0..WARM_UP + iterations {
             job.memory.device.flush()?;
             job.memory.device.start()?;
+            let begun = Instant::now();
             job.execute()?;
+            let queued = begun.elapsed().as_nanos() as f64;
             let time = job.memory.device.stop()?;
             if i >= WARM_UP {
                 times_ns.push(time);
+                host_ns.push(queued);
             }
         }
         let (workspace_bytes, peak_bytes) = (job.memory.workspace, job.memory.peak);
-        Ok(Timing { times_ns, peak_bytes, workspace_bytes, ran: job.ran(), sample: job.answers(SAMPLE.0)? })
+        let (ran, timed_by) = (job.ran(), job.memory.device.clock());
+        let sample = job.answers(SAMPLE.0)?;
+        Ok(Timing { times_ns, host_ns, timed_by, peak_bytes, workspace_bytes, ran, sample })
     }
 }
 
@@ -160,6 +177,8 @@ pub(crate) struct Job<'a> {
     pub(crate) problem: &'a Problem,
     pub(crate) scalar: Scalar,
     pub(crate) target: Target,
+    /// Whether a block may have all the shared memory that the largest kernels take.
+    pub(crate) roomy: bool,
     dtype: DType,
     call: &'a Call<'a>,
     memory: Memory<'a>,
@@ -178,10 +197,30 @@ pub(crate) struct Layout {
     pub(crate) total: usize,
 }
 
+/// Sequences cut into pieces, so that more blocks than sequences can work.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pieces {
+    /// Of pieces instead of sequences.
+    pub(crate) layout: Layout,
+    /// The sequence of each piece.
+    pub(crate) owners: Ptr,
+    /// The first piece of each sequence, and their number.
+    pub(crate) firsts: Ptr,
+    pub(crate) count: usize,
+}
+
+fn longs(values: &[usize]) -> Vec<u8> {
+    values.iter().flat_map(|&x| (x as i64).to_le_bytes()).collect()
+}
+
+fn ints(values: &[i32]) -> Vec<u8> {
+    values.iter().flat_map(|x| x.to_le_bytes()).collect()
+}
+
 impl<'a> Job<'a> {
     fn new(device: &'a mut dyn Device, call: &'a Call<'a>) -> Result<Self, Error> {
         let op = call.problem.spec.name;
-        let Some((_, lay_out)) = KERNELS.iter().find(|(name, _)| *name == op) else {
+        let Some(row) = KERNELS.iter().find(|row| row.op == op) else {
             return Err(Error::Declined(format!("there is no kernel for {op}")));
         };
         let scalar = match call.dtype {
@@ -191,13 +230,16 @@ impl<'a> Job<'a> {
             other => return Err(Error::Declined(format!("kernels take bf16, f16 and f32, not {other}"))),
         };
         let (problem, target, dtype) = (call.problem, device.target(), call.dtype);
+        let roomy = device.info().shared >= MOST_SHARED;
         let memory = Memory::new(device, call.fill);
         let (given, outputs, launches) = (Vec::new(), Vec::new(), Vec::new());
-        let mut job = Self { problem, scalar, target, dtype, call, memory, given, outputs, launches };
+        let mut job = Self { problem, scalar, target, roomy, dtype, call, memory, given, outputs, launches };
         for name in call.want {
             job.allocate(name)?;
         }
-        lay_out(&mut job)?;
+        (row.lay_out)(&mut job)?;
+        let foreign = job.launches.iter().map(|l| l.kernel.source).find(|source| !row.sources.contains(source));
+        assert_eq!(foreign, None, "the row of {op} names every source that it launches, for its hash");
         Ok(job)
     }
 
@@ -245,6 +287,12 @@ impl<'a> Job<'a> {
         self.memory.workspace(name, dtype, elements)
     }
 
+    /// Constants that a launch needs.
+    pub(crate) fn table(&mut self, name: &str, values: &[f32]) -> Result<Ptr, Error> {
+        let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        self.memory.table(name, &bytes)
+    }
+
     /// The case's storage type.
     pub(crate) fn storage(&self) -> DType {
         self.dtype
@@ -256,9 +304,34 @@ impl<'a> Job<'a> {
         WIDTHS.into_iter().find(|&w| k <= w).ok_or_else(|| Error::Declined(format!("K = {k} is more than {most}")))
     }
 
+    /// Multiprocessors of the device; 0 when unknown.
+    pub(crate) fn multiprocessors(&self) -> usize {
+        self.memory.device.info().multiprocessors
+    }
+
     /// Sequences and chunks of `chunk` tokens, as tables on the device.
     pub(crate) fn layout(&mut self, chunk: usize) -> Result<Layout, Error> {
-        let offsets = self.problem.offsets();
+        self.layout_of(&self.problem.offsets(), chunk)
+    }
+
+    /// Sequences that are cut into pieces of at most `most` chunks; an empty one is a piece too.
+    pub(crate) fn pieces(&mut self, chunk: usize, most: usize) -> Result<Pieces, Error> {
+        let (mut offsets, mut owners, mut firsts) = (vec![0], Vec::new(), vec![0]);
+        for (n, bounds) in self.problem.offsets().windows(2).enumerate() {
+            let cuts = (bounds[0]..bounds[1]).step_by(most * chunk).skip(1);
+            offsets.extend(cuts.chain([bounds[1]]));
+            owners.resize(offsets.len() - 1, n as i32);
+            firsts.push(owners.len());
+        }
+        Ok(Pieces {
+            layout: self.layout_of(&offsets, chunk)?,
+            owners: self.memory.table("owners", &ints(&owners))?,
+            firsts: self.memory.table("firsts", &longs(&firsts))?,
+            count: owners.len(),
+        })
+    }
+
+    fn layout_of(&mut self, offsets: &[usize], chunk: usize) -> Result<Layout, Error> {
         let mut chunks = vec![0usize];
         let mut owners: Vec<i32> = Vec::new();
         for (n, bounds) in offsets.windows(2).enumerate() {
@@ -266,12 +339,10 @@ impl<'a> Job<'a> {
             owners.extend(std::iter::repeat_n(n as i32, count));
             chunks.push(owners.len());
         }
-        let long = |values: &[usize]| values.iter().flat_map(|&x| (x as i64).to_le_bytes()).collect::<Vec<u8>>();
-        let owners_bytes: Vec<u8> = owners.iter().flat_map(|x| x.to_le_bytes()).collect();
         Ok(Layout {
-            offsets: self.memory.table("offsets", &long(&offsets))?,
-            chunks: self.memory.table("chunks", &long(&chunks))?,
-            sequence_of_chunk: self.memory.table("sequence_of_chunk", &owners_bytes)?,
+            offsets: self.memory.table("offsets", &longs(offsets))?,
+            chunks: self.memory.table("chunks", &longs(&chunks))?,
+            sequence_of_chunk: self.memory.table("sequence_of_chunk", &ints(&owners))?,
             total: owners.len(),
         })
     }

@@ -16,7 +16,7 @@ pub mod plant;
 mod shapes;
 mod source;
 
-pub use engine::{Answer, Call, Engine, Fill, Timing};
+pub use engine::{Answer, Call, Engine, Fill, Plan, Timing, plan};
 pub use error::Error;
 pub use source::{kernel_hash, units};
 
@@ -40,6 +40,8 @@ pub struct DeviceInfo {
     pub arch: String,
     /// Multiprocessors, compute units or threads.
     pub multiprocessors: usize,
+    /// Bytes of shared memory that a block may have.
+    pub shared: usize,
     /// Bytes of memory; 0 when unknown.
     pub memory: u64,
     /// Bytes of the last-level cache that a benchmark must flush; 0 when unknown.

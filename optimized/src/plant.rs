@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::Backend;
-use crate::shapes::{self, DELTA_SOURCE, GATE, GLA_SOURCE, HGRN_SOURCE, Kernel, PROLOGUE_SOURCE, Target, WIDTHS};
+use crate::ops::KERNELS;
+use crate::shapes::prologue::GATE;
+use crate::shapes::{self, Kernel, Target, WIDTHS};
 use crate::source::{expand, original};
 
 /// A stretch of a kernel source that stands there once, and what replaces it.
@@ -141,12 +143,7 @@ pub fn padded_width(k: Option<usize>) -> Option<usize> {
 }
 
 fn sources(op: &str) -> &'static [&'static str] {
-    match op {
-        "simple_gla" => &[GLA_SOURCE],
-        "gated_delta_rule" => &[DELTA_SOURCE, PROLOGUE_SOURCE],
-        "hgrn" => &[HGRN_SOURCE],
-        _ => &[],
-    }
+    KERNELS.iter().find(|row| row.op == op).map_or(&[], |row| row.sources)
 }
 
 #[cfg(test)]

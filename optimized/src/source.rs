@@ -4,15 +4,31 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use sha2::{Digest, Sha256};
+
 use crate::Backend;
+use crate::ops::KERNELS;
 use crate::shapes::{self, Kernel, Target};
 
 include!(concat!(env!("OUT_DIR"), "/sources.rs"));
 
-/// SHA-256 over every kernel source: what records name, so that evidence belongs to the very sources in the tree.
+/// SHA-256 over the sources of an op's kernels and all that they include, for every back end: what records name, so that
+/// evidence belongs to the very sources in the tree. `None` for an op without kernels.
 #[must_use]
-pub fn kernel_hash() -> &'static str {
-    HASH
+pub fn kernel_hash(op: &str) -> Option<String> {
+    let row = KERNELS.iter().find(|row| row.op == op)?;
+    let mut files = BTreeSet::new();
+    for source in row.sources {
+        for backend in [Backend::Host, Backend::Cuda, Backend::Hip] {
+            include(source, backend, &original, &mut files, &mut String::new());
+        }
+    }
+    let mut hash = Sha256::new();
+    for (name, text) in SOURCES.iter().filter(|(name, _)| files.contains(*name)) {
+        hash.update(name.as_bytes());
+        hash.update(text.as_bytes());
+    }
+    Some(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The unit of one kernel for a GPU.
@@ -96,6 +112,14 @@ mod tests {
                 assert!(text.contains(&format!("TILE_ENTRY({symbol}, ")));
             }
         }
+    }
+
+    #[test]
+    fn a_hash_is_that_of_the_sources_which_the_op_uses() {
+        let hashes: Vec<_> = KERNELS.iter().map(|row| kernel_hash(row.op).expect("it has kernels")).collect();
+        let distinct: BTreeSet<_> = KERNELS.iter().map(|row| row.sources).collect();
+        assert_eq!(hashes.iter().collect::<BTreeSet<_>>().len(), distinct.len(), "one for each set of sources");
+        assert_eq!(kernel_hash("there is no such op"), None);
     }
 
     #[test]

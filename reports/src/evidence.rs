@@ -32,7 +32,7 @@ pub fn lines(runs: &[Run]) -> impl Iterator<Item = Line> + '_ {
         let (candidate, environment) = (run.candidate.clone(), run.environment.clone());
         let first = Line::Run { format: FORMAT, candidate, environment };
         let judged = run.judged.iter().cloned().map(Line::Judged);
-        std::iter::once(first).chain(judged).chain(run.timed.iter().cloned().map(Line::Timed))
+        std::iter::once(first).chain(judged).chain(run.timed.iter().cloned().map(Box::new).map(Line::Timed))
     })
 }
 

@@ -5,9 +5,11 @@
 #![forbid(unsafe_code)]
 
 pub mod evidence;
+pub mod marks;
 pub mod number;
 pub mod record;
 pub mod render;
+pub mod speed;
 pub mod summary;
 pub mod support;
 pub mod verdict;

@@ -5,7 +5,7 @@ use std::io::{BufRead, Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::verdict::Verdict;
+use crate::verdict::{Measure, Verdict};
 
 /// Version of the record format.
 pub const FORMAT: u32 = 1;
@@ -19,8 +19,9 @@ pub struct Identity {
     pub version: String,
     /// Device it ran on.
     pub device: String,
-    /// SHA-256 of the kernel sources, for our own kernels.
-    pub kernels: Option<String>,
+    /// For kernels of ours: by op the SHA-256 of the sources that it is made of.
+    #[serde(default)]
+    pub kernels: BTreeMap<String, String>,
 }
 
 /// Where and how a run was made.
@@ -73,8 +74,28 @@ pub struct Judged {
     pub ran: String,
 }
 
+/// What a device did meanwhile, seen from outside: least, median and greatest of each reading.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeviceState {
+    /// How often it was looked at.
+    pub samples: usize,
+    /// Clock of the multiprocessors.
+    pub sm_mhz: Option<[f64; 3]>,
+    /// Clock of the memory.
+    pub memory_mhz: Option<[f64; 3]>,
+    /// Temperature.
+    pub celsius: Option<[f64; 3]>,
+    /// Power drawn.
+    pub watts: Option<[f64; 3]>,
+    /// Reasons that held its clocks back, as the driver names them; idling is none.
+    pub throttled: Vec<String>,
+    /// What could not be seen, and why.
+    pub unseen: Option<String>,
+}
+
 /// One timed case.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Timed {
     /// Op.
     pub op: String,
@@ -94,6 +115,28 @@ pub struct Timed {
     pub least_bytes: Option<f64>,
     /// Least floating-point operations.
     pub least_flops: Option<f64>,
+    /// How the floor was computed, with its numbers.
+    #[serde(default)]
+    pub floor: String,
+    /// How the times were taken: by device events, by the wall clock.
+    #[serde(default)]
+    pub timed_by: String,
+    /// Host nanoseconds that it takes to queue one call, after the first: a median.
+    #[serde(default)]
+    pub host_ns: Option<f64>,
+    /// Nanoseconds from the first question of this op, type, width and pass to its answer: what is compiled and tuned for
+    /// it is in there, unless it was kept from before.
+    #[serde(default)]
+    pub first_call_ns: Option<f64>,
+    /// Errors at the small case that was judged before anything was timed, in units of the floor.
+    #[serde(default)]
+    pub errors: Vec<Measure>,
+    /// That case.
+    #[serde(default)]
+    pub judged_at: String,
+    /// The device while this was timed.
+    #[serde(default)]
+    pub device_state: DeviceState,
     /// Kernels or back end that really ran.
     pub ran: String,
     /// Verdict on a sample of the timed outputs; a time counts only when it passes.
@@ -118,7 +161,7 @@ pub enum Line {
     /// A judged case.
     Judged(Judged),
     /// A timed case.
-    Timed(Timed),
+    Timed(Box<Timed>),
 }
 
 /// One run: a candidate, an environment, and what was found.
@@ -187,7 +230,7 @@ pub fn read(input: impl BufRead) -> Result<Vec<Run>, ReadError> {
                 runs.push(Run { candidate, environment, ..Run::default() });
             }
             Line::Judged(j) => runs.last_mut().ok_or_else(orphan)?.judged.push(j),
-            Line::Timed(t) => runs.last_mut().ok_or_else(orphan)?.timed.push(t),
+            Line::Timed(t) => runs.last_mut().ok_or_else(orphan)?.timed.push(*t),
         }
     }
     Ok(runs)

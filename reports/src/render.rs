@@ -5,6 +5,7 @@ mod html;
 mod junit;
 mod markdown;
 mod plot;
+mod scaling;
 pub mod sheet;
 mod speed;
 

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use crate::record::{Identity, Judged, Run};
+use crate::marks;
+use crate::record::{Judged, Run};
 use crate::summary::Summary;
 
 /// One row of the table: an op, module, layer or model.
@@ -15,6 +16,8 @@ pub struct SupportRow {
     pub op: String,
     /// What it computes, in a line.
     pub summary: String,
+    /// The hash of the sources that our kernels for it are made of in this tree.
+    pub kernels: Option<String>,
     /// The cases and checks that each suite has for it: less is not the suite, and what is no more of it does not count.
     pub trials: BTreeMap<&'static str, BTreeSet<Trial>>,
 }
@@ -51,10 +54,10 @@ pub struct Support {
 
 /// What the records hold of these specs.
 ///
-/// `kernels` is the hash of the kernel sources in the tree. A candidate with kernels of ours is *verified* only for
-/// that very hash, else *stale*; a foreign candidate is reported as it was judged.
+/// A candidate with kernels of ours is *verified* only for the very sources in the tree, else *stale*; a foreign
+/// candidate is reported as it was judged.
 #[must_use]
-pub fn support(rows: &[SupportRow], runs: &[Run], kernels: &str) -> Support {
+pub fn support(rows: &[SupportRow], runs: &[Run]) -> Support {
     let candidates = candidates(runs);
     let mut levels: Vec<&str> = rows.iter().map(|r| r.level).collect();
     levels.dedup();
@@ -63,11 +66,11 @@ pub fn support(rows: &[SupportRow], runs: &[Run], kernels: &str) -> Support {
         let rows: Vec<&SupportRow> = rows.iter().filter(|r| r.level == level).collect();
         let cells: Vec<Vec<Option<Cell<'_>>>> =
             rows.iter().map(|row| candidates.iter().map(|name| Cell::of(row, name, runs)).collect()).collect();
-        let _ = write!(support.whole, "{}", table(level, &rows, &cells, &candidates, kernels));
+        let _ = write!(support.whole, "{}", table(level, &rows, &cells, &candidates));
         let _ = write!(support.summary, "| {} {level}s |", rows.len());
         for i in 0..candidates.len() {
             let column: Vec<&Cell<'_>> = cells.iter().filter_map(|row| row[i].as_ref()).collect();
-            let _ = write!(support.summary, " {} |", counts(&column, kernels));
+            let _ = write!(support.summary, " {} |", counts(&column));
         }
         support.summary.push('\n');
     }
@@ -91,13 +94,7 @@ fn header(first: &str, candidates: &[&str]) -> String {
 }
 
 /// One level of the whole table.
-fn table(
-    level: &str,
-    rows: &[&SupportRow],
-    cells: &[Vec<Option<Cell<'_>>>],
-    candidates: &[&str],
-    kernels: &str,
-) -> String {
+fn table(level: &str, rows: &[&SupportRow], cells: &[Vec<Option<Cell<'_>>>], candidates: &[&str]) -> String {
     let mut table = format!("\n### {level}s\n\n");
     let judged = |row: &[Option<Cell<'_>>]| row.iter().any(Option::is_some);
     if cells.iter().any(|row| judged(row)) {
@@ -109,7 +106,7 @@ fn table(
             unjudged.push(format!("`{}`", row.op));
             continue;
         }
-        let text = |cell: &Option<Cell<'_>>| cell.as_ref().map_or_else(|| NO_RECORD.to_owned(), |c| c.text(kernels));
+        let text = |cell: &Option<Cell<'_>>| cell.as_ref().map_or_else(|| NO_RECORD.to_owned(), Cell::text);
         let cells: Vec<String> = cells.iter().map(text).collect();
         let _ = writeln!(table, "| `{}`<br>{} | {} |", row.op, row.summary.replace('|', "\\|"), cells.join(" | "));
     }
@@ -121,14 +118,14 @@ fn table(
 }
 
 /// One column of the summary.
-fn counts(column: &[&Cell<'_>], kernels: &str) -> String {
+fn counts(column: &[&Cell<'_>]) -> String {
     if column.is_empty() {
         return NO_RECORD.to_owned();
     }
     let sum = |f: fn(&Summary) -> usize| column.iter().map(|c| f(&c.tally)).sum::<usize>();
-    let stale = column.iter().filter(|c| c.stale(kernels)).count();
+    let stale = column.iter().filter(|c| c.stale).count();
     let (passed, failed, skipped) = (sum(|t| t.passed), sum(|t| t.failed), sum(Summary::skipped));
-    let fine = column.iter().filter(|c| c.fine() && !c.stale(kernels)).count();
+    let fine = column.iter().filter(|c| c.fine() && !c.stale).count();
     let stale = if stale > 0 { format!(", {stale} stale") } else { String::new() };
     let judged = column.len();
     format!("{judged} judged, {fine} without fault{stale}: {passed} passed, {failed} failed, {skipped} skipped")
@@ -136,8 +133,10 @@ fn counts(column: &[&Cell<'_>], kernels: &str) -> String {
 
 /// What the records of the largest suite say about one spec and one candidate.
 struct Cell<'a> {
-    /// The candidate of the newest.
-    candidate: &'a Identity,
+    /// Whether the kernels are ours.
+    ours: bool,
+    /// Whether they are ours and not those in the tree.
+    stale: bool,
     date: &'a str,
     devices: BTreeSet<&'a str>,
     suite: &'static str,
@@ -159,7 +158,8 @@ impl<'a> Cell<'a> {
             let newest = *mine.last()?;
             let mut judged: BTreeMap<(&str, &str), &Judged> = BTreeMap::new();
             let mut devices = BTreeSet::new();
-            for run in mine.iter().filter(|run| run.candidate.kernels == newest.candidate.kernels) {
+            let kernels = newest.candidate.kernels.get(&row.op);
+            for run in mine.iter().filter(|run| run.candidate.kernels.get(&row.op) == kernels) {
                 for j in run.judged.iter().filter(of_suite) {
                     judged.insert((&j.case, &j.check), j);
                     devices.insert(run.candidate.device.as_str());
@@ -168,7 +168,8 @@ impl<'a> Cell<'a> {
             let current = trials.iter().filter_map(|(case, check)| judged.get(&(case.as_str(), *check)).copied());
             let tally = current.fold(Summary::default(), Summary::with);
             (tally.passed + tally.failed > 0).then(|| Self {
-                candidate: &newest.candidate,
+                ours: kernels.is_some(),
+                stale: kernels.is_some() && kernels != row.kernels.as_ref(),
                 date: &newest.environment.date,
                 devices,
                 suite,
@@ -183,18 +184,13 @@ impl<'a> Cell<'a> {
         self.whole && self.tally.as_expected() && self.tally.waived == 0
     }
 
-    /// Whether the kernels are ours and not those in the tree.
-    fn stale(&self, kernels: &str) -> bool {
-        self.candidate.kernels.as_ref().is_some_and(|hash| hash != kernels)
-    }
-
-    fn text(&self, kernels: &str) -> String {
+    fn text(&self) -> String {
         let devices = self.devices.iter().copied().collect::<Vec<_>>().join(" and ");
         let place = format!("{devices}, {}, {}", self.suite, self.date);
-        match &self.candidate.kernels {
-            _ if self.stale(kernels) => format!("stale ({place})"),
-            Some(_) if self.fine() => format!("verified ({place})"),
-            None if self.fine() => format!("passed ({place})"),
+        match (self.stale, self.ours) {
+            (true, _) => format!("stale ({place})"),
+            (false, true) if self.fine() => format!("verified ({place})"),
+            (false, false) if self.fine() => format!("passed ({place})"),
             _ => {
                 let part = if self.whole { "" } else { "part of " };
                 let (passed, failed, skipped) = (self.tally.passed, self.tally.failed, self.tally.skipped());
@@ -213,10 +209,10 @@ impl Support {
         let mut spliced = document.to_owned();
         let mut places = 0;
         for ([begin, end], table) in MARKS.into_iter().zip([&self.whole, &self.summary]) {
-            let Some(start) = spliced.find(begin).map(|i| i + begin.len()) else { continue };
-            let stop = start + spliced[start..].find(end).ok_or(NoMarks)?;
-            spliced.replace_range(start..stop, &format!("\n{table}"));
-            places += 1;
+            if spliced.contains(begin) {
+                spliced = marks::put(&spliced, [begin, end], table).ok_or(NoMarks)?;
+                places += 1;
+            }
         }
         if places > 0 { Ok(spliced) } else { Err(NoMarks) }
     }
@@ -230,7 +226,8 @@ mod tests {
 
     fn run(name: &str, kernels: Option<&str>, verdict: Verdict) -> Run {
         let [device, version] = ["H200", "1"].map(str::to_owned);
-        let candidate = Identity { name: name.into(), version, device, kernels: kernels.map(str::to_owned) };
+        let kernels = kernels.map(|hash| ("hgrn".to_owned(), hash.to_owned())).into_iter().collect();
+        let candidate = Identity { name: name.into(), version, device, kernels };
         let environment = Environment { date: "2026-11-24".into(), ..Environment::default() };
         let [op, case, check, suite, ran] = ["hgrn", "hgrn(T=1)", "forward", "full", ""].map(str::to_owned);
         let judged = vec![Judged { op, case, check, suite, verdict, expected: Expected::Pass, seconds: 0.0, ran }];
@@ -238,12 +235,12 @@ mod tests {
     }
 
     fn table(run: Run) -> String {
-        support(&[row("op", "hgrn")], &[run], "abc").whole
+        support(&[row("op", "hgrn")], &[run]).whole
     }
 
     fn row(level: &'static str, op: &str) -> SupportRow {
         let trials = BTreeMap::from([("full", BTreeSet::from([("hgrn(T=1)".into(), "forward")]))]);
-        SupportRow { level, op: op.into(), summary: "h".into(), trials }
+        SupportRow { level, op: op.into(), summary: "h".into(), kernels: Some("abc".into()), trials }
     }
 
     #[test]
@@ -260,13 +257,13 @@ mod tests {
         let pass = || run("cuda", Some("abc"), Verdict::Pass { measures: vec![] });
         let mut row = row("op", "hgrn");
         row.trials.get_mut("full").expect("there is one").insert(("hgrn(T=2)".into(), "forward"));
-        let table = |runs: &[Run]| support(std::slice::from_ref(&row), runs, "abc").whole;
+        let table = |runs: &[Run]| support(std::slice::from_ref(&row), runs).whole;
         assert!(table(&[pass()]).contains("1 passed, 0 failed, 0 skipped (part of H200, full"));
         let mut other = pass();
         other.judged[0].case = "hgrn(T=2)".into();
         other.candidate.device = "H100".into();
         assert!(table(&[pass(), other.clone()]).contains("verified (H100 and H200, full"), "records add up");
-        other.candidate.kernels = Some("def".into());
+        other.candidate.kernels.insert("hgrn".into(), "def".into());
         other.environment.date = "2026-11-23".into();
         assert!(table(&[other, pass()]).contains("part of H200"), "those of other kernels do not");
     }
@@ -276,7 +273,7 @@ mod tests {
         let mut old = run("cuda", Some("abc"), Verdict::Fail { fault: Fault::Hang { seconds: 1.0 }, call: 0 });
         old.judged[0].case = "hgrn(T=9)".into();
         let pass = run("cuda", Some("abc"), Verdict::Pass { measures: vec![] });
-        assert!(support(&[row("op", "hgrn")], &[old, pass], "abc").whole.contains("verified (H200, full"));
+        assert!(support(&[row("op", "hgrn")], &[old, pass]).whole.contains("verified (H200, full"));
     }
 
     #[test]
@@ -301,8 +298,8 @@ mod tests {
     fn the_summary_counts_what_the_table_says() {
         let rows = [row("op", "hgrn"), row("op", "gla"), row("layer", "gla_layer")];
         let summary = |kernels| {
-            let run = run("cuda", Some("abc"), Verdict::Pass { measures: vec![] });
-            support(&rows, &[run], kernels).summary
+            let run = run("cuda", Some(kernels), Verdict::Pass { measures: vec![] });
+            support(&rows, &[run]).summary
         };
         let lines = |text: String| text.lines().skip(2).map(str::to_owned).collect::<Vec<_>>();
         let fresh = "| 2 ops | 1 judged, 1 without fault: 1 passed, 0 failed, 0 skipped |";

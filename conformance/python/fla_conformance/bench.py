@@ -3,6 +3,8 @@
 import json
 import math
 
+import numpy as np
+
 from .blocks import integers
 from .ports import SPECS
 from .shim import Declined
@@ -27,6 +29,8 @@ def bench(request, fields):
     draw = Draw(side, fields, _PROFILES[profile])
     given = fields["inputs"].split(",") if "inputs" in fields else [p.name for p in spec.given(request.attrs)]
     inputs = {p.name: draw.input(p, request.attrs, spec) for p in spec.inputs if p.name in given}
+    if draw.lengths:
+        inputs["cu_seqlens"] = draw.offsets()
     for p in spec.inputs:
         # minus a fraction of another input
         if p.domain.startswith("against ") and p.name in inputs:
@@ -34,11 +38,16 @@ def bench(request, fields):
     outputs = [p for p in spec.outputs if p.name in request.want] or spec.outputs
     cotangents = {f"d_{p.name}": draw.port(p, "normal") for p in outputs} if request.gradients else {}
     with side.poison(""), request.refusals():
-        times, peak, (results, ran) = side.timed(lambda: request.run(inputs, cotangents), int(fields["iterations"]))
-    reply = {"ran": ran, "times_ns": json.dumps(times)}
-    if peak is not None:
+        times, (results, ran) = side.timed(lambda: request.run(inputs, cotangents), int(fields["iterations"]))
+    reply = {"ran": ran, "times_ns": json.dumps(times.each), "timed_by": times.by}
+    if times.host is not None:
+        reply["host_ns"] = times.host
+    if times.peak is not None:
         answered = sum(side.bytes_of(results[name]) for name in request.want)
-        reply |= {"peak_bytes": peak, "workspace_bytes": max(peak - answered, 0)}
+        reply["peak_bytes"] = times.peak
+        # less than the answers themselves is no measurement
+        if times.peak >= answered:
+            reply["workspace_bytes"] = times.peak - answered
     return Message("done", reply, {name: _sample(side, name, results[name]) for name in request.want})
 
 
@@ -48,7 +57,8 @@ class Draw:
     def __init__(self, side, fields, decay):
         self.side, self.decay = side, decay
         self.dims = {k: int(v) for k, v in json.loads(fields["dims"]).items()}
-        self.dims.setdefault("N", self.dims["B"])
+        self.lengths = json.loads(fields.get("seqs", "[]"))
+        self.dims.setdefault("N", len(self.lengths) or self.dims["B"])
         self.dtype = fields["dtype"].upper()
         if self.dtype not in _FLOATS:
             raise ValueError(f"dtype: expected {', '.join(_FLOATS)}, got {fields['dtype']}")
@@ -58,9 +68,15 @@ class Draw:
     def input(self, port, attrs, spec):
         """An input by its domain under these attributes."""
         if port.index:
-            chosen = integers(self.seed, port, self.dims, spec.attrs | attrs)
-            return self.side.load(Tensor("I64", chosen.shape, chosen.tobytes()))
+            return self._integers(integers(self.seed, port, self.dims, spec.attrs | attrs, self.lengths))
         return self.port(port, next((d for flag, d in port.raw if attrs.get(flag)), port.domain))
+
+    def offsets(self):
+        """Where packed sequences begin, and their end."""
+        return self._integers(np.cumsum([0, *self.lengths], dtype=np.int64))
+
+    def _integers(self, values):
+        return self.side.load(Tensor("I64", values.shape, values.tobytes()))
 
     def port(self, port, domain):
         """Values for a port."""

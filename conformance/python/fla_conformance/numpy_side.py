@@ -6,6 +6,7 @@ import tracemalloc
 
 import numpy as np
 
+from .times import Times
 from .wire import Tensor
 
 _FLOATS = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
@@ -52,7 +53,7 @@ class NumpySide:
 
     kind = "numpy"
     device_name = "cpu"
-    features = frozenset({"bench"})
+    features = frozenset({"bench", "bench_packed"})
 
     def load(self, tensor):
         return widen(tensor)
@@ -65,6 +66,10 @@ class NumpySide:
 
     def same(self, array, tensor):
         return array.tobytes() == widen(tensor).tobytes()
+
+    def compute(self, name, call, arguments, gradients, cotangents):
+        """The results of `call(arguments)`, a dict, and what ran; gradients are the op's own `backward`."""
+        return call(arguments)
 
     def zeros_like(self, array):
         return np.zeros_like(array)
@@ -88,7 +93,7 @@ class NumpySide:
         return np
 
     def timed(self, run, iterations):
-        """Times in ns, peak and workspace bytes (None: not known), and the last answer."""
+        """Times, and the last answer."""
         tracemalloc.start()
         answer = run()
         _, peak = tracemalloc.get_traced_memory()
@@ -98,7 +103,7 @@ class NumpySide:
             begin = time.perf_counter_ns()
             answer = run()
             times.append(time.perf_counter_ns() - begin)
-        return times, peak, answer
+        return Times(times, peak, None, "wall clock around each call"), answer
 
     def bytes_of(self, array):
         return array.nbytes

@@ -10,7 +10,8 @@ call gives it, and an absent optional input is None. `want` as an argument recei
 of the outputs that get a cotangent.
 The answer is a dict by name (with `ran`, if you like: what really ran) or the outputs in the spec's order.
 
-Tensors are torch tensors on `serve`'s device, and gradients come from autograd. With `arrays="numpy"` they are numpy
+Tensors are torch tensors on `serve`'s device, and gradients come from autograd; with `arrays="jax"` they are JAX
+arrays, the op is traced and compiled, and gradients come from its derivative. With `arrays="numpy"` they are numpy
 arrays (f32, or f64 when the case is f64), results are rounded to the port's type, and gradients need
 `backward=`: a function of the same arguments, `d_<output>` for every output and `want`, that returns `d_<input>` by
 name.
@@ -71,13 +72,14 @@ def op(name, *, backward=None, arrays=None, refusal=None):
     return register
 
 
-def serve(name, version="", device=None):
+def serve(name, version="", device=None, modes=()):
     """Speaks the wire on stdin and stdout until `bye` or the end of stdin.
 
-    `version` is text, or a function that returns it: that one may import libraries that print.
+    `version` is text, or a function that returns it: that one may import libraries that print. `modes` are those of
+    `evaluation` and `recompute` that layers and models honour, which `mode()` tells them.
     """
     channel = Channel()
-    server = Server(name, version() if callable(version) else version, device)
+    server = Server(name, version() if callable(version) else version, device, modes)
     channel.send(server.hello())
     while True:
         try:
@@ -94,8 +96,8 @@ def serve(name, version="", device=None):
 class Server:
     """Answers messages, one at a time."""
 
-    def __init__(self, name, version="", device=None):
-        self.name, self.version = name, version
+    def __init__(self, name, version="", device=None, modes=()):
+        self.name, self.version, self.modes = name, version, frozenset(modes)
         self.sides = {kind: _side(kind, device) for kind in {o.arrays for o in _OPS.values()}}
 
     def hello(self):
@@ -103,7 +105,7 @@ class Server:
         fields = {"protocol": PROTOCOL, "name": self.name, "version": self.version, "ops": ",".join(_OPS)}
         fields["device"] = " + ".join(side.device_name for side in self.sides.values()) or "cpu"
         features = [side.features for side in self.sides.values()]
-        fields["features"] = ",".join(sorted(frozenset.intersection(*features))) if features else ""
+        fields["features"] = ",".join(sorted(frozenset.intersection(*features) | self.modes)) if features else ""
         return Message("hello", fields)
 
     def answer(self, message):
@@ -167,7 +169,7 @@ class Request:
         """Runs the op on the message's tensors."""
         held = {name: self.side.load(tensor) for name, tensor in message.tensors.items()}
         cotangents = {name: held.pop(name) for name in list(held) if name.startswith("d_") and name[2:] in self.outputs}
-        with self.side.poison(message.fields.get("fill", "")), self.refusals():
+        with self.side.poison(message.fields.get("fill", "")), self.refusals(), _asked(message.fields.get("mode")):
             results, ran = self.run(held, cotangents)
         storage = self.storage(message.tensors)
         tensors = {}
@@ -209,17 +211,15 @@ class Request:
             raise Declined("no gradients: forward only")
         needed = {*self.want, *(name[2:] for name in cotangents)}
         arguments = self.bind(self.op.function, inputs, needed)
-        if not self.gradients or self.op.backward:
-            outputs, ran = self.named(self.op.function(**arguments))
-            results = outputs
-            if self.gradients:
-                arguments = self.bind(self.op.backward, inputs, needed)
-                zeros = {f"d_{o}": self.side.zeros_like(outputs[o]) for o in self.outputs}
-                results = outputs | self.op.backward(**arguments, **(zeros | cotangents))
+        if self.gradients and self.op.backward:
+            results, ran = self.named(self.op.function(**arguments))
+            arguments = self.bind(self.op.backward, inputs, needed)
+            zeros = {f"d_{o}": self.side.zeros_like(results[o]) for o in self.outputs}
+            results = results | self.op.backward(**arguments, **(zeros | cotangents))
         else:
-            leaves = {name: self.side.leaf(inputs[name]) for name in self.gradients if name in inputs}
-            outputs, ran = self.named(self.op.function(**(arguments | leaves)))
-            results = outputs | self.side.gradients(outputs, leaves, cotangents)
+            call = lambda arguments: self.named(self.op.function(**arguments))
+            leaves = [name for name in self.gradients if name in inputs]
+            results, ran = self.side.compute(self.op.name, call, arguments, leaves, cotangents)
         ran = ran() if callable(ran) else str(ran)
         missing = [name for name in self.want if results.get(name) is None]
         if missing:
@@ -265,11 +265,33 @@ class Request:
         return dict(zip(self.outputs, answer)), ran
 
 
+# the mode of the call that is being answered
+_MODE = [None]
+
+
+def mode():
+    """How a layer or model is asked: `evaluation`, `recompute`, or None where nothing is said."""
+    return _MODE[0]
+
+
+@contextlib.contextmanager
+def _asked(name):
+    _MODE[0] = name
+    try:
+        yield
+    finally:
+        _MODE[0] = None
+
+
 def _side(kind, device):
     if kind == "numpy":
         from .numpy_side import NumpySide
 
         return NumpySide()
+    if kind == "jax":
+        from .jax_side import JaxSide
+
+        return JaxSide()
     from .torch_side import TorchSide
 
     return TorchSide(device)

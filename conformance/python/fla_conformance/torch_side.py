@@ -1,12 +1,15 @@
 """Ops on torch tensors."""
 
 import contextlib
+import gc
 import os
+import statistics
 import sys
 import time
 
 import torch
 
+from .times import Times
 from .wire import Tensor
 
 _TYPES = {
@@ -17,13 +20,14 @@ _NAMES = {v: k for k, v in _TYPES.items()}
 # more than any L2 cache of today
 _FLUSH_BYTES = 256 << 20
 _WARM_UP = 5
+_BY_EVENTS = "device events around each call, behind an emptied cache"
 
 
 class TorchSide:
     """What the shim needs of an array library."""
 
     kind = "torch"
-    features = frozenset({"bench", "fill"})
+    features = frozenset({"bench", "bench_packed", "fill"})
 
     def __init__(self, device=None):
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -50,8 +54,11 @@ class TorchSide:
     def zeros_like(self, array):
         return torch.zeros_like(array)
 
-    def leaf(self, array):
-        return array.requires_grad_(True)
+    def compute(self, name, call, arguments, gradients, cotangents):
+        """The results of `call(arguments)`, a dict, with the gradients by these inputs, and what ran."""
+        leaves = {name: arguments[name].requires_grad_(True) for name in gradients}
+        outputs, ran = call(arguments | leaves)
+        return (outputs | self.gradients(outputs, leaves, cotangents) if leaves else outputs), ran
 
     def gradients(self, outputs, leaves, cotangents):
         """Gradients by `d_<input>`; a missing cotangent is zero, a missing gradient an error."""
@@ -120,7 +127,7 @@ class TorchSide:
         return array.numel() * array.element_size()
 
     def timed(self, run, iterations):
-        """Times in ns, peak bytes (None: not known), and the last answer."""
+        """Times, and the last answer."""
         for _ in range(_WARM_UP):
             answer = run()
         del answer
@@ -134,25 +141,38 @@ class TorchSide:
             begin = time.perf_counter_ns()
             answer = run()
             times.append(time.perf_counter_ns() - begin)
-        return times, None, answer
+        return Times(times, None, None, "wall clock around each call"), answer
 
     def _timed_by_events(self, run, iterations):
         flush = torch.zeros(_FLUSH_BYTES, dtype=torch.uint8, device=self.device)
-        self._synchronize()
-        torch.cuda.reset_peak_memory_stats(self.device)
-        base = torch.cuda.memory_allocated(self.device)
-        events, answer = [], None
+        peak = self._peak(run)
+        events, queued, answer = [], [], None
         for _ in range(iterations):
             answer = None
             begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
             flush.zero_()
             begin.record()
+            called = time.perf_counter_ns()
             answer = run()
+            queued.append(time.perf_counter_ns() - called)
             end.record()
             events.append((begin, end))
         self._synchronize()
+        each = [round(begin.elapsed_time(end) * 1e6) for begin, end in events]
+        return Times(each, peak, statistics.median(queued), _BY_EVENTS), answer
+
+    def _peak(self, run):
+        """Most bytes that one call takes, the inputs not counted."""
+        # what earlier calls left in cycles would count as there before
+        gc.collect()
+        self._synchronize()
+        torch.cuda.reset_peak_memory_stats(self.device)
+        base = torch.cuda.memory_allocated(self.device)
+        answer = run()
+        self._synchronize()
         peak = torch.cuda.max_memory_allocated(self.device) - base
-        return [round(begin.elapsed_time(end) * 1e6) for begin, end in events], peak, answer
+        del answer
+        return peak
 
 
 def _bytes(array):

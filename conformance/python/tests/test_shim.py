@@ -46,6 +46,22 @@ class Shim(unittest.TestCase):
             {"protocol": "1", "name": "test", "version": "7", "ops": "hgrn", "device": "cpu"},
         )
 
+    def test_a_mode_lasts_for_a_call(self):
+        seen = []
+
+        def asked(x, g, *, h0):
+            seen.append(shim.mode())
+            return hgrn(x, g, h0=h0)
+
+        message = call()
+        message.fields["mode"] = "evaluation"
+        self.ask(asked, message)
+        self.ask(asked, call())
+        self.assertEqual(seen, ["evaluation", None])
+        features = shim.Server("test", modes=("evaluation",)).hello().fields["features"]
+        self.assertIn("evaluation", features.split(","))
+        self.assertNotIn("evaluation", shim.Server("test").hello().fields["features"])
+
     def test_forward(self):
         reply = self.ask(hgrn, call())
         self.assertEqual(list(reply.tensors), ["o", "ht"])
@@ -120,8 +136,21 @@ class Shim(unittest.TestCase):
         self.assertEqual(len(times), 4)
         self.assertTrue(all(t > 0 for t in times))
         self.assertEqual(reply.tensors["o"].shape, (15,))
+        self.assertEqual(reply.fields["timed_by"], "wall clock around each call")
         again = self.ask(hgrn, Message("bench", fields))
         self.assertEqual(again.tensors, reply.tensors)
+
+    def test_a_bench_packs_sequences(self):
+        seen = []
+
+        def packed(x, g, h0, cu_seqlens):
+            seen.append((cu_seqlens.tolist(), h0.shape))
+            return x, h0
+
+        fields = {"op": "hgrn", "attrs": "{}", "dims": '{"B": 1, "T": 7, "D": 3}', "dtype": "f32", "seqs": "[3, 0, 4]"}
+        reply = self.ask(packed, Message("bench", fields | {"want": "o", "iterations": "1"}))
+        self.assertEqual(reply.verb, "done", reply.fields)
+        self.assertEqual(seen[-1], ([0, 3, 3, 7], (3, 3)))
 
     def test_a_calls_number_comes_back(self):
         message = call()

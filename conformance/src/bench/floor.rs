@@ -73,6 +73,17 @@ impl Least {
         Self { bytes: forward.bytes + backward, flops: 3.0 * forward.flops }
     }
 
+    /// The floor's formula with its numbers.
+    pub(super) fn formula(&self, ceilings: Ceilings) -> String {
+        let moving = ceilings.bandwidth.map(|b| format!("{:.0} bytes at {b:.0} GB/s", self.bytes));
+        let computing = ceilings.arithmetic.map(|a| format!("{:.0} operations at {:.0} TFLOP/s", self.flops, a / 1e3));
+        match (moving, computing) {
+            (Some(m), Some(c)) => format!("the longer of {m} and {c}"),
+            (Some(one), None) | (None, Some(one)) => one,
+            (None, None) => "nothing is known of the device: give --bandwidth and --tflops".to_owned(),
+        }
+    }
+
     /// Least nanoseconds, when anything is known about the device.
     pub(super) fn time(&self, ceilings: Ceilings) -> Option<f64> {
         let moving = ceilings.bandwidth.map(|b| self.bytes / b);
@@ -110,6 +121,9 @@ mod tests {
         assert_eq!(given(None, None), None);
         assert_eq!(given(Some(1000.0), None), Some(1_000_000));
         assert_eq!(given(Some(1000.0), Some(100.0)), Some(10_000_000));
+        let formula = least.formula(Ceilings::of("a processor", DType::Bf16, Some(1000.0), Some(100.0)));
+        let expected = "the longer of 1000000000 bytes at 1000 GB/s and 1000000000000 operations at 100 TFLOP/s";
+        assert_eq!(formula, expected);
         let sheet = Ceilings::of("NVIDIA H200", DType::Bf16, None, None);
         assert_eq!(sheet, Ceilings { bandwidth: Some(4800.0), arithmetic: Some(989e3) });
         assert_eq!(Ceilings::of("NVIDIA H200", DType::F32, None, None).arithmetic, None);

@@ -44,7 +44,7 @@ impl Ledger {
             if self.json {
                 let mut stdout = std::io::stdout().lock();
                 let printed = record::write(&mut stdout, run)
-                    .and_then(|()| record::write(&mut stdout, &Line::Timed(row.clone())));
+                    .and_then(|()| record::write(&mut stdout, &Line::Timed(Box::new(row.clone()))));
                 printed.map_err(|source| Error::Output { path: "stdout".into(), source })?;
             }
             timed.push(row);
@@ -57,7 +57,7 @@ impl Ledger {
         for (run, timed) in &self.runs {
             record::write(&mut text, run)?;
             for row in timed {
-                record::write(&mut text, &Line::Timed(row.clone()))?;
+                record::write(&mut text, &Line::Timed(Box::new(row.clone())))?;
             }
         }
         // it only grows, so that nothing is lost in between

@@ -20,7 +20,7 @@ pub(super) fn render(case: &Case, backward: bool, identities: &[Identity], rows:
     let width = identities.iter().map(|i| i.name.chars().count()).max().unwrap_or(0).max(9);
     text.push_str(&line(
         width,
-        ["candidate", "median", "p10 .. p90", "of floor", "peak", "workspace", "times the first"],
+        ["candidate", "median", "p10 .. p90", "× floor", "peak", "workspace", "host", "first", "error", "× the first"],
     ));
     for (identity, row) in identities.iter().zip(rows) {
         let timed = &row.timed;
@@ -30,16 +30,21 @@ pub(super) fn render(case: &Case, backward: bool, identities: &[Identity], rows:
             continue;
         };
         let (low, high) = (quantile(&timed.times_ns, 0.1), quantile(&timed.times_ns, 0.9));
-        let share = timed.floor_ns.map_or("-".into(), |floor| format!("{:.0} %", 100.0 * floor / middle));
+        let floors = timed.floor_ns.map_or("-".into(), |floor| format!("{:.2}", middle / floor));
+        let time = |ns: Option<f64>| ns.map_or("-".into(), duration);
+        let error = timed.errors.iter().map(|m| m.error).reduce(f64::max);
         text.push_str(&line(
             width,
             [
                 &identity.name,
                 &duration(middle),
                 &format!("{} .. {}", duration(low), duration(high)),
-                &share,
+                &floors,
                 &bytes(timed.peak_bytes),
                 &bytes(timed.workspace_bytes),
+                &time(timed.host_ns),
+                &time(timed.first_call_ns),
+                &error.map_or("-".into(), |e| format!("{e:.2}")),
                 &ratio(rows.first(), row),
             ],
         ));
@@ -48,21 +53,25 @@ pub(super) fn render(case: &Case, backward: bool, identities: &[Identity], rows:
     text
 }
 
-fn line(width: usize, cells: [&str; 7]) -> String {
-    let [name, middle, spread, share, peak, workspace, ratio] = cells;
-    let line =
-        format!("  {name:<width$}  {middle:>10}  {spread:>24}  {share:>8}  {peak:>10}  {workspace:>10}  {ratio}");
+fn line(width: usize, cells: [&str; 10]) -> String {
+    let [name, middle, spread, floors, peak, workspace, host, first, error, ratio] = cells;
+    let line = format!(
+        "  {name:<width$}  {middle:>10}  {spread:>24}  {floors:>7}  {peak:>10}  {workspace:>10}  {host:>9}  \
+         {first:>9}  {error:>5}  {ratio}"
+    );
     format!("{}\n", line.trim_end())
 }
 
 /// The last lines.
 pub(super) fn closing(cpu: bool, records: &Path) -> String {
+    let columns = "host: what it takes to queue a call; first: the first call at this width, compilation included; \
+                   error: the greatest root mean square of an output or gradient of a small case, in floors.\n";
     let caution = if cpu {
         "Wall-clock times of processor candidates compare candidates within this run; they are no claims about speed.\n"
     } else {
         ""
     };
-    format!("{caution}records: {}\n", records.display())
+    format!("{columns}{caution}records: {}\n", records.display())
 }
 
 /// How many times as long as `first`, and the range over the turns.
@@ -77,7 +86,7 @@ fn ratio(first: Option<&Row>, row: &Row) -> String {
 }
 
 /// The middle value; `None` of nothing.
-pub(super) fn median(values: &[f64]) -> Option<f64> {
+pub(crate) fn median(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| quantile(values, 0.5))
 }
 

@@ -1,19 +1,31 @@
-//! Which candidates have been right at which small case.
+//! Which candidates have been right at which small case, and how nearly.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use reference::tensor::Tensors;
-use reports::verdict::Fault;
+use reports::verdict::{Fault, Measure};
 
 use super::standard;
-use crate::candidate::{BenchRequest, Candidate, Fill, Reply, Request};
+use crate::candidate::{BenchRequest, Candidate, Fill, Mode, Reply, Request};
 use crate::case::Case;
 use crate::truth::{Standards, Truth};
+
+/// A right answer.
+#[derive(Debug, Clone)]
+pub(super) struct Right {
+    /// The small case.
+    pub(super) at: String,
+    /// Root mean squares of the errors, in units of the floor, by output and gradient.
+    pub(super) errors: Vec<Measure>,
+    /// Nanoseconds until the answer came, the first of its kind: what had to be compiled is in there.
+    pub(super) first_call_ns: f64,
+}
 
 /// What is known so far, by candidate and small case.
 #[derive(Default)]
 pub(super) struct Trust {
-    verdicts: Vec<(usize, String, Result<(), Reply>)>,
+    verdicts: Vec<(usize, String, Result<Right, Reply>)>,
     truths: Vec<(String, Arc<Truth>)>,
 }
 
@@ -25,7 +37,7 @@ impl Trust {
         candidate: &mut dyn Candidate,
         case: &Case,
         backward: bool,
-    ) -> Result<(), Reply> {
+    ) -> Result<Right, Reply> {
         let op = case.problem.spec.name;
         if !candidate.ops().iter().any(|known| known == op) {
             return Err(Reply::Declined(format!("{op} is not one of {}", candidate.ops().join(", "))));
@@ -52,7 +64,7 @@ impl Trust {
 }
 
 /// Whether the candidate answers this case rightly, by the judge's own measure.
-fn right(candidate: &mut dyn Candidate, case: &Case, truth: &Truth, backward: bool) -> Result<(), Reply> {
+fn right(candidate: &mut dyn Candidate, case: &Case, truth: &Truth, backward: bool) -> Result<Right, Reply> {
     let want = standard::want(&case.problem, backward);
     let cotangents = if backward { truth.cotangents.clone() } else { Default::default() };
     let cotangents = cotangents.into_iter().filter(|(name, _)| want.iter().any(|w| name.strip_prefix("d_") == Some(w)));
@@ -63,19 +75,21 @@ fn right(candidate: &mut dyn Candidate, case: &Case, truth: &Truth, backward: bo
         cotangents: cotangents.collect(),
         want,
         fill: Fill::Any,
+        mode: Mode::Any,
     };
-    let tensors = match candidate.call(&request) {
-        Reply::Done { tensors, .. } => tensors,
-        refused => return Err(refused),
-    };
+    let asked = Instant::now();
+    let answer = candidate.call(&request);
+    let first_call_ns = asked.elapsed().as_nanos() as f64;
+    let Reply::Done { tensors, .. } = answer else { return Err(answer) };
     let unanswered = |e: reference::error::Error| Reply::Failed(format!("the oracle cannot answer {case}: {e}"));
     let mut standards: Standards = (*truth.outputs().map_err(unanswered)?).clone();
     if backward {
         standards.extend((*truth.gradients(&request.cotangents).map_err(unanswered)?).clone());
     }
-    judge(case, &request.want, &standards, &tensors)?;
-    if candidate.identity().kernels.is_none() {
-        return Ok(());
+    let errors = judge(case, &request.want, &standards, &tensors)?;
+    let right = Right { at: case.to_string(), errors, first_call_ns };
+    if candidate.identity().kernels.is_empty() {
+        return Ok(right);
     }
     // our own kernels draw these very inputs when they are timed, so what was timed can be judged too
     let again = BenchRequest {
@@ -87,10 +101,12 @@ fn right(candidate: &mut dyn Candidate, case: &Case, truth: &Truth, backward: bo
         seed: case.seed,
     };
     let timing = candidate.bench(&again)?;
-    judge(case, &again.want, &standards, &timing.sample)
+    judge(case, &again.want, &standards, &timing.sample)?;
+    Ok(right)
 }
 
-fn judge(case: &Case, want: &[String], standards: &Standards, tensors: &Tensors) -> Result<(), Reply> {
+fn judge(case: &Case, want: &[String], standards: &Standards, tensors: &Tensors) -> Result<Vec<Measure>, Reply> {
+    let mut errors = Vec::new();
     for name in want {
         let wrong = |what: String| Reply::Failed(format!("wrong at {case}: {what}"));
         let standard = standards.get(name).ok_or_else(|| wrong(format!("nothing is known of {name}")))?;
@@ -98,9 +114,10 @@ fn judge(case: &Case, want: &[String], standards: &Standards, tensors: &Tensors)
             return Err(wrong(format!("it could not have been wrong, because {doubt}")));
         }
         let got = tensors.get(name).ok_or_else(|| wrong(format!("{name} is missing")))?;
-        standard.judge(got).map_err(|fault| wrong(sentence(&fault)))?;
+        let measures = standard.judge(got).map_err(|fault| wrong(sentence(&fault)))?;
+        errors.extend(measures.into_iter().filter(|m| m.statistic == "rms"));
     }
-    Ok(())
+    Ok(errors)
 }
 
 fn sentence(fault: &Fault) -> String {

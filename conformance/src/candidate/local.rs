@@ -1,6 +1,7 @@
 //! Candidates in this process: our kernels on one device, and the oracle's own code at `f32`.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
@@ -12,7 +13,7 @@ use reports::record::Identity;
 
 use super::{Abilities, BenchRequest, Candidate, Fill, Reply, Request, Timing};
 use crate::abi::{clock, dtype};
-use crate::bench::Drawn;
+use crate::bench::{Drawn, median};
 
 /// Our kernels on one device.
 pub struct Kernels {
@@ -37,17 +38,19 @@ impl Kernels {
     /// A library that cannot be loaded.
     pub fn planted(name: &str, libraries: &[PathBuf]) -> Result<Self, optimized::Error> {
         let mut kernels = Self::on(Engine::planted(libraries)?, name);
-        kernels.identity.kernels = None;
+        kernels.identity.kernels.clear();
         Ok(kernels)
     }
 
     fn on(engine: Engine, name: &str) -> Self {
         let device = engine.device();
+        let hash = |&op: &&str| Some((op.to_owned(), optimized::kernel_hash(op)?));
+        let kernels = engine.ops().iter().filter_map(hash).collect();
         let identity = Identity {
             name: name.to_owned(),
             version: format!("{} ({})", env!("CARGO_PKG_VERSION"), device.runtime),
             device: device.name.clone(),
-            kernels: Some(optimized::kernel_hash().to_owned()),
+            kernels,
         };
         let ops = engine.ops().iter().map(|&op| op.to_owned()).collect();
         Self { engine, identity, ops, drawn: Drawn::default() }
@@ -64,7 +67,7 @@ impl Candidate for Kernels {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities { fill: true, bench: true }
+        Abilities { fill: true, bench: true, bench_packed: true, ..Abilities::default() }
     }
 
     fn call(&mut self, request: &Request) -> Reply {
@@ -87,6 +90,8 @@ impl Candidate for Kernels {
             times_ns: timing.times_ns,
             peak_bytes: Some(timing.peak_bytes),
             workspace_bytes: Some(timing.workspace_bytes),
+            host_ns: median(&timing.host_ns),
+            timed_by: timing.timed_by.to_owned(),
             ran: timing.ran.join(", "),
             sample: timing.sample,
         })
@@ -105,7 +110,7 @@ pub struct Reference {
 impl Default for Reference {
     fn default() -> Self {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let identity = Identity { name: "reference".into(), version, device: "cpu".into(), kernels: None };
+        let identity = Identity { name: "reference".into(), version, device: "cpu".into(), kernels: BTreeMap::new() };
         let ops = reference::specs().map(|s| s.name.to_owned()).collect();
         Self { identity, ops, drawn: Drawn::default() }
     }
@@ -121,7 +126,7 @@ impl Candidate for Reference {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities { fill: false, bench: true }
+        Abilities { bench: true, bench_packed: true, ..Abilities::default() }
     }
 
     fn call(&mut self, request: &Request) -> Reply {

@@ -25,6 +25,35 @@ pub enum Fill {
     Huge,
 }
 
+/// In which mode a layer or model is asked. The numbers are the same in each, what computes them need not be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// As it is asked when nothing is said: as in training, where there is one.
+    #[default]
+    Any,
+    /// As for inference.
+    Evaluation,
+    /// In training, activations thrown away and computed once more on the way back.
+    Recompute,
+}
+
+impl Mode {
+    /// The modes that are not everyone's, as the wire names them.
+    pub const NAMED: [(&str, Self); 2] = [("evaluation", Self::Evaluation), ("recompute", Self::Recompute)];
+
+    /// The mode of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::NAMED.iter().find(|(own, _)| *own == name).map(|&(_, mode)| mode)
+    }
+
+    /// Its name; none where nothing is said.
+    #[must_use]
+    pub fn name(self) -> Option<&'static str> {
+        Self::NAMED.iter().find(|(_, mode)| *mode == self).map(|&(name, _)| name)
+    }
+}
+
 /// One call, complete: what travels to a candidate.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -40,6 +69,9 @@ pub struct Request {
     pub want: Vec<String>,
     /// Poison for fresh memory; only candidates with [`Abilities::fill`] are asked for other than [`Fill::Any`].
     pub fill: Fill,
+    /// Only candidates with [`Abilities::evaluation`] or [`Abilities::recompute`] are asked for other than
+    /// [`Mode::Any`].
+    pub mode: Mode,
 }
 
 /// What a candidate answered.
@@ -94,6 +126,10 @@ pub struct Timing {
     pub peak_bytes: Option<u64>,
     /// Memory beyond inputs and outputs.
     pub workspace_bytes: Option<u64>,
+    /// Host nanoseconds that it takes to queue one call, after the first: a median.
+    pub host_ns: Option<f64>,
+    /// How the times were taken.
+    pub timed_by: String,
     /// Kernels or back end that really ran.
     pub ran: String,
     /// A small sample of the outputs of a timed iteration, to be re-checked.
@@ -107,6 +143,12 @@ pub struct Abilities {
     pub fill: bool,
     /// `bench` works.
     pub bench: bool,
+    /// `bench` takes packed sequences.
+    pub bench_packed: bool,
+    /// Layers and models can be asked in [`Mode::Evaluation`].
+    pub evaluation: bool,
+    /// Models can be asked in [`Mode::Recompute`].
+    pub recompute: bool,
 }
 
 /// The thing under test.

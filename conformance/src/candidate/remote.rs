@@ -70,7 +70,7 @@ pub struct Remote {
     timeout: Duration,
     identity: Identity,
     ops: Vec<String>,
-    fill: bool,
+    abilities: Abilities,
     peer: Option<Peer>,
     questions: u64,
     /// The last answer was an error: an exit after it surprises nobody.
@@ -86,9 +86,16 @@ impl Remote {
         let (peer, hello) = greet(&command, timeout)?;
         let identity =
             Identity { name: hello.name, version: hello.version, device: hello.device, kernels: hello.kernels };
-        let fill = hello.features.iter().any(|f| f == "fill");
+        let has = |feature: &str| hello.features.iter().any(|f| f == feature);
+        let abilities = Abilities {
+            fill: has("fill"),
+            bench: true,
+            bench_packed: has("bench_packed"),
+            evaluation: has("evaluation"),
+            recompute: has("recompute"),
+        };
         let (ops, peer) = (hello.ops, Some(peer));
-        Ok(Self { command, timeout, identity, ops, fill, peer, questions: 0, excused: false })
+        Ok(Self { command, timeout, identity, ops, abilities, peer, questions: 0, excused: false })
     }
 
     /// Asks one question; an `Err` is the reply that stands for what went wrong.
@@ -158,7 +165,7 @@ impl Candidate for Remote {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities { fill: self.fill, bench: true }
+        self.abilities
     }
 
     fn call(&mut self, request: &Request) -> Reply {
@@ -175,6 +182,9 @@ impl Candidate for Remote {
     }
 
     fn bench(&mut self, request: &BenchRequest) -> Result<Timing, Reply> {
+        if request.problem.sequences.is_some() && !self.abilities.bench_packed {
+            return Err(Reply::Declined("its bench takes no packed sequences (feature bench_packed)".into()));
+        }
         let question = Message::Bench(Box::new(request.clone()));
         match self.ask(|id| wire::encode(&question, Some(id)), SAMPLE)? {
             Message::Done(timing) if timing.times_ns.is_empty() => {

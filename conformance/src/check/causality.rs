@@ -27,7 +27,7 @@ pub(super) static CHECK: Check = Check {
 };
 
 /// For each sequence the tokens, as they lie, whose outputs must stay.
-fn earlier(case: &Case) -> Vec<Range<usize>> {
+pub(super) fn earlier(case: &Case) -> Vec<Range<usize>> {
     let tokens = case.problem.size(Dim::T);
     let spans: Vec<Range<usize>> = match &case.problem.sequences {
         Some(_) => case.problem.offsets().windows(2).map(|w| w[0]..w[1]).collect(),
@@ -43,7 +43,7 @@ fn earlier(case: &Case) -> Vec<Range<usize>> {
 }
 
 /// The tensor with other numbers at every token that is not an earlier one.
-fn replaced(case: &Case, truth: &Truth, name: &str, tensor: &Tensor) -> Tensor {
+pub(super) fn replaced(case: &Case, truth: &Truth, name: &str, tensor: &Tensor) -> Tensor {
     let port = case.problem.spec.input(name).filter(|p| OpSpec::per_token(p));
     let Some(axis) = port.and_then(|p| cut::axis(p, Dim::T)) else { return tensor.clone() };
     let other = sample::others(case, name, &truth.inputs[name]);

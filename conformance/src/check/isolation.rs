@@ -42,9 +42,9 @@ enum Other {
 
 /// One slice along one independent axis.
 #[derive(Debug, Clone, Copy)]
-struct Keep {
-    axis: Dim,
-    index: usize,
+pub(super) struct Keep {
+    pub(super) axis: Dim,
+    pub(super) index: usize,
 }
 
 fn both(case: &Case, inputs: &Tensors, cotangents: &Tensors) -> Vec<Call> {
@@ -75,7 +75,7 @@ fn span(problem: &Problem, n: usize) -> (usize, usize) {
 }
 
 /// Where along which axis of a port the slice lies; `None` when the port is shared.
-fn place(problem: &Problem, port: &Port, keep: Keep) -> Option<(usize, std::ops::Range<usize>)> {
+pub(super) fn place(problem: &Problem, port: &Port, keep: Keep) -> Option<(usize, std::ops::Range<usize>)> {
     let one = keep.index..keep.index + 1;
     if keep.axis == Dim::N {
         if let Some(axis) = cut::axis(port, Dim::N) {

@@ -4,13 +4,26 @@
 //! A call's input is a value or an earlier call's output, so resuming from a state and decoding are data. A check never
 //! holds a candidate.
 
+mod absent;
+mod append;
 mod backward;
 mod causality;
+mod columns;
+mod containment;
 mod cut;
 mod decode;
+mod evaluation;
 mod forward;
+mod gain;
+mod gauge;
+mod grouped;
 mod isolation;
+mod lattice;
+mod permute;
 mod poison;
+mod prefix;
+mod recompute;
+mod reduction;
 mod repeat;
 mod resume;
 mod varlen;
@@ -24,8 +37,9 @@ use reference::spec::Dim;
 use reference::tensor::{DType, Tensor, Tensors};
 use reports::verdict::Verdict;
 
-use crate::candidate::{Abilities, Fill, Request};
+use crate::candidate::{Abilities, Fill, Mode, Request};
 use crate::case::Case;
+use crate::sample::Profile;
 use crate::truth::Truth;
 
 /// Every check, cheapest to explain first.
@@ -37,8 +51,21 @@ pub static CHECKS: &[&Check] = &[
     &varlen::CHECK,
     &isolation::CHECK,
     &causality::CHECK,
+    &containment::CHECK,
+    &prefix::CHECK,
+    &evaluation::CHECK,
+    &recompute::CHECK,
     &repeat::CHECK,
     &poison::CHECK,
+    &permute::CHECK,
+    &columns::CHECK,
+    &gauge::CHECK,
+    &append::CHECK,
+    &grouped::CHECK,
+    &absent::CHECK,
+    &reduction::CHECK,
+    &gain::CHECK,
+    &lattice::CHECK,
 ];
 
 /// A property that a right implementation has.
@@ -66,7 +93,13 @@ pub fn check(name: &str) -> Option<&'static Check> {
 
 /// The checks that have something to check in this case.
 pub fn applicable(case: &Case) -> impl Iterator<Item = &'static Check> {
-    CHECKS.iter().copied().filter(|c| (c.applies)(case))
+    CHECKS.iter().copied().filter(|c| applies(case, c))
+}
+
+/// Whether a check has something to check in this case. Where every answer is exact, nothing but that is asked.
+#[must_use]
+pub fn applies(case: &Case, check: &Check) -> bool {
+    (case.profile != Profile::Lattice || std::ptr::eq(check, &raw const lattice::CHECK)) && (check.applies)(case)
 }
 
 /// What a judge sees.
@@ -111,6 +144,8 @@ pub struct Call {
     pub want: Vec<String>,
     /// Poison for fresh memory.
     pub fill: Fill,
+    /// The mode in which it is asked.
+    pub mode: Mode,
 }
 
 impl Call {
@@ -123,6 +158,7 @@ impl Call {
             cotangents: BTreeMap::new(),
             want: outputs(problem),
             fill: Fill::Any,
+            mode: Mode::Any,
         }
     }
 
@@ -146,6 +182,7 @@ impl Call {
             cotangents: tensors(&self.cotangents)?,
             want: self.want.clone(),
             fill: self.fill,
+            mode: self.mode,
         })
     }
 }

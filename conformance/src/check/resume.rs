@@ -27,7 +27,7 @@ pub(super) static CHECK: Check = Check {
 };
 
 /// Two cuts of a case; the seed says which: after one token, in the middle, at a chunk border and beside it.
-fn cuts(case: &Case) -> Vec<usize> {
+pub(super) fn cuts(case: &Case) -> Vec<usize> {
     let tokens = case.problem.size(Dim::T);
     let borders = [1, 64, tokens / 2, 63, tokens - 1, 65, 16, 128];
     let seed = case.seed as usize;
@@ -46,7 +46,7 @@ fn pieces(case: &Case, truth: &Truth, at: usize) -> [Piece; 2] {
 }
 
 /// Forward through both pieces, then backward through both, counted from call `base`.
-fn calls(case: &Case, truth: &Truth, at: usize, base: usize) -> [Call; 4] {
+pub(super) fn calls(case: &Case, truth: &Truth, at: usize, base: usize) -> [Call; 4] {
     let [first, mut last] = pieces(case, truth, at);
     let states: Vec<_> = case.problem.states().collect();
     let mut forward = [Call::forward(&first.problem, &first.inputs), Call::forward(&last.problem, &last.inputs)];
@@ -78,14 +78,17 @@ fn answer(problem: &Problem, call: usize, name: &str, as_port: &str, storage: DT
     Source::Answer { call, name: name.to_owned(), dtype }
 }
 
-fn judge(trial: &Trial<'_>, base: usize) -> Result<Verdict, Error> {
-    let [first, last, d_last, d_first] = &trial.answers[base..base + 4] else {
-        return Ok(verdicts::malformed("four answers".into(), base));
-    };
+/// Outputs and gradients of the whole, from the four calls that begin with `base`; none where they do not fit together.
+pub(super) fn put_together(trial: &Trial<'_>, base: usize) -> (Option<Tensors>, Option<Tensors>) {
+    let Some([first, last, d_last, d_first]) = trial.answers.get(base..base + 4) else { return (None, None) };
     let problem = &trial.case.problem;
     let in_place = |first, last| if problem.reversed() { [last, first] } else { [first, last] };
     let outputs = whole(problem, super::outputs(problem), &in_place(first, last));
-    let gradients = whole(problem, gradients(problem), &in_place(d_first, d_last));
+    (outputs, whole(problem, gradients(problem), &in_place(d_first, d_last)))
+}
+
+fn judge(trial: &Trial<'_>, base: usize) -> Result<Verdict, Error> {
+    let (outputs, gradients) = put_together(trial, base);
     let truth = trial.truth.outputs()?;
     let forward = fitting(outputs, base + 1, |o| verdicts::accurate(&truth, o, base + 1));
     if rounded(trial.case) {
@@ -97,7 +100,7 @@ fn judge(trial: &Trial<'_>, base: usize) -> Result<Verdict, Error> {
 }
 
 /// Whether a state's cotangent is rounded where it is handed back, which the whole's gradient knows nothing of.
-fn rounded(case: &Case) -> bool {
+pub(super) fn rounded(case: &Case) -> bool {
     let short = matches!(case.dtype, DType::Bf16 | DType::F16);
     let stored = |initial| case.problem.spec.input(initial).is_some_and(|p| p.precision == Precision::Storage);
     short && case.problem.states().any(|s| stored(s.initial))

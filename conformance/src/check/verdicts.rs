@@ -35,8 +35,27 @@ fn measured(standards: &[(&String, &Standard)], answers: &Tensors, call: usize) 
     Verdict::Pass { measures }
 }
 
-/// The verdict on gradients that were put together from pieces. Those of what all tokens share are left out: they are sums of
-/// the pieces' gradients, each of them rounded to the storage type, and where these cancel, that is no fault of the sum's.
+/// The same on those by which one can be judged, and which zeros would fail; `None` when there are none.
+pub(super) fn accurate_where_possible(standards: &Standards, answers: &Tensors, call: usize) -> Option<Verdict> {
+    let speaks = |s: &Standard| s.doubt.is_none() && !s.is_trivial();
+    let standards: Vec<_> = standards.iter().filter(|(_, s)| speaks(s)).collect();
+    (!standards.is_empty()).then(|| measured(&standards, answers, call))
+}
+
+/// The first that is no pass of what could be judged. Where that is nothing, other checks say that the case is
+/// mistrusted.
+pub(super) fn judged(verdicts: impl IntoIterator<Item = Option<Verdict>>) -> Verdict {
+    let found: Vec<Verdict> = verdicts.into_iter().flatten().collect();
+    if found.is_empty() {
+        let reason = "nobody can be judged by these numbers, as forward and backward say".into();
+        return Verdict::NotApplicable { reason };
+    }
+    worst(found)
+}
+
+/// The verdict on gradients that were put together from pieces. Those of what all tokens share are left out: they are
+/// sums of the pieces' gradients, each of them rounded to the storage type, and where these cancel, that is no fault of
+/// the sum's.
 pub(super) fn accurate_pieces(case: &Case, standards: &Standards, answers: &Tensors, call: usize) -> Verdict {
     let shared = |name: &str| {
         let port = name.strip_prefix("d_").and_then(|input| case.problem.spec.input(input));

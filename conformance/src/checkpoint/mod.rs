@@ -185,7 +185,9 @@ fn fault(parameter: &Parameter, found: Option<&Found>) -> Option<Error> {
     let (name, expected) = (parameter.name.clone(), parameter.shape.clone());
     let Some(found) = found else { return Some(Error::Missing { name, expected }) };
     match &found.dtype {
-        Ok(dtype) if !DTYPES.contains(dtype) => return Some(Error::Type { name, got: dtype.name().to_owned() }),
+        Ok(dtype) if parameter.count != (*dtype == DType::I64) || !(parameter.count || DTYPES.contains(dtype)) => {
+            return Some(Error::Type { name, got: dtype.name().to_owned() });
+        }
         Err(got) => return Some(Error::Type { name, got: got.clone() }),
         Ok(_) => {}
     }
@@ -234,7 +236,10 @@ pub fn join(stack: &Stack, ports: &Tensors) -> Result<Tensors, Error> {
         .tensors()
         .into_iter()
         .map(|p| {
-            let (dtype, bytes) = bytes.remove(&p.name).unwrap_or((DType::F32, Vec::new()));
+            // no port is a count, which begins at 0
+            let none = if p.count { Tensor::from_i64(&[0]).into_bytes() } else { Vec::new() };
+            let dtype = if p.count { DType::I64 } else { DType::F32 };
+            let (dtype, bytes) = bytes.remove(&p.name).unwrap_or((dtype, none));
             Ok((p.name, Tensor::from_bytes(dtype, &p.shape, bytes)?))
         })
         .collect()

@@ -3,7 +3,7 @@ use reference::dims;
 use reference::tensor::{DType, Tensor};
 use reports::verdict::Fault;
 
-use super::{Standard, Subject};
+use super::{Standard, Statistic, Subject};
 use crate::sample::Key;
 
 const SUBJECT: Subject<'_> = Subject { port: "o", dims: dims![B, T, H, V], dtype: DType::F32, storage: DType::F32 };
@@ -100,4 +100,47 @@ fn what_cannot_fail_is_doubted() {
     assert!(Standard::new(SUBJECT, huge.clone(), &[huge]).doubt.is_some());
     let broken: Vec<ArrayD<f64>> = vec![truth.mapv(|_| f64::NAN)];
     assert!(Standard::new(SUBJECT, truth, &broken).doubt.is_some());
+}
+
+#[test]
+fn regions_are_measured_where_there_are_several() {
+    let of = |dims, shape: &[usize]| Statistic::of(dims, shape).into_iter().map(Statistic::name).collect::<Vec<_>>();
+    assert_eq!(of(dims![B, T, H, V], &[1, 40, 2, 16]), ["rms", "max", "block", "tile", "row"]);
+    assert_eq!(of(dims![B, T, H, V], &[1, 1, 1, 16]), ["rms", "max"]);
+    assert_eq!(of(dims![N, H, K, V], &[2, 3, 16, 16]), ["rms", "max", "state", "tile"]);
+    assert_eq!(of(dims![B, T, HV], &[1, 200, 3]), ["rms", "max", "block"]);
+    assert_eq!(of(dims![HV], &[4]), ["rms", "max"]);
+}
+
+#[test]
+fn limits_grow_with_the_number_of_places_and_shrink_with_their_size() {
+    let bound = |shape: &[usize], name: &str| {
+        let s = standard(shape);
+        let found = s.measures(&(&s.truth * 0.0)).into_iter().find(|m| m.statistic == name);
+        found.map_or(0.0, |m| m.bound)
+    };
+    assert!(bound(&[1, 256, 2, 16], "row") > bound(&[1, 40, 2, 16], "row"));
+    assert!(bound(&[1, 40, 2, 64], "row") < bound(&[1, 40, 2, 16], "row"));
+    assert!(bound(&[1, 256, 2, 64], "block") < bound(&[1, 256, 2, 16], "block"));
+}
+
+#[test]
+fn a_ragged_region_is_judged_by_what_it_holds() {
+    // the last tile is 4 wide and 8 high
+    let s = standard(&[1, 40, 1, 20]);
+    let mut error = &s.truth * 0.0;
+    for t in 32..40 {
+        for v in 16..20 {
+            error[[0, t, 0, v]] = s.sigma[[0, t, 0, v]];
+        }
+    }
+    let tile = s.measures(&error).into_iter().find(|m| m.statistic == "tile").expect("measured");
+    assert!((tile.error - 1.0).abs() < 1e-12 && tile.at[1] >= 32 && tile.at[3] >= 16, "{tile:?}");
+    assert!(tile.bound > bound_of_a_whole_tile(&s), "four numbers scatter more than sixteen");
+}
+
+fn bound_of_a_whole_tile(s: &Standard) -> f64 {
+    let mut error = &s.truth * 0.0;
+    error[[0, 0, 0, 0]] = s.sigma[[0, 0, 0, 0]];
+    s.measures(&error).into_iter().find(|m| m.statistic == "tile").map_or(f64::INFINITY, |m| m.bound)
 }

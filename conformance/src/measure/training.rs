@@ -2,13 +2,14 @@
 
 use reference::tensor::DType;
 
-use super::{TAIL, half_ulp, quantiles, scale};
+use super::statistic::largest;
+use super::{TAIL, half_ulp, scale};
 
 /// How far a curve of a training run may be from the exact one at each step: what single elements may be, of σ that is
 /// the largest deviation, as a root mean square over rounded runs, so far. Errors of training only add up.
 #[must_use]
 pub fn corridor(exact: &[f64], samples: &[Vec<f64>], storage: DType) -> Vec<f64> {
-    let (_, most) = quantiles(exact.len(), exact.len());
+    let most = largest(exact.len());
     let mut sigma: f64 = 0.0;
     let limit = |(t, y): (usize, &f64)| {
         let stored = half_ulp(DType::F32, *y).powi(2) / 3.0;

@@ -99,7 +99,7 @@ fn inspect(folder: &Path, machine: bool) -> Result<ExitCode, Error> {
             sizes.iter().map(|(name, (n, bytes))| (*name, json!({"numbers": n, "bytes": bytes}))).collect();
         let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
         let whole = json!({
-            "model_type": stack.model.model_type, "spec": spec.name, "blocks": stack.depth, "parameters": parameters,
+            "model_type": stack.model.model_type(), "spec": spec.name, "blocks": stack.depth, "parameters": parameters,
             "types": types, "files": files, "faults": faults, "config": stack.config(),
         });
         writeln!(out, "{whole}")?;

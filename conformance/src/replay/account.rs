@@ -86,6 +86,6 @@ fn statistics(text: &mut String, standard: &Standard, error: &ndarray::ArrayD<f6
 fn row(text: &mut String, port: &str, statistic: &str, [error, bound, relative]: [f64; 3], at: &[usize]) {
     let _ = writeln!(
         text,
-        "  {port:<10} {statistic:<4} {error:>9.3} of {bound:>6.2} floors, relative {relative:.2e}, worst at {at:?}"
+        "  {port:<10} {statistic:<5} {error:>9.3} of {bound:>6.2} floors, relative {relative:.2e}, worst at {at:?}"
     );
 }

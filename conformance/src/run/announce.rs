@@ -12,9 +12,13 @@ use reports::summary::Summary;
 use reports::verdict::Verdict;
 
 use super::{Error, Outcome, RECORDS, Task, named, reproducer};
+use crate::check::{CHECKS, Check};
 use crate::cli::RunArgs;
 use crate::expect::Expectations;
 use crate::{environment, report, sample, wire};
+
+/// So many specs that a candidate does not have are named, more are counted.
+const NAMED: usize = 12;
 
 /// Takes outcomes as they come.
 pub(super) struct Announcer<'a> {
@@ -49,11 +53,24 @@ impl<'a> Announcer<'a> {
         Ok(announcer)
     }
 
-    /// Names the ops of the suite that the candidate does not have.
-    pub(super) fn lacks(&mut self, ops: &BTreeSet<&'static str>) {
-        if !ops.is_empty() {
-            self.tell(&format!("not asked, because the candidate does not have them: {}", join(ops)));
+    /// Says what of the suite the candidate does not have: names, or of many how many at which level.
+    pub(super) fn lacks(&mut self, specs: &BTreeSet<&'static str>) {
+        if specs.is_empty() {
+            return;
         }
+        let mut levels: Vec<(&str, usize)> = Vec::new();
+        for spec in reference::specs().filter(|s| specs.contains(s.name)) {
+            match levels.last_mut() {
+                Some((level, n)) if *level == spec.level.name() => *n += 1,
+                _ => levels.push((spec.level.name(), 1)),
+            }
+        }
+        let counted = |(level, n): &(&str, usize)| format!("{n} {level}{}", if *n == 1 { "" } else { "s" });
+        let which = match specs.len() {
+            ..=NAMED => join(specs),
+            _ => levels.iter().map(counted).collect::<Vec<_>>().join(", "),
+        };
+        self.tell(&format!("not asked, because the candidate does not have them: {which}"));
     }
 
     pub(super) fn take(&mut self, outcome: Outcome) -> Result<(), Error> {
@@ -88,7 +105,7 @@ impl<'a> Announcer<'a> {
         self.bar.finish_and_clear();
         let page = report::write(std::slice::from_ref(&self.run), &self.args.out)?;
         self.tell(&format!("report: {}", page.display()));
-        for line in skipped(&self.run) {
+        for line in by_check(&self.run).into_iter().chain(skipped(&self.run)) {
             self.tell(&line);
         }
         let summary = Summary::of(std::slice::from_ref(&self.run));
@@ -141,6 +158,29 @@ fn is_fine(judged: &Judged) -> bool {
 
 fn join(names: &BTreeSet<&'static str>) -> String {
     names.iter().copied().collect::<Vec<_>>().join(", ")
+}
+
+/// How often each check was applied, declined, mistrusted, and not applicable.
+fn by_check(run: &Run) -> Vec<String> {
+    let count = |check: &&Check| {
+        let mut counts = [0; 4];
+        for judged in run.judged.iter().filter(|j| j.check == check.name) {
+            let kind = match judged.verdict {
+                Verdict::Pass { .. } | Verdict::Fail { .. } => 0,
+                Verdict::Declined { .. } => 1,
+                Verdict::Mistrusted { .. } => 2,
+                Verdict::NotApplicable { .. } => 3,
+            };
+            counts[kind] += 1;
+        }
+        let [applied, declined, mistrusted, other] = counts;
+        let line = format!(
+            "{:<10} {applied:>6} applied {declined:>5} declined {mistrusted:>5} mistrusted {other:>5} not applicable",
+            check.name
+        );
+        (applied + declined + mistrusted + other > 0).then_some(line)
+    };
+    CHECKS.iter().filter_map(count).collect()
 }
 
 /// Why checks were skipped, and how often.

@@ -19,12 +19,30 @@ pub enum Profile {
     Large,
     /// The same few keys again and again: writes collide.
     RepeatedKeys,
+    /// Gates from open to shut, in turn at random: 0 and next to it, −100 and between.
+    GateSweep,
+    /// Small integers, one-hot keys and gates that are open or shut: every sum is exact.
+    Lattice,
 }
 
 impl Profile {
     /// Every profile.
-    pub const ALL: [Self; 6] =
-        [Self::Typical, Self::SlowDecay, Self::HardGates, Self::ModelScale, Self::Large, Self::RepeatedKeys];
+    pub const ALL: [Self; 8] = [
+        Self::Typical,
+        Self::SlowDecay,
+        Self::HardGates,
+        Self::ModelScale,
+        Self::Large,
+        Self::RepeatedKeys,
+        Self::GateSweep,
+        Self::Lattice,
+    ];
+
+    /// Whether a suite meets it with everything else that it varies; the others have cases of their own.
+    #[must_use]
+    pub const fn varies(self) -> bool {
+        !matches!(self, Self::GateSweep | Self::Lattice)
+    }
 
     /// Name in case strings.
     #[must_use]
@@ -36,6 +54,8 @@ impl Profile {
             Self::ModelScale => "model_scale",
             Self::Large => "large",
             Self::RepeatedKeys => "repeated_keys",
+            Self::GateSweep => "gate_sweep",
+            Self::Lattice => "lattice",
         }
     }
 
@@ -49,6 +69,8 @@ impl Profile {
             Self::ModelScale => "values around 0.05",
             Self::Large => "values around 8",
             Self::RepeatedKeys => "three keys in turn",
+            Self::GateSweep => "log decays of 0, -1e-6, -1e-3, -1, -5, -6, -20, -100",
+            Self::Lattice => "integers and one-hot keys, by which every sum is exact",
         }
     }
 
@@ -58,12 +80,15 @@ impl Profile {
         Self::ALL.into_iter().find(|p| p.name() == name)
     }
 
-    /// Whether it changes anything about the op's inputs.
+    /// Whether it changes anything about the op's inputs; a lattice is for [single problems](crate::lattice::admits).
     #[must_use]
     pub fn concerns(self, spec: &OpSpec) -> bool {
         match self {
             Self::Typical => true,
-            Self::SlowDecay | Self::HardGates => spec.inputs.iter().any(|p| p.domain == Domain::LogDecay),
+            Self::Lattice => false,
+            Self::SlowDecay | Self::HardGates | Self::GateSweep => {
+                spec.inputs.iter().any(|p| p.domain == Domain::LogDecay)
+            }
             Self::ModelScale => spec.inputs.iter().any(is_value),
             // what a layer reads comes from a norm
             Self::Large => spec.level <= Level::Module && spec.inputs.iter().any(is_value),

@@ -8,7 +8,7 @@ use reference::tap::{Question, Tap};
 use reference::tensor::{Arrays, DType, Tensor, Tensors};
 use reports::verdict::Verdict;
 
-use crate::candidate::{Candidate, Fill, Reply, Request};
+use crate::candidate::{Candidate, Fill, Mode, Reply, Request};
 use crate::examine::answer;
 use crate::step::Watch;
 
@@ -124,7 +124,7 @@ fn request(question: &Question<'_>, dtype: DType) -> Request {
     let tensor = |name: &str, dtype| question.inputs.get(name).map(|a| (name.to_owned(), Tensor::from_array(a, dtype)));
     let inputs = problem.inputs().filter_map(|p| tensor(p.name, Problem::dtype(p, dtype))).collect();
     let want = problem.outputs().map(|p| p.name.to_owned()).collect();
-    Request { problem, dtype, inputs, cotangents: Tensors::new(), want, fill: Fill::Any }
+    Request { problem, dtype, inputs, cotangents: Tensors::new(), want, fill: Fill::Any, mode: Mode::Any }
 }
 
 /// What is attached to a run: it watches, and hands the questions of some layers over.

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Standards, port};
-use crate::measure::Standard;
+use crate::measure::{Standard, Statistic};
 
 /// A folder of standards.
 #[derive(Debug)]
@@ -29,9 +29,8 @@ pub struct Shelf {
 /// What a standard has beside its arrays.
 #[derive(Serialize, Deserialize)]
 struct Label {
-    /// The bits of the numbers, which decimal digits may miss by one.
-    rms_bound: u64,
-    max_bound: u64,
+    /// Statistics, and the bits of their limits, which decimal digits may miss by one.
+    limits: Vec<(String, u64)>,
     doubt: Option<String>,
 }
 
@@ -73,13 +72,14 @@ pub(super) fn find(path: &Path, problem: &Problem, storage: DType) -> Option<Sta
     };
     let standard = |(name, label): (&String, &String)| {
         let label: Label = serde_json::from_str(label).ok()?;
-        let (rms_bound, max_bound) = (f64::from_bits(label.rms_bound), f64::from_bits(label.max_bound));
+        let limit = |(name, bits): &(String, u64)| Some((Statistic::from_name(name)?, f64::from_bits(*bits)));
+        let limits = label.limits.iter().map(limit).collect::<Option<Vec<_>>>()?;
         let doubt = label.doubt;
         let port = port(problem, name)?;
         let (truth, sigma) = (array(&format!("{name} truth"))?, array(&format!("{name} sigma"))?);
         let dtype = Problem::dtype(port, storage);
         let port_name = name.clone();
-        let found = Standard { port: port_name, dims: port.dims, dtype, truth, sigma, rms_bound, max_bound, doubt };
+        let found = Standard { port: port_name, dims: port.dims, dtype, truth, sigma, limits, doubt };
         Some((name.clone(), found))
     };
     labels.iter().map(standard).collect()
@@ -93,8 +93,8 @@ pub(super) fn keep(path: &Path, standards: &Standards) {
     for (name, s) in standards {
         arrays.push((format!("{name} truth"), s.truth.shape(), bytes(&s.truth)));
         arrays.push((format!("{name} sigma"), s.sigma.shape(), bytes(&s.sigma)));
-        let (rms_bound, max_bound) = (s.rms_bound.to_bits(), s.max_bound.to_bits());
-        let label = Label { rms_bound, max_bound, doubt: s.doubt.clone() };
+        let limits = s.limits.iter().map(|(statistic, limit)| (statistic.name().to_owned(), limit.to_bits()));
+        let label = Label { limits: limits.collect(), doubt: s.doubt.clone() };
         let Ok(text) = serde_json::to_string(&label) else { return };
         labels.insert(name.clone(), text);
     }

@@ -5,7 +5,7 @@ use reference::problem::Problem;
 use reference::tensor::{Arrays, DType, Tensor, Tensors};
 use reports::verdict::Verdict;
 
-use crate::candidate::{Candidate, Fill, Request};
+use crate::candidate::{Candidate, Fill, Mode, Request};
 use crate::check::single;
 use crate::examine::{answer, truth_of};
 use crate::measure::rounding;
@@ -93,6 +93,7 @@ pub(super) fn request(problem: &Problem, inputs: &Arrays, cotangents: &Arrays, w
         cotangents: stored(cotangents),
         want: std::iter::once("loss".to_owned()).chain(want.iter().map(|n| format!("d_{n}"))).collect(),
         fill: Fill::Any,
+        mode: Mode::Any,
     }
 }
 

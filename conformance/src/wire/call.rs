@@ -12,7 +12,7 @@ use serde_json::{Map, Value as Json};
 
 use super::frame::Frame;
 use super::{Error, Hello, Message, PROTOCOL};
-use crate::candidate::{BenchRequest, Fill, Reply, Request, Timing};
+use crate::candidate::{BenchRequest, Fill, Mode, Reply, Request, Timing};
 
 /// The name under which the offsets of packed sequences travel.
 const OFFSETS: &str = "cu_seqlens";
@@ -27,8 +27,8 @@ pub(super) fn to_frame(message: &Message) -> Frame {
             frame.set("device", &hello.device);
             frame.set("ops", hello.ops.join(","));
             frame.set("features", hello.features.join(","));
-            if let Some(hash) = &hello.kernels {
-                frame.set("kernels", hash);
+            if !hello.kernels.is_empty() {
+                frame.set("kernels", Json::from_iter(hello.kernels.clone()).to_string());
             }
         }
         Message::Call(request) => return request_to_frame(request),
@@ -50,6 +50,9 @@ pub(super) fn request_to_frame(request: &Request) -> Frame {
         Fill::NaN => frame.set("fill", "nan"),
         Fill::Huge => frame.set("fill", "huge"),
     }
+    if let Some(mode) = request.mode.name() {
+        frame.set("mode", mode);
+    }
     frame.tensors = request.inputs.clone();
     frame.tensors.extend(request.cotangents.clone());
     if let Some(offsets) = request.problem.cu_seqlens() {
@@ -70,6 +73,9 @@ fn bench_to_frame(request: &BenchRequest, frame: &mut Frame) {
     frame.set("iterations", request.iterations);
     frame.set("profile", &request.profile);
     frame.set("seed", request.seed);
+    if let Some(lengths) = &problem.sequences {
+        frame.set("seqs", Json::from(lengths.clone()));
+    }
     frame.set("inputs", problem.inputs().map(|p| p.name).collect::<Vec<_>>().join(","));
 }
 
@@ -83,6 +89,12 @@ fn done_to_frame(timing: &Timing, frame: &mut Frame) {
     }
     if let Some(bytes) = timing.workspace_bytes {
         frame.set("workspace_bytes", bytes);
+    }
+    if let Some(ns) = timing.host_ns {
+        frame.set("host_ns", ns);
+    }
+    if !timing.timed_by.is_empty() {
+        frame.set("timed_by", &timing.timed_by);
     }
     frame.tensors = timing.sample.clone();
 }
@@ -137,7 +149,10 @@ fn hello(frame: &Frame) -> Result<Hello, Error> {
         device: text("device")?,
         ops: names(field("hello", frame, "ops")?),
         features: names(frame.get("features").unwrap_or("")),
-        kernels: frame.get("kernels").map(str::to_owned),
+        kernels: match frame.get("kernels") {
+            Some(_) => json("hello", frame, "kernels", "an object of hashes by op")?,
+            None => BTreeMap::new(),
+        },
     })
 }
 
@@ -150,6 +165,10 @@ fn request(frame: Frame) -> Result<Request, Error> {
         Some("nan") => Fill::NaN,
         Some("huge") => Fill::Huge,
         Some(got) => return Err(bad("call", "fill", got, "nan or huge")),
+    };
+    let mode = match frame.get("mode") {
+        None => Mode::Any,
+        Some(name) => Mode::named(name).ok_or_else(|| bad("call", "mode", name, "evaluation or recompute"))?,
     };
     let mut inputs = frame.tensors;
     let offsets = inputs.remove(OFFSETS).map(|t| offsets(&t)).transpose()?;
@@ -173,7 +192,7 @@ fn request(frame: Frame) -> Result<Request, Error> {
     }
     check_want("call", &problem, &want)?;
     let dtype = storage(&problem, &inputs);
-    Ok(Request { problem, dtype, inputs, cotangents, want, fill })
+    Ok(Request { problem, dtype, inputs, cotangents, want, fill, mode })
 }
 
 /// The element type of the case: that of the first input in storage precision.
@@ -191,6 +210,9 @@ fn bench(frame: &Frame) -> Result<BenchRequest, Error> {
         let known = Dim::from_name(&name).filter(|d| spec.sizes.contains(d));
         let expected = || spec.sizes.iter().map(|d| d.name()).collect::<Vec<_>>().join(", ");
         problem.sizes.insert(known.ok_or_else(|| unknown(spec, "dimension", &name, expected()))?, extent);
+    }
+    if frame.get("seqs").is_some() {
+        problem.sequences = Some(json("bench", frame, "seqs", "an array of lengths")?);
     }
     if let Some(given) = frame.get("inputs") {
         let given = names(given);
@@ -231,6 +253,8 @@ fn done(frame: Frame) -> Result<Timing, Error> {
         },
         peak_bytes: bytes("peak_bytes")?,
         workspace_bytes: bytes("workspace_bytes")?,
+        host_ns: frame.get("host_ns").map(|_| number("done", &frame, "host_ns")).transpose()?,
+        timed_by: frame.get("timed_by").unwrap_or("").to_owned(),
         ran: frame.get("ran").unwrap_or("").to_owned(),
         sample: frame.tensors,
     })

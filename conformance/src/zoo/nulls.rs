@@ -60,7 +60,7 @@ impl Candidate for NullCandidate {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities { fill: true, bench: false }
+        Abilities { fill: true, ..Abilities::default() }
     }
 
     fn call(&mut self, request: &Request) -> Reply {

@@ -100,8 +100,8 @@ pub enum Line {
         skeleton: String,
         /// The largest suite that was asked.
         suite: String,
-        /// SHA-256 of the kernel sources.
-        kernels: String,
+        /// SHA-256 of the kernel sources of each op.
+        kernels: BTreeMap<String, String>,
         /// The machine, the day, the command.
         environment: Environment,
     },
@@ -157,12 +157,13 @@ pub fn read(from: impl BufRead) -> Result<Vec<Line>, ReadError> {
 impl Line {
     /// The line that a campaign begins with.
     #[must_use]
-    pub fn campaign(skeleton: &str, suite: &str) -> Self {
+    pub fn campaign(skeleton: &str, ops: &[&str], suite: &str) -> Self {
+        let hash = |&op: &&str| Some((op.to_owned(), optimized::kernel_hash(op)?));
         Self::Campaign {
             format: FORMAT,
             skeleton: skeleton.to_owned(),
             suite: suite.to_owned(),
-            kernels: optimized::kernel_hash().to_owned(),
+            kernels: ops.iter().filter_map(hash).collect(),
             environment: crate::environment::here(),
         }
     }

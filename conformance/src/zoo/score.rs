@@ -35,7 +35,8 @@ pub struct Scores {
 struct Campaigns<'a> {
     /// The largest suite of each skeleton's hunt.
     suites: BTreeMap<&'a str, &'a str>,
-    kernels: BTreeSet<&'a str>,
+    /// Campaigns whose kernels have changed since.
+    outdated: BTreeSet<String>,
     hunted: Vec<&'a Hunted>,
     unchanged: Vec<&'a Unchanged>,
     alarms: Vec<&'a Alarms>,
@@ -82,7 +83,7 @@ impl<'a> Campaigns<'a> {
     fn of(lines: &'a [Line]) -> Self {
         let mut all = Self {
             suites: BTreeMap::new(),
-            kernels: BTreeSet::new(),
+            outdated: BTreeSet::new(),
             hunted: Vec::new(),
             unchanged: Vec::new(),
             alarms: Vec::new(),
@@ -90,7 +91,10 @@ impl<'a> Campaigns<'a> {
         for line in lines {
             match line {
                 Line::Campaign { skeleton, suite, kernels, .. } => {
-                    all.kernels.insert(kernels);
+                    let what = if suite == Size::Soak.name() { "right answers" } else { "faults" };
+                    let changed =
+                        kernels.iter().filter(|(op, hash)| optimized::kernel_hash(op).as_ref() != Some(*hash));
+                    all.outdated.extend(changed.map(|(op, _)| format!("{what} of `{op}`")));
                     // right answers are judged on another suite, and leave no score
                     if suite != Size::Soak.name() {
                         all.suites.insert(skeleton, suite);
@@ -170,8 +174,9 @@ impl<'a> Campaigns<'a> {
             let what = if source == "rounded" { "draws of the oracle" } else { "answers of the kernels" };
             let _ = write!(text, " Of {runs} right {what} ({skeleton}) {failed} failed: {bound}.");
         }
-        if self.kernels.iter().any(|k| *k != optimized::kernel_hash()) {
-            text.push_str(" The kernels have changed since.");
+        if !self.outdated.is_empty() {
+            let campaigns = self.outdated.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let _ = write!(text, " The kernels have changed since these were put to them: {campaigns}.");
         }
         text
     }
@@ -257,7 +262,7 @@ mod tests {
     #[test]
     fn faults_are_counted_by_suite_and_equivalent_ones_are_not() {
         let lines = [
-            Line::campaign("scan", "full"),
+            Line::campaign("scan", &["hgrn"], "full"),
             hunted("a", Some("smoke"), None),
             hunted("b", Some("full"), None),
             hunted("c", None, None),
@@ -272,7 +277,7 @@ mod tests {
         assert!(scores.summary.contains("1 more are equivalent"), "{}", scores.summary);
         assert!(scores.whole.contains("| forward | 2 | 2 | 2 |"), "{}", scores.whole);
         assert!(scores.whole.contains("- `hgrn`, semantic: c\n"), "{}", scores.whole);
-        let smoke = Scores::of(&[Line::campaign("scan", "smoke"), hunted("a", None, None)]);
+        let smoke = Scores::of(&[Line::campaign("scan", &["hgrn"], "smoke"), hunted("a", None, None)]);
         assert!(smoke.summary.contains("| 1 | 0 (0 %) | – |"), "{}", smoke.summary);
     }
 

@@ -1,11 +1,17 @@
-//! Candidates with one fault each, around the oracle at `f32`.
+//! Planted faults.
 
-use fla_conformance::candidate::local::Reference;
-use fla_conformance::candidate::{Abilities, BenchRequest, Candidate, Fill, Reply, Request, Timing};
-use reference::problem::Problem;
+#[path = "broken.rs"]
+mod broken;
+
+use fla_conformance::candidate::{Mode, Request};
 use reference::spec::Dim;
-use reference::tensor::{DType, Tensor, Tensors};
-use reports::record::Identity;
+use reference::tensor::{DType, Tensors};
+
+pub(crate) use broken::{Broken, honest};
+use broken::{
+    Memory, changed, columns, ends_in_zeros, leak, long, look_ahead, masked, no_delta, run_on, scale_after,
+    second_head, second_time, tenth_time, unwritten, wider, with_input, without_state,
+};
 
 /// A planted fault.
 pub(crate) struct Fault {
@@ -20,15 +26,14 @@ pub(crate) struct Fault {
     pub(crate) answer: fn(&mut Memory, &Request) -> Tensors,
 }
 
-/// What a candidate remembers between calls.
-#[derive(Default)]
-pub(crate) struct Memory {
-    last: Option<Request>,
-}
-
 const GLA: &str = "simple_gla(B=2,T=101,H=2,K=8,V=8,absent=g_gamma)";
 const GLA_FRESH: &str = "simple_gla(B=2,T=101,H=2,K=8,V=8,absent=g_gamma+h0)";
 const DELTA: &str = "gated_delta_rule(B=1,T=70,H=2,K=16,V=8,profile=slow_decay)";
+const GROUPED: &str = "gated_delta_rule(B=1,T=70,H=2,HV=4,K=16,V=8)";
+const EXACT: &str = "simple_gla(B=2,T=101,H=2,K=8,V=8,scale=0.5,absent=g_gamma,profile=lattice)";
+const LONG: &str = "simple_gla(B=1,T=150,H=2,K=8,V=8,absent=g_gamma)";
+const SHORT: &str = "simple_gla(B=2,T=70,H=2,K=16,V=16,absent=g_gamma,dtype=bf16)";
+const MODEL: &str = "transformer_model(B=1,T=5)";
 const SCAN: &str = "hgrn(B=2,T=70,D=12)";
 
 /// The faults that exactly one check finds, then those that one check must find at least.
@@ -79,7 +84,7 @@ pub(crate) static FAULTS: &[Fault] = &[
         case: GLA,
         finder: "causality",
         alone: true,
-        answer: |_, r| look_ahead(r),
+        answer: |_, r| look_ahead(r, "o"),
     },
     Fault {
         name: "the second time is different",
@@ -89,11 +94,115 @@ pub(crate) static FAULTS: &[Fault] = &[
         answer: |memory, r| second_time(memory, r),
     },
     Fault {
+        name: "one time in ten is different",
+        case: GLA,
+        finder: "repeat",
+        alone: true,
+        answer: |memory, r| tenth_time(memory, r),
+    },
+    Fault {
         name: "an element is never written",
         case: GLA,
         finder: "poison",
         alone: true,
         answer: |_, r| unwritten(r),
+    },
+    Fault {
+        name: "evaluation is a kernel of its own, 2 % off",
+        case: MODEL,
+        finder: "evaluation",
+        alone: true,
+        answer: |_, r| scale_after(r, "logits", 0, if r.mode == Mode::Evaluation { 1.02 } else { 1.0 }),
+    },
+    Fault {
+        name: "what is computed once more is 1 % off",
+        case: MODEL,
+        finder: "recompute",
+        alone: true,
+        answer: |_, r| {
+            let factor = if r.mode == Mode::Recompute { 1.01 } else { 1.0 };
+            honest(&with_input(r, "model.norm.weight", |x| factor * x))
+        },
+    },
+    Fault {
+        name: "the second head has another last bit in its first column",
+        case: GLA,
+        finder: "permute",
+        alone: true,
+        answer: |_, r| second_head(r),
+    },
+    Fault { name: "a column leaks into another", case: GLA, finder: "columns", alone: true, answer: |_, r| columns(r) },
+    Fault {
+        name: "a small constant is added",
+        case: GLA,
+        finder: "gauge",
+        alone: true,
+        answer: |_, r| changed(r, |name, x| if name == "o" { x + 2e-8 } else { x }),
+    },
+    Fault {
+        name: "a token of zeros forgets a little",
+        case: GLA,
+        finder: "append",
+        alone: true,
+        answer: |_, r| scale_after(r, "ht", 0, if ends_in_zeros(r) { 1.0 + 1e-6 } else { 1.0 }),
+    },
+    Fault {
+        name: "wrong without grouped heads",
+        case: GROUPED,
+        finder: "grouped",
+        alone: true,
+        answer: |_, r| {
+            let copied = r.problem.size(Dim::H) == r.problem.size(Dim::HV);
+            scale_after(r, "o", 0, if copied { 1.01 } else { 1.0 })
+        },
+    },
+    Fault {
+        name: "wrong with a state of zeros",
+        case: GLA_FRESH,
+        finder: "absent",
+        alone: true,
+        answer: |_, r| {
+            let zeros = r.inputs.get("h0").is_some_and(|h| h.values().all(|x| x.to_bits() == 0));
+            scale_after(r, "d_v", 0, if zeros { 1.01 } else { 1.0 })
+        },
+    },
+    Fault {
+        name: "the more general ops are wrong",
+        case: DELTA,
+        finder: "reduction",
+        alone: true,
+        answer: |_, r| {
+            let general = r.problem.spec.name != "gated_delta_rule";
+            scale_after(r, "o", 0, if general { 1.01 } else { 1.0 })
+        },
+    },
+    Fault {
+        name: "sums are off by less than any tolerance",
+        case: EXACT,
+        finder: "lattice",
+        alone: true,
+        answer: |_, r| scale_after(r, "ht", 0, 1.0 + 1.2e-7),
+    },
+    Fault {
+        name: "a later token decides the last bit of a gradient",
+        case: GLA,
+        finder: "prefix",
+        alone: true,
+        answer: |_, r| look_ahead(r, "d_v"),
+    },
+    Fault {
+        name: "a later token times zero is added",
+        case: LONG,
+        finder: "containment",
+        alone: true,
+        answer: |_, r| masked(r),
+    },
+    Fault {
+        name: "a thousandth too large at bf16",
+        case: SHORT,
+        finder: "gain",
+        alone: true,
+        answer: |_, r| wider(r, 1.001),
     },
     Fault {
         name: "no decay",
@@ -184,189 +293,3 @@ pub(crate) static FAULTS: &[Fault] = &[
         },
     },
 ];
-
-/// A candidate with one fault.
-pub(crate) struct Broken<'a> {
-    fault: &'a Fault,
-    memory: Memory,
-    identity: Identity,
-    ops: Vec<String>,
-}
-
-impl<'a> Broken<'a> {
-    pub(crate) fn new(fault: &'a Fault) -> Self {
-        let ops = reference::specs().map(|s| s.name.to_owned()).collect();
-        Self { fault, memory: Memory::default(), identity: Identity::default(), ops }
-    }
-}
-
-impl Candidate for Broken<'_> {
-    fn identity(&self) -> &Identity {
-        &self.identity
-    }
-
-    fn ops(&self) -> &[String] {
-        &self.ops
-    }
-
-    fn abilities(&self) -> Abilities {
-        Abilities { fill: true, bench: false }
-    }
-
-    fn call(&mut self, request: &Request) -> Reply {
-        Reply::Done { tensors: (self.fault.answer)(&mut self.memory, request), ran: self.fault.name.to_owned() }
-    }
-
-    fn bench(&mut self, _: &BenchRequest) -> Result<Timing, Reply> {
-        Err(Reply::Declined("not timed".to_owned()))
-    }
-}
-
-/// The right answer.
-pub(crate) fn honest(request: &Request) -> Tensors {
-    match Reference::default().call(request) {
-        Reply::Done { tensors, .. } => tensors,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// Whether this is the whole batch of the case, in one call.
-fn long(r: &Request) -> bool {
-    r.problem.size(Dim::T) == 101 && r.problem.sequences.is_none()
-}
-
-fn changed(r: &Request, change: impl Fn(&str, f64) -> f64) -> Tensors {
-    let map = |(name, t): (String, Tensor)| {
-        let values = t.to_array().mapv(|x| change(&name, x));
-        (name, Tensor::from_array(&values, t.dtype()))
-    };
-    honest(r).into_iter().map(map).collect()
-}
-
-/// `port` times `factor`, from token `start` on when it has tokens.
-fn scale_after(r: &Request, port: &str, start: usize, factor: f64) -> Tensors {
-    let mut answers = honest(r);
-    if let Some(t) = answers.get_mut(port) {
-        let mut values = t.to_array();
-        let tail = values.slice_axis_mut(ndarray::Axis(1), ndarray::Slice::from(start.min(t.shape()[1])..));
-        tail.into_iter().for_each(|x| *x *= factor);
-        *t = Tensor::from_array(&values, t.dtype());
-    }
-    answers
-}
-
-fn with_input(r: &Request, port: &str, change: impl Fn(f64) -> f64) -> Request {
-    let mut r = r.clone();
-    if let Some(t) = r.inputs.get_mut(port) {
-        *t = Tensor::from_array(&t.to_array().mapv(change), t.dtype());
-    }
-    r
-}
-
-fn without_state(r: &Request) -> Request {
-    with_input(r, "h0", |_| 0.0)
-}
-
-/// A packing as if it were one sequence: every final state is the last, every initial one the first.
-fn run_on(r: &Request) -> Tensors {
-    if r.problem.sequences.is_none() {
-        return honest(r);
-    }
-    let mut answers = honest(r);
-    let mut merged = r.clone();
-    merged.problem.sequences = None;
-    merged.want.retain(|w| w == "o");
-    for tensors in [&mut merged.inputs, &mut merged.cotangents] {
-        for t in tensors.values_mut().filter(|t| t.shape()[0] > 1) {
-            *t = t.narrow(0, 0..1);
-        }
-    }
-    answers.extend(honest(&merged));
-    answers
-}
-
-/// Adds a billionth of the next head to the first.
-fn leak(r: &Request) -> Tensors {
-    let mut answers = honest(r);
-    if let Some(o) = answers.get_mut("o") {
-        let mut values = o.to_array();
-        let other = values.index_axis(ndarray::Axis(2), 1).to_owned();
-        values.index_axis_mut(ndarray::Axis(2), 0).zip_mut_with(&other, |x, y| *x += 1e-9 * y);
-        *o = Tensor::from_array(&values, o.dtype());
-    }
-    answers
-}
-
-/// The last bit of the first token's outputs is the parity of the last token's values.
-fn look_ahead(r: &Request) -> Tensors {
-    let mut answers = honest(r);
-    if let (Some(o), true) = (answers.get_mut("o"), r.problem.size(Dim::T) > 1) {
-        let v = &r.inputs["v"];
-        let last = v.shape()[1] - 1;
-        let later = v.narrow(1, last..last + 1).into_bytes();
-        let mut first = o.narrow(1, 0..1).into_bytes();
-        for (x, y) in first.chunks_mut(4).zip(later.chunks(4)) {
-            let parity = y.iter().map(|b| b.count_ones()).sum::<u32>() & 1;
-            x[0] = (x[0] & !1) | parity as u8;
-        }
-        let mut shape = o.shape().to_vec();
-        shape[1] = 1;
-        let first = Tensor::from_bytes(o.dtype(), &shape, first).expect("as many bytes as before");
-        *o = Tensor::concat(1, &[&first, &o.narrow(1, 1..o.shape()[1])]).expect("they were one");
-    }
-    answers
-}
-
-/// A call that repeats the one before it gets another last bit.
-fn second_time(memory: &mut Memory, r: &Request) -> Tensors {
-    let same = |a: &Request| (&a.inputs, &a.cotangents, &a.want, a.fill) == (&r.inputs, &r.cotangents, &r.want, r.fill);
-    let again = memory.last.as_ref().is_some_and(same);
-    memory.last = Some(r.clone());
-    if !again {
-        return honest(r);
-    }
-    let flip = |t: Tensor| {
-        let (dtype, shape, mut bytes) = (t.dtype(), t.shape().to_vec(), t.into_bytes());
-        bytes[0] ^= 1;
-        Tensor::from_bytes(dtype, &shape, bytes).expect("as many bytes as before")
-    };
-    honest(r).into_iter().map(|(name, t)| (name, flip(t))).collect()
-}
-
-/// The last element of `o` is whatever memory held, which is right by luck when nobody poisons it.
-fn unwritten(r: &Request) -> Tensors {
-    let mut answers = honest(r);
-    let stale = match r.fill {
-        Fill::Any => return answers,
-        Fill::NaN => f64::NAN,
-        Fill::Huge => 3e38,
-    };
-    if let Some(o) = answers.get_mut("o") {
-        let mut values = o.to_array();
-        if let Some(x) = values.last_mut() {
-            *x = stale;
-        }
-        *o = Tensor::from_array(&values, o.dtype());
-    }
-    answers
-}
-
-/// Writes β v instead of β (v − hᵀ k): simple gated linear attention.
-fn no_delta(r: &Request) -> Tensors {
-    let mut answers = honest(r);
-    let spec = reference::spec("simple_gla").expect("an op of the table");
-    let mut plain = r.clone();
-    let size = |dim| (dim, r.problem.size(dim));
-    plain.problem = Problem {
-        absent: r.problem.absent.clone(),
-        ..Problem::new(spec, &[Dim::B, Dim::T, Dim::H, Dim::K, Dim::V].map(size))
-    };
-    plain.problem.absent.insert("g_gamma");
-    let beta = plain.inputs.remove("beta").expect("beta is required").to_array();
-    let v = &plain.inputs["v"].to_array() * &beta.insert_axis(ndarray::Axis(3));
-    plain.inputs.insert("v".to_owned(), Tensor::from_array(&v, r.dtype));
-    plain.want.retain(|w| w == "o" || w == "ht");
-    plain.cotangents.clear();
-    answers.extend(honest(&plain));
-    answers
-}

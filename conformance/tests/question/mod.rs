@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use fla_conformance::candidate::{Fill, Request};
+use fla_conformance::candidate::{Fill, Mode, Request};
 use ndarray::{ArrayD, IxDyn};
 use reference::problem::Problem;
 use reference::spec::{Dim, Port};
@@ -26,7 +26,7 @@ pub(crate) fn question(problem: Problem, dtype: DType, want: &str) -> Request {
     let want: Vec<_> = want.split(',').map(|w| String::from_str(w).expect("infallible")).collect();
     let gradients = want.iter().any(|w| w.starts_with("d_"));
     let cotangents = if gradients { cotangents } else { Tensors::new() };
-    Request { problem, dtype, inputs, cotangents, want, fill: Fill::Any }
+    Request { problem, dtype, inputs, cotangents, want, fill: Fill::Any, mode: Mode::Any }
 }
 
 fn tensor(problem: &Problem, port: &Port, dtype: DType) -> Tensor {

@@ -1,4 +1,4 @@
-// gated_delta_rule, forward and backward, in chunks of C tokens.
+// gated_delta_rule and, with g null, delta_rule: forward and backward, in chunks of C tokens.
 //
 // In a chunk, G is the running sum of g, D_ij = exp(G_i - G_j) for i >= j, S the state before it and S' after it:
 //   L = strict_lower(k k^T . D)     P = scale lower(q k^T . D)     X = (I + L diag(beta))^-1
@@ -31,7 +31,7 @@
 //              GatedDeltaStates    N * HV * slices        only when d_q, d_k, d_g or d_beta is wanted
 //              GatedDeltaReverse   N * HV * slices
 //              GatedDeltaGradient  total * HV             only when d_q, d_k, d_g or d_beta is wanted
-//              GroupSum            ceil(R / C) * H        when HV > H: once for d_q, once for d_k
+//              GroupSum            of prologue.cu         when HV > H: once for d_q, once for d_k
 //
 // Instances (T, C, KP, V), K <= KP. C and KP are the same throughout a pass; every kernel counts slices by its own V, which
 // only cuts the value width and so may be any of 16, 32, 64, 128 that fits.
@@ -40,29 +40,14 @@
 //          float:     (32, 64, 32) (32, 128, 32) (16, 256, 32)
 //   HIP    bf16, f16: (32, 64, 32) (32, 128, 32) (16, 256, 16)    float: (16, 64, 16) (16, 128, 16) (16, 256, 16)
 //   host   any of these
-#include "../tile/tile.h"
+#include "span.h"
 
 namespace delta {
-using namespace tile;
 
-template <bool B, class X, class Y>
-struct Choose {
-    using type = X;
-};
-template <class X, class Y>
-struct Choose<false, X, Y> {
-    using type = Y;
-};
-
-// the rows of one chunk
-struct Span {
-    long long row;
-    int count;
-};
-template <int C>
-TILE_FN Span span(const long long* offsets, int sequence, long long chunk_in_sequence) {
-    const long long row = offsets[sequence] + chunk_in_sequence * C, left = offsets[sequence + 1] - row;
-    return {row, left < C ? (int)left : C};
+// without gates nothing decays
+template <int W, int C>
+TILE_FN void load_gates(float (&x)[C], const float* g, long long first, int heads, int count) {
+    load_async<W>(x, g ? g + first : g, heads, g ? count : 0);
 }
 
 // exp of the gates' sums from the chunk's start to each token and from each token to the chunk's end
@@ -88,7 +73,7 @@ struct Decays {
 template <class T>
 struct PrepareArgs {
     const T *q, *k;            // [R, H, K]; q null: no scores
-    const float *g, *beta;     // [R, HV]
+    const float *g, *beta;     // [R, HV]; g, here and below, may be null
     T *inverse, *scores;       // [total, HV, C, C]: X and P
     const long long *offsets, *chunks;
     const int* sequence_of_chunk;
@@ -116,7 +101,7 @@ struct GatedDeltaPrepare {
         const long long ld = (long long)a.H * a.K, key = at.row * ld + (long long)hk * a.K, head = at.row * a.HV + hv;
         load_async<WARPS>(s.q, a.q + key, ld, at.count, a.K);
         load_async<WARPS>(s.k, a.k + key, ld, at.count, a.K);
-        load_async<WARPS>(s.g, a.g + head, a.HV, at.count);
+        load_gates<WARPS>(s.g, a.g, head, a.HV, at.count);
         load_async<WARPS>(s.beta, a.beta + head, a.HV, at.count);
         commit();
         wait<0>();
@@ -195,7 +180,7 @@ struct Sweep {
         load_async<WARPS>(x.k, a.k + key, ldk, rows.count, a.K);
         load_async<WARPS>(x.v, a.v + head * a.V + at.v0, ldv, rows.count, a.V - at.v0);
         load_async<WARPS>(x.inverse, a.inverse + square, C, C, C);
-        load_async<WARPS>(x.g, a.g + head, a.HV, rows.count);
+        load_gates<WARPS>(x.g, a.g, head, a.HV, rows.count);
         load_async<WARPS>(x.beta, a.beta + head, a.HV, rows.count);
         if constexpr (!STATES) {
             load_async<WARPS>(x.q, a.q + key, ldk, rows.count, a.K);
@@ -288,4 +273,3 @@ using delta::GatedDeltaGradient;
 using delta::GatedDeltaPrepare;
 using delta::GatedDeltaReverse;
 using delta::GatedDeltaStates;
-using delta::GroupSum;

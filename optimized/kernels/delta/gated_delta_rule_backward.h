@@ -54,7 +54,7 @@ struct GatedDeltaReverse {
         load_async<WARPS>(x.d_o, d_o + head * a.V + at.v0, ldv, rows.count, a.d_o ? a.V - at.v0 : 0);
         load_async<WARPS>(x.inverse, a.inverse + square, C, C, C);
         load_async<WARPS>(x.scores, a.scores + square, C, C, C);
-        load_async<WARPS>(x.g, a.g + head, a.HV, rows.count);
+        load_gates<WARPS>(x.g, a.g, head, a.HV, rows.count);
         load_async<WARPS>(x.beta, a.beta + head, a.HV, rows.count);
     }
 
@@ -318,7 +318,7 @@ struct GatedDeltaGradient {
         const Place at = {rows, hv / (a.HV / a.H), rows.row * a.HV + hv, (long long)block_id() * a.V * K};
         const int slices = (a.V + V - 1) / V;
         Scalars& scalars = s.scalars;
-        load_async<WARPS>(scalars.g, a.g + at.head, a.HV, rows.count);
+        load_gates<WARPS>(scalars.g, a.g, at.head, a.HV, rows.count);
         load_async<WARPS>(scalars.beta, a.beta + at.head, a.HV, rows.count);
         Sums sums;
         sums.d_q.fill(0);
@@ -346,39 +346,6 @@ struct GatedDeltaGradient {
         wait<0>();
         barrier();
         finish(sums, inside, scalars, a, at, total<WARPS>(scalars.total, share));
-    }
-};
-
-struct GroupSumArgs {
-    const float* partial;  // [R, HV, K]
-    void* out;             // [R, H, K], of T
-    long long R;
-    int H, HV, K;
-};
-static_assert(sizeof(GroupSumArgs) == 3 * 8 + 3 * 4 + 4, "twin of GroupSumArgs");
-
-// the gradient of a key head: the sum over the value heads that read it, in their order
-template <class T, int C, int K, int V>
-struct GroupSum {
-    using Args = GroupSumArgs;
-    static constexpr int WARPS = 4, MIN_BLOCKS = 1;
-    struct Shared {
-        float unused;
-    };
-
-    static TILE_FN void run(Shared&, const Args& a) {
-        const long long first = (long long)(block_id() / a.H) * C, left = a.R - first;
-        const int h = block_id() % a.H, group = a.HV / a.H;
-        for (int r = 0; r < C && r < left; r++) {
-            const float* x = a.partial + ((first + r) * a.HV + (long long)h * group) * a.K;
-            T* out = (T*)a.out + ((first + r) * a.H + h) * a.K;
-            for_each_index<WARPS, K>([&](int k) {
-                if (k >= a.K) return;
-                float y = 0;
-                for (int j = 0; j < group; j++) y += x[(long long)j * a.K + k];
-                out[k] = round_to<T>(y);
-            });
-        }
     }
 };
 

@@ -129,7 +129,7 @@ struct GatedDeltaFused {
                 load_async<STATE_WARPS>(rows<C>(x.kq, 0), a.k + key, ldk, here.count, a.K);
                 load_async<STATE_WARPS>(rows<C>(x.kq, 1), a.q + key, ldk, here.count, a.K);
                 load_async<STATE_WARPS>(x.v, a.v + head * a.V + at.v0, ldv, here.count, a.V - at.v0);
-                load_async<STATE_WARPS>(x.g, a.g + head, a.HV, here.count);
+                load_gates<STATE_WARPS>(x.g, a.g, head, a.HV, here.count);
                 load_async<STATE_WARPS>(x.beta, a.beta + head, a.HV, here.count);
             }
             commit();
@@ -140,7 +140,7 @@ struct GatedDeltaFused {
             Chunk& x = s.chunk[step % STAGES][m];
             const Pairs& y = s.pairs[step % READY][m];
             const Span here = span(at, step, m);
-            if (!TILE_ISSUES) fetch(step + 2, m);
+            fetch(step + 2, m);  // early: it must have arrived when the step ends
             Values r, o, u;
             r.fill(0);
             o.fill(0);
@@ -164,7 +164,6 @@ struct GatedDeltaFused {
             prepare(left, decayed, o, S);
             issue(o, left, t(y.scores));
             issue(S, decayed, rows<C>(x.kq, 0));
-            if (TILE_ISSUES) fetch(step + 2, m);  // while the products run
             settle_but_last(left, o);
             T* to = a.o + (here.row * a.HV + at.hv) * a.V + at.v0;
             store_global(to, (long long)a.HV * a.V, t(x.v), o, here.count, a.V - at.v0);

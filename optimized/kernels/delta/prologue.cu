@@ -1,16 +1,18 @@
-// What gated_delta_rule may do to its inputs before the recurrence, and the way back, each a small kernel of its own:
+// What the delta rules may do to their inputs before the recurrence, and the way back, each a small kernel of its own:
 //   qk_l2norm       y = x / sqrt(sum_k x_k^2 + 1e-6), rounded to T
-//   softplus_gate   g = -exp(A_log) softplus(raw + dt_bias), with log1p's accuracy at both ends
+//   softplus_gate   g = -exp(A_log) softplus(raw + dt_bias), with log1p's accuracy at both ends; of width columns a head
 //   beta_sigmoid    beta = factor sigmoid(raw), factor 2 with allow_neg_eigval, else 1
+// and the sum of what value heads that share keys give as the gradient of those.
 // Rows are all there are: R H for q and k, R = B T tokens for the gate. f32 between loads and stores.
 //
 // Launches (one-dimensional grids; a grid of 0 blocks is not launched). COUNT = C * K of the gate's and beta's instance.
 //   NormForward, NormBackward    ceil(rows / C)          instances: T of the case, C = 16, KP >= K, any V
-//   GateForward                  ceil(R HV / COUNT)      instance: (float, 64, 64, 32) throughout, as all below
-//   GateBackward                 ceil(R / COUNT) HV
+//   GroupSum                     ceil(R / C) H           instances: T of the case, C = 64, KP >= K, any V
+//   GateForward                  ceil(R columns / COUNT) instance: (float, 64, 64, 32) throughout, as all below
+//   GateBackward                 ceil(R / C) ceil(columns / K)
 //   GateSums                     HV                      after GateBackward, when d_A_log or d_dt_bias is wanted
 //   BetaForward, BetaBackward    ceil(R HV / COUNT)
-// Workspace: partial, 2 * ceil(R / COUNT) * HV floats. With R = 0 GateSums still runs, and writes zeros.
+// Workspace: partial, 2 * ceil(R / C) * columns floats. With R = 0 GateSums still runs, and writes zeros.
 #include "../tile/tile.h"
 
 namespace prologue {
@@ -89,15 +91,15 @@ template <class T, int C, int K, int V>
 struct NormBackward : Norm<T, C, K, V, true> {};
 
 struct GateArgs {
-    const float *raw, *A_log, *dt_bias;  // [R, HV], [HV], [HV] or null for 0
-    const float* d_g;                    // [R, HV], GateBackward only
-    float *g, *d_raw;                    // [R, HV]; g for GateForward, d_raw (or null) for GateBackward
-    float* partial;                      // [ceil(R / COUNT), 2, HV]: sums of d_g g and of d_raw; or null
-    float *d_A_log, *d_dt_bias;          // [HV], GateSums only, each or null
+    const float *raw, *A_log, *dt_bias;  // [R, columns], [HV], [columns] or null for 0
+    const float* d_g;                    // [R, columns], GateBackward only
+    float *g, *d_raw;                    // [R, columns]; g for GateForward, d_raw (or null) for GateBackward
+    float* partial;                      // [ceil(R / C), 2, columns]: sums of d_g g and of d_raw; or null
+    float *d_A_log, *d_dt_bias;          // [HV], [columns]; GateSums only, each or null
     long long R;
-    int HV;
+    int columns, width;  // HV * width
 };
-static_assert(sizeof(GateArgs) == 10 * 8 + 4 + 4, "twin of GateArgs");
+static_assert(sizeof(GateArgs) == 10 * 8 + 2 * 4, "twin of GateArgs");
 
 template <class T, int C, int K, int V>
 struct GateForward {
@@ -108,12 +110,12 @@ struct GateForward {
     };
 
     static TILE_FN void run(Shared&, const Args& a) {
-        const long long first = (long long)block_id() * COUNT, n = a.R * a.HV;
+        const long long first = (long long)block_id() * COUNT, n = a.R * a.columns;
         for_each_index<WARPS, COUNT>([&](int i) {
             if (first + i >= n) return;
-            const int hv = (int)((first + i) % a.HV);
-            const float x = a.raw[first + i] + (a.dt_bias ? a.dt_bias[hv] : 0.f);
-            a.g[first + i] = -exp<float>(a.A_log[hv]) * softplus(x);
+            const int column = (int)((first + i) % a.columns);
+            const float x = a.raw[first + i] + (a.dt_bias ? a.dt_bias[column] : 0.f);
+            a.g[first + i] = -exp<float>(a.A_log[column / a.width]) * softplus(x);
         });
     }
 };
@@ -121,51 +123,67 @@ struct GateForward {
 template <class T, int C, int K, int V>
 struct GateBackward {
     using Args = GateArgs;
-    static constexpr int WARPS = 8, MIN_BLOCKS = 1, COUNT = C * K;
+    static constexpr int WARPS = 8, MIN_BLOCKS = 1;
     struct Shared {
-        float scratch[WARPS];
+        float rate[K], bias[K], sums[K], scratch[WARPS * K];
     };
 
     static TILE_FN void run(Shared& s, const Args& a) {
-        const int block = block_id() / a.HV, hv = block_id() % a.HV;
-        const long long first = (long long)block * COUNT, left = a.R - first, count = left < COUNT ? left : COUNT;
-        const float rate = -exp<float>(a.A_log[hv]), bias = a.dt_bias ? a.dt_bias[hv] : 0.f;
-        const float d_A_log = sum<WARPS>(s.scratch, count, [&](long long i) {
-            const long long at = (first + i) * a.HV + hv;
-            return a.d_g[at] * (rate * softplus(a.raw[at] + bias));
+        const int strips = (a.columns + K - 1) / K, first = block_id() % strips * K, cols = a.columns - first;
+        const long long block = block_id() / strips, row = block * C, left = a.R - row, at = row * a.columns + first;
+        const int rows = left < C ? (int)left : C;
+        for_each_index<WARPS, K>([&](int c) {
+            s.rate[c] = c < cols ? -exp<float>(a.A_log[(first + c) / a.width]) : 0.f;
+            s.bias[c] = c < cols && a.dt_bias ? a.dt_bias[first + c] : 0.f;
         });
-        const float d_dt_bias = sum<WARPS>(s.scratch, count, [&](long long i) {
-            const long long at = (first + i) * a.HV + hv;
-            const float d = a.d_g[at] * (rate * sigmoid(a.raw[at] + bias));
-            if (a.d_raw) a.d_raw[at] = d;
-            return d;
-        });
+        barrier();
+        Acc<C, K, WARPS> d, raw, d_rate;
+        load(d, a.d_g + at, a.columns, 1, rows, cols);
+        load(raw, a.raw + at, a.columns, 1, rows, cols);
+        zip(d_rate, raw, [&](float& y, float x, int, int c) { y = s.rate[c] * softplus(x + s.bias[c]); });
+        zip(d_rate, d, [](float& y, float d, int, int) { y *= d; });
+        zip(raw, d, [&](float& x, float d, int, int c) { x = d * s.rate[c] * sigmoid(x + s.bias[c]); });
+        if (a.d_raw) store_global(a.d_raw + at, a.columns, 1, raw, rows, cols);
         if (!a.partial) return;
-        for_each_index<WARPS, 2>([&](int i) {
-            a.partial[((long long)block * 2 + i) * a.HV + hv] = i == 0 ? d_A_log : d_dt_bias;
-        });
+        float* partial = a.partial + block * 2 * a.columns + first;
+        auto keep = [&](Acc<C, K, WARPS>& x, int which) {
+            column_sums<WARPS>(s.sums, s.scratch, x, [](float y, int, int) { return y; });
+            for_each_index<WARPS, K>([&](int c) {
+                if (c < cols) partial[(long long)which * a.columns + c] = s.sums[c];
+            });
+        };
+        keep(d_rate, 0);
+        keep(raw, 1);
     }
 };
 
 template <class T, int C, int K, int V>
 struct GateSums {
     using Args = GateArgs;
-    static constexpr int WARPS = 8, MIN_BLOCKS = 1, COUNT = C * K;
+    static constexpr int WARPS = 8, MIN_BLOCKS = 1;
     struct Shared {
         float scratch[WARPS];
     };
 
     static TILE_FN void run(Shared& s, const Args& a) {
         const int hv = block_id();
-        const long long blocks = (a.R + COUNT - 1) / COUNT;
-        auto total = [&](int which) {
-            return sum<WARPS>(s.scratch, blocks, [&](long long i) { return a.partial[(i * 2 + which) * a.HV + hv]; });
-        };
-        const float d_A_log = total(0), d_dt_bias = total(1);
+        const long long blocks = (a.R + C - 1) / C, first = (long long)hv * a.width;
+        const float d_A_log = sum<WARPS>(s.scratch, blocks * a.width, [&](long long i) {
+            return a.partial[i / a.width * 2 * a.columns + first + i % a.width];
+        });
         for_each_index<WARPS, 1>([&](int) {
             if (a.d_A_log) a.d_A_log[hv] = d_A_log;
-            if (a.d_dt_bias) a.d_dt_bias[hv] = d_dt_bias;
         });
+        if (!a.d_dt_bias) return;
+        for (int strip = 0; strip < a.width; strip += K)
+            for_each_index<WARPS, K>([&](int i) {
+                if (strip + i >= a.width) return;
+                const long long column = first + strip + i;
+                float d = 0;
+                for (long long block = 0; block < blocks; block++)
+                    d += a.partial[(block * 2 + 1) * a.columns + column];
+                a.d_dt_bias[column] = d;
+            });
     }
 };
 
@@ -200,6 +218,39 @@ struct BetaForward : Beta<T, C, K, V, false> {};
 template <class T, int C, int K, int V>
 struct BetaBackward : Beta<T, C, K, V, true> {};
 
+struct GroupSumArgs {
+    const float* partial;  // [R, HV, K]
+    void* out;             // [R, H, K], of T
+    long long R;
+    int H, HV, K;
+};
+static_assert(sizeof(GroupSumArgs) == 3 * 8 + 3 * 4 + 4, "twin of GroupSumArgs");
+
+// the gradient of a key head: the sum over the value heads that read it, in their order
+template <class T, int C, int K, int V>
+struct GroupSum {
+    using Args = GroupSumArgs;
+    static constexpr int WARPS = 4, MIN_BLOCKS = 1;
+    struct Shared {
+        float unused;
+    };
+
+    static TILE_FN void run(Shared&, const Args& a) {
+        const long long first = (long long)(block_id() / a.H) * C, left = a.R - first;
+        const int h = block_id() % a.H, group = a.HV / a.H;
+        for (int r = 0; r < C && r < left; r++) {
+            const float* x = a.partial + ((first + r) * a.HV + (long long)h * group) * a.K;
+            T* out = (T*)a.out + ((first + r) * a.H + h) * a.K;
+            for_each_index<WARPS, K>([&](int k) {
+                if (k >= a.K) return;
+                float y = 0;
+                for (int j = 0; j < group; j++) y += x[(long long)j * a.K + k];
+                out[k] = round_to<T>(y);
+            });
+        }
+    }
+};
+
 }  // namespace prologue
 
 using prologue::BetaBackward;
@@ -207,5 +258,6 @@ using prologue::BetaForward;
 using prologue::GateBackward;
 using prologue::GateForward;
 using prologue::GateSums;
+using prologue::GroupSum;
 using prologue::NormBackward;
 using prologue::NormForward;

@@ -3,21 +3,22 @@
 //   d_x_t = d_o_t + c,   d_g_t = d_x_t exp(g_t) h_{t-1},   c <- d_x_t exp(g_t);   d_h0 is what is left.
 // h_{t-1} is computed again within chunks of C tokens from the states before them, never by division.
 //
-// A block walks one sequence chunk by chunk on K channels. Within a chunk, C / V segments of V tokens run side by side:
-// each
-// sums up what it does to whatever state enters it, h -> decay h + end (and c -> decay c + back), in one pass; in a
-// second
-// it knows the state that enters it and gives its outputs. Between the passes everything stays in registers, so that
-// every
-// number is loaded once, and the copies of later chunks are under way meanwhile.
+// A block walks one piece of a sequence chunk by chunk on K channels. Within a chunk, C / V segments of V tokens run
+// side by side: each sums up what it does to whatever state enters it, h -> decay h + end (and c -> decay c + back), in
+// one pass; in a second it knows the state that enters it and gives its outputs. Between the passes everything stays in
+// registers, so that every number is loaded once, and the copies of later chunks are under way meanwhile.
 //
-// Tokens are rows p of [B T, D]; sequence n owns the rows offsets[n] .. offsets[n+1]; chunks[n] = sum of ceil(length /
-// C) over
-// the sequences before n, total = chunks[N]. slices = ceil(D / K).
+// Where sequences fill the device, each is one piece. Where they are few, each is several, HgrnPieces sums up what
+// every piece does, and a piece begins with what the pieces before it (backward: behind it) make of h0 (of d_ht).
 //
-// forward:   HgrnForward    grid N slices     also before backward when d_g is wanted, for the states
-// backward:  HgrnBackward   grid N slices
-// workspace: states, f32, total D elements (no initialisation needed).
+// Tokens are rows p of [B T, D]; piece i owns the rows offsets[i] .. offsets[i+1] and belongs to sequence n =
+// owners[i], whose pieces are pieces[n] .. pieces[n+1]; chunks[i] = sum of ceil(length / C) over the pieces before i,
+// total = chunks[P]. slices = ceil(D / K).
+//
+// first:     HgrnPieces     grid P slices     where P > N
+// forward:   HgrnForward    grid P slices     also before backward when d_g is wanted, for the states
+// backward:  HgrnBackward   grid P slices
+// workspace: states, f32, total D elements; where P > N decays, ends, backs, f32, P D each (no initialisation needed).
 #include "../tile/tile.h"
 
 namespace hgrn {
@@ -25,14 +26,16 @@ using namespace tile;
 
 template <class T>
 struct Args {
-    const T *x, *g, *d_o;       // [B T, D]; x not in HgrnBackward without d_g; d_o in HgrnBackward only, or null for zeros
-    const float *h0, *d_ht;     // [N, D], each may be null
-    T *o, *d_x, *d_g;           // [B T, D], each may be null
-    float *ht, *d_h0, *states;  // [N, D] or null, [N, D] or null, [total, D] or null
-    const long long *offsets, *chunks;
+    const T *x, *g, *d_o;          // [B T, D]; x not in HgrnBackward without d_g; d_o only backward, or null for zeros
+    const float *h0, *d_ht;        // [N, D], each may be null
+    T *o, *d_x, *d_g;              // [B T, D], each may be null
+    float *ht, *d_h0, *states;     // [N, D] or null, [N, D] or null, [total, D] or null
+    float *decays, *ends, *backs;  // [P, D], what a piece does: h -> decay h + end, c -> decay c + back; or null
+    const long long *offsets, *chunks, *pieces;
+    const int* owners;
     int D, slices;
 };
-static_assert(sizeof(Args<bf16>) == 13 * 8 + 2 * 4, "the launcher's twin must match");
+static_assert(sizeof(Args<bf16>) == 18 * 8 + 2 * 4, "the launcher's twin must match");
 
 // What both directions share: the place of a block, and the cut of a chunk into items of V tokens of two channels.
 template <class T, int C, int K, int V>
@@ -63,13 +66,14 @@ struct Scan {
     static TILE_FN Two times(const Two& a, const Two& b) { return {a.x * b.x, a.y * b.y}; }
 
     struct Place {
-        int sequence, first, width;  // first channel, channels from there on
+        int piece, lead, tail;  // the sequence's pieces are lead .. tail
+        int first, width;       // first channel, channels from there on
         long long row, length, state, chunk;
     };
     static TILE_FN Place place(const Args& a) {
-        const int n = block_id() / a.slices, first = block_id() % a.slices * K;
-        const long long row = a.offsets[n];
-        return {n, first, a.D - first, row, a.offsets[n + 1] - row, (long long)n * a.D + first, a.chunks[n]};
+        const int i = block_id() / a.slices, first = block_id() % a.slices * K, n = a.owners[i];
+        const long long row = a.offsets[i], length = a.offsets[i + 1] - row, state = (long long)n * a.D + first;
+        return {i, (int)a.pieces[n], (int)a.pieces[n + 1], first, a.D - first, row, length, state, a.chunks[i]};
     }
     static TILE_FN int count(const Place& at, int chunk) {
         const long long left = at.length - (long long)chunk * C;
@@ -78,8 +82,18 @@ struct Scan {
     static TILE_FN long long element(const Args& a, const Place& at, int chunk) {
         return (at.row + (long long)chunk * C) * a.D + at.first;
     }
-    static TILE_FN void begin(float (&carry)[K], const float* state, const Place& at) {
-        for_each_index<WARPS, K>([&](int k) { carry[k] = state && k < at.width ? state[at.state + k] : 0.f; });
+    // what the pieces from .. to, in this order or the other, make of a state
+    static TILE_FN void begin(float (&carry)[K], const float* state, const Place& at, const Args& a, const float* ends,
+                              int from, int to) {
+        const int step = from < to ? 1 : -1;
+        for_each_index<WARPS, K>([&](int k) {
+            float h = state && k < at.width ? state[at.state + k] : 0.f;
+            for (int i = from; i != to && k < at.width; i += step) {
+                const long long to = (long long)i * a.D + at.first + k;
+                h = fused(a.decays[to], h, ends[to]);
+            }
+            carry[k] = h;
+        });
     }
     static TILE_FN void end(float* state, const float (&carry)[K], const Place& at) {
         if (!state) return;
@@ -165,7 +179,7 @@ struct HgrnForward : Scan<T, C, K, V> {
     static TILE_FN void run(Shared& s, const Args& a) {
         const Place at = S::place(a);
         const int n = (int)((at.length + C - 1) / C);
-        S::begin(s.carry[0], a.h0, at);
+        S::begin(s.carry[0], a.h0, at, a, a.ends, at.lead, at.piece);
         for (int c = 1 - STAGES; c < n; c++) {
             const int next = c + STAGES - 1;
             if (next < n) fetch(s.stage[next % STAGES], a, at, next);
@@ -177,7 +191,7 @@ struct HgrnForward : Scan<T, C, K, V> {
             barrier();
         }
         barrier();
-        S::end(a.ht, s.carry[n & 1], at);
+        if (at.piece == at.tail - 1) S::end(a.ht, s.carry[n & 1], at);
     }
 };
 
@@ -274,7 +288,7 @@ struct HgrnBackward : Scan<T, C, K, V> {
     static TILE_FN void run(Shared& s, const Args& a) {
         const Place at = S::place(a);
         const int n = (int)((at.length + C - 1) / C);
-        S::begin(s.carry[(n & 1) ^ 1], a.d_ht, at);
+        S::begin(s.carry[(n & 1) ^ 1], a.d_ht, at, a, a.backs, at.tail - 1, at.piece);
         for (int c = n + STAGES - 2; c >= 0; c--) {
             const int next = c - (STAGES - 1);
             if (next >= 0) fetch(s.stage[next % STAGES], a, at, next);
@@ -286,7 +300,92 @@ struct HgrnBackward : Scan<T, C, K, V> {
             barrier();
         }
         barrier();
-        S::end(a.d_h0, s.carry[1], at);
+        if (at.piece == at.lead) S::end(a.d_h0, s.carry[1], at);
+    }
+};
+
+// What each piece does to the state that enters it, and to the gradient that enters it from behind.
+template <class T, int C, int K, int V>
+struct HgrnPieces : Scan<T, C, K, V> {
+    using S = Scan<T, C, K, V>;
+    using Args = typename S::Args;
+    using Two = typename S::Two;
+    using Place = typename S::Place;
+    using S::STAGES, S::WARPS;
+    struct Stage {
+        Tile<T, C, K> x, g, d_o;
+    };
+    struct Sum {
+        Two decay, end, back;
+    };
+    struct Shared {
+        Stage stage[STAGES];
+        Sum segment[S::SEGMENTS][K / 2], piece[K / 2];
+    };
+
+    static TILE_FN void fetch(Stage& x, const Args& a, const Place& at, int chunk) {
+        const long long from = S::element(a, at, chunk);
+        const int rows = S::count(at, chunk);
+        load_async<WARPS>(x.g, a.g + from, a.D, rows, at.width);
+        if (a.ends) load_async<WARPS>(x.x, a.x + from, a.D, rows, at.width);
+        if (a.backs && a.d_o) load_async<WARPS>(x.d_o, a.d_o + from, a.D, rows, at.width);
+    }
+
+    static TILE_FN Sum nothing() { return {{1, 1}, {0, 0}, {0, 0}}; }
+    // x, and then y
+    static TILE_FN Sum append(const Sum& x, const Sum& y) {
+        return {S::times(x.decay, y.decay), S::join(y.decay, x.end, y.end), S::join(x.decay, y.back, x.back)};
+    }
+
+    static TILE_FN void step(Shared& s, const Stage& x, const Args& a) {
+        const bool ends = a.ends, backs = a.backs && a.d_o;
+        for_each_index<WARPS, S::ITEMS>([&](int item) {
+            const int c = S::channel(item), segment = S::segment(item);
+            Sum sum = nothing();
+            TILE_UNROLL
+            for (int r = segment * V; r < segment * V + V; r++) {
+                const Two decay = S::decays(S::two(x.g, r, c));
+                const Two in = ends ? S::two(x.x, r, c) : Two{0, 0}, out = backs ? S::two(x.d_o, r, c) : Two{0, 0};
+                sum = append(sum, {decay, in, S::times(decay, out)});
+            }
+            s.segment[segment][c / 2] = sum;
+        });
+        barrier();
+        for_each_index<WARPS, K / 2>([&](int c) {
+            Sum sum = s.segment[0][c];
+            TILE_UNROLL
+            for (int i = 1; i < S::SEGMENTS; i++) sum = append(sum, s.segment[i][c]);
+            s.piece[c] = append(sum, s.piece[c]);
+        });
+    }
+
+    static TILE_FN void put(float* to, Two Sum::* of, const Sum (&piece)[K / 2], const Place& at, int D) {
+        if (!to) return;
+        for_each_index<WARPS, K>([&](int k) {
+            const Two& x = piece[k / 2].*of;
+            if (k < at.width) to[(long long)at.piece * D + at.first + k] = k % 2 ? x.y : x.x;
+        });
+    }
+
+    static TILE_FN void run(Shared& s, const Args& a) {
+        const Place at = S::place(a);
+        const int n = (int)((at.length + C - 1) / C);
+        for_each_index<WARPS, K / 2>([&](int c) { s.piece[c] = nothing(); });
+        // from the end, so that a cache still holds the beginning when the forward pass begins there
+        for (int c = n + STAGES - 2; c >= 0; c--) {
+            const int next = c - (STAGES - 1);
+            if (next >= 0) fetch(s.stage[next % STAGES], a, at, next);
+            commit();
+            if (STAGES > 1 && c >= n) continue;
+            wait<STAGES - 1>();
+            barrier();
+            step(s, s.stage[c % STAGES], a);
+            barrier();
+        }
+        barrier();
+        put(a.decays, &Sum::decay, s.piece, at, a.D);
+        put(a.ends, &Sum::end, s.piece, at, a.D);
+        put(a.backs, &Sum::back, s.piece, at, a.D);
     }
 };
 
@@ -294,3 +393,4 @@ struct HgrnBackward : Scan<T, C, K, V> {
 
 using hgrn::HgrnBackward;
 using hgrn::HgrnForward;
+using hgrn::HgrnPieces;

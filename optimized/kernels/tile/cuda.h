@@ -14,7 +14,7 @@
 #endif
 #define TILE_SHARED_LIMIT (160 * 1024)
 #if __CUDA_ARCH__ >= 900
-#define TILE_SHARED_MOST (226 * 1024)
+#define TILE_SHARED_MOST (227 * 1024)
 #else
 #define TILE_SHARED_MOST TILE_SHARED_LIMIT
 #endif
@@ -87,19 +87,59 @@ TILE_FN float exp2(float x) {
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
     return y;
 }
+TILE_FN float fused(float x, float y, float z) { return fmaf(x, y, z); }
+template <class T>
+TILE_FN float reciprocal(float x) {
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+template <>
+TILE_FN float reciprocal<float>(float x) {
+    const float y = reciprocal<bf16>(x);
+    return fused(y, fused(-x, y, 1.f), y);
+}
+TILE_FN float square_root(float x) { return __fsqrt_rn(x); }
+template <class T>
+TILE_FN float inverse_root(float x) {
+    float y;
+    asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+template <>
+TILE_FN float inverse_root<float>(float x) {
+    return 1 / square_root(x);
+}
+template <class T>
+TILE_FN uint32_t round_two(float low, float high) {
+    return round_pair<T>(low, high);
+}
+// what nobody writes while the kernel runs, in one access
+template <class Words>
+TILE_FN void read_words(Words& x, const void* ptr) {
+    constexpr int N = sizeof(Words) / 4;
+    if constexpr (N == 4)
+        asm("ld.global.nc.v4.u32 {%0,%1,%2,%3}, [%4];"
+            : "=r"(x.word[0]), "=r"(x.word[1]), "=r"(x.word[2]), "=r"(x.word[3])
+            : "l"(ptr));
+    else if constexpr (N == 2)
+        asm("ld.global.nc.v2.u32 {%0,%1}, [%2];" : "=r"(x.word[0]), "=r"(x.word[1]) : "l"(ptr));
+    else
+        asm("ld.global.nc.u32 %0, [%1];" : "=r"(x.word[0]) : "l"(ptr));
+}
 TILE_FN float bits_to_float(uint32_t x) { return __uint_as_float(x); }
 TILE_FN uint32_t float_to_bits(float x) { return __float_as_uint(x); }
-TILE_FN float fused(float x, float y, float z) { return fmaf(x, y, z); }
 
 TILE_FN uint32_t shared_address(const void* p) { return static_cast<uint32_t>(__cvta_generic_to_shared(p)); }
-// 16 or 4 bytes, by the size of what dst points to
+// 16, 8 or 4 bytes, by the size of what dst points to
 template <class Dst, class Src>
 TILE_FN void copy_async(Dst* dst, const Src* src) {
-    static_assert(sizeof(Dst) == 16 || sizeof(Dst) == 4, "what cp.async moves");
+    static_assert(sizeof(Dst) == 16 || sizeof(Dst) == 8 || sizeof(Dst) == 4, "what cp.async moves");
     if constexpr (sizeof(Dst) == 16)
         asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(dst)), "l"(src) : "memory");
     else
-        asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(shared_address(dst)), "l"(src) : "memory");
+        asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(shared_address(dst)), "l"(src), "n"(sizeof(Dst))
+                     : "memory");
 }
 TILE_FN void commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int N>
@@ -341,12 +381,21 @@ TILE_FN void play(int n, Role& role) {
     publish();
     role.end();
 }
+// Of two roles of eight warps each, the first gets registers of the second, which has no products of warp groups.
 template <int W0, int W1, class A, class B>
 TILE_FN void lockstep(int n, A& a, B& b) {
-    if (thread_index() < W0 * TILE_LANES)
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+    constexpr bool EVEN = W0 == 8 && W1 == 8;
+#else
+    constexpr bool EVEN = false;
+#endif
+    if (thread_index() < W0 * TILE_LANES) {
+        if constexpr (EVEN) asm volatile("setmaxnreg.inc.sync.aligned.u32 136;");
         play(n, a);
-    else
+    } else {
+        if constexpr (EVEN) asm volatile("setmaxnreg.dec.sync.aligned.u32 120;");
         play(n, b);
+    }
 }
 
 }  // namespace tile

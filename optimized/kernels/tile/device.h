@@ -498,6 +498,19 @@ TILE_FN float inner_product(const Tile<float, R, N>& x, const Tile<float, R, N>&
     return share;
 }
 template <int W, class T, int R, int N>
+TILE_FN float inner_product(const Tile<T, R, N>& x, const Tile<T, R, N>& y) {
+    float share = 0;
+    for_each_index<W, R * N / 2>([&](int i) {
+        float a[2], b[2];
+        const int r = i / (N / 2), c = i % (N / 2) * 2;
+        x.get_pair(a[0], a[1], r, c);
+        y.get_pair(b[0], b[1], r, c);
+        share = fused(a[0], b[0], share);
+        share = fused(a[1], b[1], share);
+    });
+    return share;
+}
+template <int W, class T, int R, int N>
 TILE_FN float round_both(Tile<T, R, N>& x, const Tile<float, R, N>& from_x, Tile<T, R, N>& y,
                          const Tile<float, R, N>& from_y) {
     float share = 0;
@@ -524,3 +537,4 @@ TILE_FN void fill(Tile<T, R, N>& tile, float x) {
 
 #include "global.h"
 #include "reductions.h"
+#include "columns.h"

@@ -163,6 +163,28 @@ TILE_FN void store_global(T* ptr, int64_t ld, Transposed<Tile<T, R, N>> view, co
             ptr[r * ld + p * WIDTH + e] = view.tile.d[view.tile.index(r, p * WIDTH) + e];
     }
 }
+template <class T, int R, int N, int W>
+TILE_FN void store_global(T* ptr, int64_t ld, Tile<T, R, N>& tile, const Acc<R, N, W>& acc, int rows, int cols) {
+    using C = Acc<R, N, W>;
+    static_assert(C::WARP_COLS == 1 && C::WARP_ROWS == W, "a warp owns whole rows");
+    constexpr int WIDTH = 16 / sizeof(T), PIECES = N / WIDTH, EACH = R / W;
+    warp_barrier();
+    store(tile, acc);
+    warp_barrier();
+    const bool aligned = wide(ptr, ld);
+    const int first = warp<W>() * EACH;
+    TILE_ROLL
+    for (int i = opaque(lane()); i < EACH * PIECES; i += TILE_LANES) {
+        const int r = first + i / PIECES, p = i % PIECES, n = r < rows ? cols - p * WIDTH : 0;
+        T* to = ptr + r * ld + p * WIDTH;
+        if (aligned && n >= WIDTH) {
+            *reinterpret_cast<Piece*>(to) = *tile.piece(r, p);
+        } else {
+            TILE_ROLL
+            for (int e = 0; e < WIDTH && e < n; e++) to[e] = tile.d[tile.index(r, p * WIDTH) + e];
+        }
+    }
+}
 template <class U, int M, int N, int W>
 TILE_FN void load(Acc<M, N, W>& acc, const U* ptr, int64_t row_stride, int64_t col_stride, int rows, int cols) {
     acc.for_each_block([&](float(&x)[BLOCK_ELEMENTS], int r0, int c0) {

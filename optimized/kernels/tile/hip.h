@@ -87,6 +87,31 @@ TILE_FN float exp2(float x) {
 #endif
 }
 TILE_FN float fused(float x, float y, float z) { return __builtin_fmaf(x, y, z); }
+template <class T>
+TILE_FN float reciprocal(float x) {
+    return __builtin_amdgcn_rcpf(x);
+}
+template <>
+TILE_FN float reciprocal<float>(float x) {
+    return 1 / x;
+}
+TILE_FN float square_root(float x) { return __builtin_sqrtf(x); }
+template <class T>
+TILE_FN float inverse_root(float x) {
+    return __builtin_amdgcn_rsqf(x);
+}
+template <>
+TILE_FN float inverse_root<float>(float x) {
+    return 1 / square_root(x);
+}
+template <class T>
+TILE_FN uint32_t round_two(float low, float high) {
+    return round_to<T>(low).bits | static_cast<uint32_t>(round_to<T>(high).bits) << 16;
+}
+template <class Words>
+TILE_FN void read_words(Words& x, const void* ptr) {
+    x = *static_cast<const Words*>(ptr);
+}
 
 // there is no asynchronous copy to fall back on here; the compiler overlaps plain loads
 template <class Dst, class Src>

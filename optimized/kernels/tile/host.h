@@ -94,6 +94,16 @@ TILE_FN float exp(float x) {
     return x < -86.f ? 0.f : x > 88.72f ? float_of(0x7f800000u) : y;
 }
 
+template <class T>
+TILE_FN float reciprocal(float x) {
+    return 1 / x;
+}
+TILE_FN float square_root(float x) { return __builtin_sqrtf(x); }
+template <class T>
+TILE_FN float inverse_root(float x) {
+    return 1 / square_root(x);
+}
+
 template <class T_, int R, int N>
 struct alignas(64) Tile {
     static_assert(R % 16 == 0 && N % 16 == 0, "tiles are made of 16 x 16 blocks");
@@ -269,8 +279,8 @@ void fill(Tile<T, R, N>& tile, float x) {
     map<W>(tile, tile, [x](float, int, int) { return x; });
 }
 
-template <int W, int R, int N>
-float inner_product(const Tile<float, R, N>& x, const Tile<float, R, N>& y) {
+template <int W, class T, int R, int N>
+float inner_product(const Tile<T, R, N>& x, const Tile<T, R, N>& y) {
     constexpr int LANES = 32;  // several partial sums, as on a device: less rounding than one long chain
     float partial[LANES] = {};
     for (int r = 0; r < R; r++)
@@ -312,6 +322,11 @@ void store_global(T* ptr, int64_t ld, Transposed<Tile<T, R, N>> view, const Acc<
     store(view, acc);
     store_global<W>(ptr, ld, view.tile, rows, cols);
 }
+template <class T, int R, int N, int W>
+void store_global(T* ptr, int64_t ld, Tile<T, R, N>& tile, const Acc<R, N, W>& acc, int rows, int cols) {
+    store(tile, acc);
+    store_global<W>(ptr, ld, tile, rows, cols);
+}
 template <class U, int M, int N, int W>
 void load(Acc<M, N, W>& acc, const U* ptr, int64_t row_stride, int64_t col_stride, int rows, int cols) {
     acc.for_each([&](float& x, int r, int c) {
@@ -337,6 +352,40 @@ struct Own {
         for (int i = 0; i < N; i++) f(d[i], i);
     }
 };
+
+template <int W, class F>
+TILE_FN void for_each_rolled(int n, F f) {
+    for (int i = 0; i < n; i++) f(i);
+}
+
+template <int R, int N, int W>
+struct alignas(64) Columns {
+    static constexpr int SCRATCH = N;
+    float d[R][N];
+    template <class F>
+    TILE_FN void for_each(F f) {
+        for (int r = 0; r < R; r++)
+            for (int c = 0; c < N; c += 2) f(d[r][c], d[r][c + 1], r, c);
+    }
+};
+template <class F, int R, int N, int W, class... Others>
+void together(F f, Columns<R, N, W>& x, Others&... others) {
+    const auto pair = [](auto& y, int r, int c) -> float(&)[2] { return *reinterpret_cast<float(*)[2]>(&y.d[r][c]); };
+    for (int r = 0; r < R; r++)
+        for (int c = 0; c < N; c += 2) f(r, c, pair(x, r, c), pair(others, r, c)...);
+}
+template <int W, bool BACK = false, int R, int N>
+void running_sums(Columns<R, N, W>& x, float (&total)[N], float (&)[N]) {
+    for (int i = 1; i < R; i++)
+        for (int c = 0; c < N; c++) x.d[BACK ? R - 1 - i : i][c] += x.d[BACK ? R - i : i - 1][c];
+    for (int c = 0; c < N; c++) total[c] = x.d[BACK ? 0 : R - 1][c];
+}
+template <int N>
+TILE_FN float lowest(const float (&x)[N]) {
+    float low = x[0];
+    for (float y : x) low = y < low ? y : low;
+    return low;
+}
 
 template <int N>
 struct Prefix {
@@ -368,6 +417,18 @@ TILE_FN void row_sums(float (&out)[M], float (&)[W * M], Acc<M, N, W>& acc, F f)
         for (int c = 0; c < N; c++) s += f(acc.d[r][c], r, c);
         out[r] = s;
     }
+}
+template <int M, int N, int W, class F>
+TILE_FN void own_row_sums(float (&out)[M], Acc<M, N, W>& acc, F f) {
+    for (int r = 0; r < M; r++) {
+        float s = 0;
+        for (int c = 0; c < N; c++) s += f(acc.d[r][c], r, c);
+        out[r] = s;
+    }
+}
+template <int W>
+TILE_FN void warp_sums(float (&out)[W], float s) {
+    for (int w = 0; w < W; w++) out[w] = w == 0 ? s : 0.f;
 }
 template <int W, int M, int N, class F>
 TILE_FN void column_sums(float (&out)[N], float (&)[W * N], Acc<M, N, W>& acc, F f) {

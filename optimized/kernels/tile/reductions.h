@@ -82,6 +82,34 @@ TILE_FN void row_sums(float (&out)[M], float (&scratch)[W * M], Acc<M, N, W>& ac
     }
     add_partial_sums<W, C::WARP_COLS>(out, scratch);
 }
+// for accumulators of which each warp owns whole rows
+template <int M, int N, int W, class F>
+TILE_FN void own_row_sums(float (&out)[M], Acc<M, N, W>& acc, F f) {
+    using C = Acc<M, N, W>;
+    static_assert(C::WARP_COLS == 1 && C::WARP_ROWS == W, "a warp owns whole rows");
+    TILE_UNROLL
+    for (int m = 0; m < C::BLOCK_ROWS; m++) {
+        float s[ROW_SLOTS] = {};
+        const int r = C::first_row() + 16 * m;
+        TILE_UNROLL
+        for (int n = 0; n < C::BLOCK_COLS; n++) {
+            TILE_UNROLL
+            for (int e = 0; e < BLOCK_ELEMENTS; e++)
+                s[row_slot(e)] += f(acc.d[m][n][e], r + block_row(e), 16 * n + block_col(e));
+        }
+        TILE_UNROLL
+        for (int e = 0; e < BLOCK_ELEMENTS; e++)
+            if (first_of_row_slot(e)) {
+                const float total = sum_over_row(s[row_slot(e)]);
+                if (block_col(e) == 0) out[r + block_row(e)] = total;
+            }
+    }
+}
+template <int W>
+TILE_FN void warp_sums(float (&out)[W], float s) {
+    for (int step = TILE_LANES / 2; step > 0; step /= 2) s += shuffle_xor(s, step);
+    if (lane() == 0) out[warp<W>()] = s;
+}
 template <int W, int M, int N, class F>
 TILE_FN void column_sums(float (&out)[N], float (&scratch)[W * N], Acc<M, N, W>& acc, F f) {
     using C = Acc<M, N, W>;

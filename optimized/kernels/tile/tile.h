@@ -40,11 +40,19 @@
 //                commits) and barrier().
 // load<W>, load_async<W>(float (&x)[N], ptr, stride, n)  a vector, likewise.
 // store_global<W>(ptr, ld, tile, rows, cols) tile to global memory of type T.
-// store_global(ptr, ld, t(tile), acc, rows, cols)  acc transposed, by way of a tile, each warp its own columns.
+// store_global(ptr, ld, t(tile), acc, rows, cols)  acc transposed, by way of a tile, each warp its own columns;
+//                with tile instead of t(tile) as it lies, each warp its own rows.
 // load(acc, ptr, row_stride, col_stride, rows, cols), store_global(ptr, row_stride, col_stride, acc, rows, cols)
 //                f32 or T global memory from and to accumulators; rows and cols bound as above.
 // for_each_index<W, N>(f(int i))             i = 0..N-1, each once, in no order.
 // Own<X,N,W>     N plain values in registers; for_each(f(X& x, int i)): each is seen by its index alone, in any order.
+// Columns<R,N,W>  R x N plain values in registers; for_each(f(float& x, float& y, int row, int col)): neighbours in a
+//                row, col even. running_sums<W, BACK>(columns, total[N], scratch[SCRATCH]): each value becomes the sum of
+//                those above (BACK: below) it and of itself, in one order whatever follows; has a barrier, and total is
+//                there after the next. together(f(int row, int col, float (&x)[2], float (&y)[2], ..), columns...): the
+//              pairs of several at once.
+// lowest(x[N])   the least of a vector in shared memory, the same in all threads.
+// for_each_rolled<W>(n, f(int i))            for_each_index for what is seldom done: small code, n known late.
 // fused(x, y, z) x y + z, rounded once where the machine can.
 // prefix_sum<W>(Prefix<N>& G, const float (&g)[N])  inclusive, in two floats, so that G.between(i, j) = g[j+1] + ... +
 //                g[i]
@@ -52,7 +60,9 @@
 //                there).
 // row_sums<W>(float (&out)[M], float (&scratch)[W*M], acc, f(float x, row, col) -> float), column_sums<W>(out[N],
 //                scratch[W*N], acc, f): fixed order. They begin and end with a barrier.
-// inner_product<W>(x, y) of f32 tiles: this thread's share. round_both<W>(x, from_x, y, from_y): tiles from f32 tiles,
+// own_row_sums(out[M], acc, f): without a barrier, where each warp owns whole rows. warp_sums(out[W], share): the sum
+//                of each warp's shares.
+// inner_product<W>(x, y) of tiles: this thread's share. round_both<W>(x, from_x, y, from_y): tiles from f32 tiles,
 //                and the
 //                same share. total<W>(float (&scratch)[W], share): the sum of the shares, the same in all threads;
 //                likewise.
@@ -67,6 +77,9 @@
 //                within a group of C / 16 warps or more; a is overwritten.
 // G.decay<T>(i, j)  exp<T>(G.between(i, j)) for i >= j, else 0.
 // exp<T>(x)      e^x, to f32 accuracy when T is float, else to well below T's rounding.
+// Few<T,V>, read_floats, write_floats, sigmoid, group_sums, matrix_column_sums: see pieces.h.
+// reciprocal<T>(x), inverse_root<T>(x)  1 / x, of finite x that are no smaller than 2^-126, and 1 / sqrt(x), with exp<T>'s
+//                accuracy. square_root(x), rounded to nearest.
 // barrier()      orders everything before it with everything after it. Needed between writing shared memory and
 //                reading it back in another operation, and between reading and overwriting it.
 // publish()      barrier, after which product and issue may read what was written before it.
@@ -131,3 +144,4 @@ struct Shape;  // ROWS and COLS of an operand, and its storage type T
 #else
 #include "host.h"
 #endif
+#include "pieces.h"

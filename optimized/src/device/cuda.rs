@@ -92,6 +92,7 @@ impl Cuda {
             name,
             arch,
             multiprocessors: attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?.max(0) as usize,
+            shared: attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?.max(0) as usize,
             memory: memory as u64,
             cache: attribute(Attribute::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)?.max(0) as u64,
             runtime: format!("CUDA driver API {}.{}, {}", version / 1000, version % 1000 / 10, compiler_version()),

@@ -46,6 +46,7 @@ impl Host {
             name,
             arch,
             multiprocessors: threads,
+            shared: usize::MAX,
             memory: 0,
             cache: 0,
             runtime: "host build of the kernels".to_owned(),
@@ -190,5 +191,9 @@ impl Device for Host {
 
     fn stop(&mut self) -> Result<f64, Error> {
         Ok(self.started.elapsed().as_nanos() as f64)
+    }
+
+    fn clock(&self) -> &'static str {
+        "wall clock around each call"
     }
 }

@@ -43,6 +43,11 @@ pub(crate) trait Device: Send {
 
     /// Nanoseconds since [`Device::start`], after everything launched before.
     fn stop(&mut self) -> Result<f64, Error>;
+
+    /// What the clock is, for records.
+    fn clock(&self) -> &'static str {
+        "device events around each call, behind an emptied cache"
+    }
 }
 
 /// The first device of a back end.

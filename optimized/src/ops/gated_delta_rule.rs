@@ -1,6 +1,4 @@
-//! Launches of `kernels/delta/gated_delta_rule.cu`, and of the prologues around it.
-
-mod prologue;
+//! Launches of `kernels/delta/gated_delta_rule.cu`, and of the prologues around it. `delta_rule` is the same without gates.
 
 use reference::spec::Dim;
 use reference::tensor::DType;
@@ -8,12 +6,13 @@ use reference::tensor::DType;
 use crate::args::{Args, Ptr};
 use crate::engine::{Job, Layout};
 use crate::error::Error;
-use crate::shapes::{self, DELTA_SOURCE, DeltaShapes, Kernel, Shape};
-use prologue::Prologue;
+use crate::ops::prologue::{Prologue, sum_groups, value_heads};
+use crate::shapes::gated_delta_rule::{SOURCE, Shapes, fused, shapes};
+use crate::shapes::{Kernel, Shape};
 
 /// What every launch needs.
 struct Common {
-    shapes: DeltaShapes,
+    shapes: Shapes,
     width: usize,
     scale: f32,
     layout: Layout,
@@ -34,12 +33,12 @@ const LOCAL: [&str; 6] = ["d_q", "d_k", "d_g", "d_beta", "d_A_log", "d_dt_bias"]
 pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
     let k = job.problem.size(Dim::K);
     let width = job.width(k)?;
-    let shapes = shapes::gated_delta_rule(job.target, job.scalar, width);
+    let shapes = shapes(job.target, job.scalar, width);
     let layout = job.layout(shapes.most.chunk)?;
     let rows = job.problem.size(Dim::B) * job.problem.size(Dim::T);
     let prologue = Prologue::forward(job, rows, width)?;
     let scale = job.problem.number("scale").unwrap_or_else(|| (k as f64).powf(-0.5)) as f32;
-    let fused = shapes::gated_delta_fused(job.target, job.scalar, width);
+    let fused = fused(job.target, job.scalar, width);
     let forward = job.wants_any(&["o", "ht"]);
     let backward = job.wants_any(&LOCAL) || job.wants_any(&["d_v", "d_h0"]);
     let Prologue { q, k, g, beta, .. } = prologue;
@@ -61,23 +60,24 @@ pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
 
 impl Common {
     fn kernel(&self, job: &Job<'_>, template: &'static str, shape: Shape) -> Kernel {
-        job.kernel(DELTA_SOURCE, template, shape, self.width)
+        job.kernel(SOURCE, template, shape, self.width)
     }
 
     /// H, HV, K, V, scale: the tail of most argument structs.
     fn tail(&self, job: &Job<'_>, pointers: &[Ptr]) -> Args {
-        Args::new(pointers).ints(&[Dim::H, Dim::HV, Dim::K, Dim::V].map(|d| job.problem.size(d))).float(self.scale)
+        let [h, k, v] = [Dim::H, Dim::K, Dim::V].map(|d| job.problem.size(d));
+        Args::new(pointers).ints(&[h, value_heads(job), k, v]).float(self.scale)
     }
 
     /// One block for each sequence, value head and slice of V.
     fn sweeps(job: &Job<'_>, shape: Shape) -> usize {
-        let [n, hv, v] = [Dim::N, Dim::HV, Dim::V].map(|d| job.problem.size(d));
-        n * hv * v.div_ceil(shape.slice)
+        let [n, v] = [Dim::N, Dim::V].map(|d| job.problem.size(d));
+        n * value_heads(job) * v.div_ceil(shape.slice)
     }
 
     /// One block for each chunk and value head.
     fn chunks(&self, job: &Job<'_>) -> usize {
-        self.layout.total * job.problem.size(Dim::HV)
+        self.layout.total * value_heads(job)
     }
 
     fn prepare(&mut self, job: &mut Job<'_>) -> Result<(), Error> {
@@ -87,14 +87,14 @@ impl Common {
         let Layout { offsets, chunks, sequence_of_chunk, .. } = self.layout;
         let pointers =
             [self.q, self.k, self.g, self.beta, self.inverse, self.scores, offsets, chunks, sequence_of_chunk];
-        let sizes = [Dim::H, Dim::HV, Dim::K].map(|d| job.problem.size(d));
+        let sizes = [job.problem.size(Dim::H), value_heads(job), job.problem.size(Dim::K)];
         let args = Args::new(&pointers).ints(&sizes).float(self.scale);
         job.launch(self.kernel(job, "GatedDeltaPrepare", self.shapes.most), self.chunks(job), args);
         Ok(())
     }
 
     fn fused(&self, job: &mut Job<'_>, shape: Shape) -> Result<(), Error> {
-        let [hv, v] = [Dim::HV, Dim::V].map(|d| job.problem.size(d));
+        let (hv, v) = (value_heads(job), job.problem.size(Dim::V));
         let o = job.output_or_workspace("o", job.storage(), self.rows * hv * v)?;
         let (values, h0) = (job.input("v")?, job.input("h0")?);
         let pointers = [self.q, self.k, values, self.g, self.beta, h0, o, job.output("ht"), self.layout.offsets];
@@ -104,7 +104,7 @@ impl Common {
     }
 
     fn forward(&self, job: &mut Job<'_>) -> Result<(), Error> {
-        let [hv, v] = [Dim::HV, Dim::V].map(|d| job.problem.size(d));
+        let (hv, v) = (value_heads(job), job.problem.size(Dim::V));
         let o = job.output_or_workspace("o", job.storage(), self.rows * hv * v)?;
         let ht = job.output("ht");
         self.sweep(job, "GatedDeltaForward", [o, ht, Ptr::NULL, Ptr::NULL])
@@ -121,7 +121,7 @@ impl Common {
     }
 
     fn backward(&self, job: &mut Job<'_>, prologue: &Prologue) -> Result<(), Error> {
-        let [hv, v] = [Dim::HV, Dim::V].map(|d| job.problem.size(d));
+        let (hv, v) = (value_heads(job), job.problem.size(Dim::V));
         let local = job.wants_any(&LOCAL);
         let storage = job.storage();
         let state = self.layout.total * hv * v * self.width;
@@ -160,7 +160,8 @@ impl Common {
     }
 
     fn gradient(&self, job: &mut Job<'_>, prologue: &Prologue, saved: [Ptr; 4]) -> Result<(), Error> {
-        let [h, hv, k] = [Dim::H, Dim::HV, Dim::K].map(|d| job.problem.size(d));
+        let [h, k] = [Dim::H, Dim::K].map(|d| job.problem.size(d));
+        let hv = value_heads(job);
         let grouped = hv > h;
         let [d_q, d_k, d_g, d_beta] = Prologue::gradients(job, self.rows)?;
         let mut partial = |name, wanted: Ptr| match grouped && wanted != Ptr::NULL {
@@ -195,12 +196,7 @@ impl Common {
         job.launch(self.kernel(job, "GatedDeltaGradient", self.shapes.gradient), self.chunks(job), args);
         for (partial, sum) in [(partial_q, d_q), (partial_k, d_k)] {
             if partial != Ptr::NULL {
-                let args = Args::new(&[partial, sum]).long(self.rows).ints(&[h, hv, k]);
-                job.launch(
-                    self.kernel(job, "GroupSum", self.shapes.most),
-                    self.rows.div_ceil(self.shapes.most.chunk) * h,
-                    args,
-                );
+                sum_groups(job, self.rows, self.width, [partial, sum]);
             }
         }
         prologue.backward(job, self.rows, self.width, [d_q, d_k, d_g, d_beta])

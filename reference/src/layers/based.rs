@@ -11,8 +11,9 @@
 //!
 //! Paper: Arora et al., *Simple linear attention language models balance the recall-throughput tradeoff*, 2024: Taylor
 //! linear attention.
-//! Upstream: `BasedLinearAttention` of `fla/layers/based.py` in 0.6.0: `feature_dim` is K. `mode` does not change
-//! values, but that $\varepsilon$ is 1e-10 in the chunk modes. It has neither states nor packed sequences.
+//! Upstream: `BasedLinearAttention` of `fla/layers/based.py` in 0.6.0: `feature_dim` is K, `feature_name` is
+//! `taylor_exp` or nothing works, and there are as many key heads as query heads. `mode` does not change values, but
+//! that $\varepsilon$ is 1e-10 in the chunk modes. It has neither states nor packed sequences.
 
 use ndarray::{Array1, Array3, Axis};
 

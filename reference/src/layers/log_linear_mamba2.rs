@@ -14,10 +14,11 @@
 //!
 //! Paper: Guo et al., *Log-Linear Attention*, 2025, log-linear Mamba-2.
 //! Upstream: `LogLinearMamba2` of `fla/layers/log_linear_mamba2.py` in 0.6.0: `num_heads` is HV, `head_dim` V,
-//! `state_size` K, `n_groups` H, `conv_kernel` W, `D_has_hdim` the port `D[channels]`, and L is always 15, enough for
-//! 16384 tokens. It runs on CUDA only; `cu_seqlens` is ignored, `dt_limit` and `hidden_act` refused unless default. Its
-//! state is an object with buffered tokens and cannot be resumed from another's, so this layer has none. `chunk_size`
-//! must be 64; `backend`, `layer_idx` and the options of initialisation do not change values.
+//! `state_size` K, `n_groups` H, `conv_kernel` W, `expand` HV·V/D, `D_has_hdim` the port `D[channels]`, the presence of
+//! biases `use_conv_bias` and `use_bias`, and L is always 15, enough for 16384 tokens. It runs on CUDA only;
+//! `cu_seqlens` is ignored, `dt_limit` and `hidden_act` refused unless default. Its state is an object with buffered
+//! tokens and cannot be resumed from another's, so this layer has none. `chunk_size` must be 64; `backend`, `layer_idx`
+//! and the options of initialisation do not change values.
 
 use super::mamba2::{finished, log_decay, skipped, step, stream, stretched};
 use crate::algebra::{linear, plus, rank, swish, times};

@@ -15,11 +15,11 @@
 //!
 //! Paper: Dao & Gu, *Transformers are SSMs*, 2024, eq. 16 and §7.
 //! Upstream: `Mamba2` of `fla/layers/mamba2.py` in 0.6.0: `num_heads` is HV, `head_dim` V, `state_size` K, `n_groups`
-//! H, `conv_kernel` W, `expand` HV·V/D, `dt_limit` the pair of limits, `D_has_hdim` the port `D[channels]`; its state
-//! is `[HV, V, K]`. The prefill without CUDA kernels gives head j the group j mod H, where kernels, decoding and this
-//! layer say ⌊j·H/HV⌋, so that it is another function when 1 < H < HV. `cu_seqlens` is ignored; CUDA decoding ignores
-//! `dt_limit`, and CUDA kernels gate by swish without `rmsnorm`. `chunk_size`, `backend`, `layer_idx` and the options
-//! of initialisation do not change values.
+//! H, `conv_kernel` W, `expand` HV·V/D, `dt_limit` the pair of limits, `D_has_hdim` the port `D[channels]`, the
+//! presence of biases `use_conv_bias` and `use_bias`; its state is `[HV, V, K]`. The prefill without CUDA kernels gives
+//! head j the group j mod H, where kernels, decoding and this layer say ⌊j·H/HV⌋, so that it is another function when 1
+//! < H < HV. `cu_seqlens` is ignored; CUDA decoding ignores `dt_limit`, and CUDA kernels gate by swish without
+//! `rmsnorm`. `chunk_size`, `backend`, `layer_idx` and the options of initialisation do not change values.
 
 use ndarray::{Array2, Array3, ArrayD};
 

@@ -24,10 +24,10 @@
 //!
 //! Paper: Lahoti et al., *Mamba-3: Improved Sequence Modeling using State Space Principles*, 2026.
 //! Upstream: `Mamba3` of `fla/layers/mamba3.py` in 0.6.0, whose recurrence is in the kernels of `mamba_ssm`: `head_dim`
-//! is V, `state_size` K, `n_groups` H, `mimo_rank` R, `rope_fraction` 2·L/K, `expand` HV·V/D; its states are
-//! `[HV, V, K]`, `[HV, L]`, `[R, HV, K]` and `[HV, V]`. It runs on CUDA only. Since June 2026 `mamba_ssm` has another
-//! activation in the place of the softplus in A. `chunk_size`, `layer_idx` and the options of initialisation do not
-//! change values.
+//! is V, `state_size` K, `n_groups` H, `mimo_rank` R, `rope_fraction` 2·L/K, `expand` HV·V/D, the presence of biases
+//! `use_bias`; its states are `[HV, V, K]`, `[HV, L]`, `[R, HV, K]` and `[HV, V]`. It runs on CUDA only. Since June
+//! 2026 `mamba_ssm` has another activation in the place of the softplus in A. `chunk_size`, `layer_idx` and the options
+//! of initialisation do not change values.
 
 use std::f64::consts::{PI, TAU};
 

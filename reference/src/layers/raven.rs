@@ -24,9 +24,9 @@
 //! Upstream: `Raven` of `fla/layers/raven.py` in 0.6.0: `num_heads` is HQ, `num_kv_heads` H, `expand_k` HQ·K/D,
 //! `expand_v` HQ·V/D, `num_slots` M, a `scale` of None K^-1/2. `gla_decay` is the `decay_type` `GLA`, `mlp_router` the
 //! `router_type` `mlp`, `t2r` a word of `feature_map`. While it trains, it adds random noise to $W_r x$ unless
-//! `add_gumbel_noise` is false. It sees the states from position 0 whatever came before. `mode`, `fuse_norm`,
-//! `max_position_embeddings` and `layer_idx` do not change values; without affine parameters the norms have no
-//! weights.
+//! `add_gumbel_noise` is false. `use_short_conv` raises. It sees the states from position 0 whatever came before.
+//! `mode`, `fuse_norm`, `max_position_embeddings` and `layer_idx` do not change values; without affine parameters the
+//! norms have no weights.
 
 use ndarray::{Array3, ArrayViewMut1, Axis, Ix2};
 

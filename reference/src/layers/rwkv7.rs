@@ -19,9 +19,10 @@
 //!
 //! Paper: Peng et al., *RWKV-7 "Goose" with Expressive Dynamic State Evolution*, 2025, the time mixing.
 //! Upstream: `RWKV7Attention` of `fla/layers/rwkv7.py` in 0.6.0: `head_dim` is K, `value_dim` H·V, the ranks of the
-//! bottlenecks of decay, value, a and gate E, M, R and I, `first_layer` is `layer_idx` = 0, and $e^{-1/2}$ is
-//! 0.6065306597126334. `elementwise_affine` is the presence of `g_norm`'s parameters. Its backward pass writes the
-//! gradient of x over x. `mode` does not change values.
+//! bottlenecks `decay_low_rank_dim` E, `v_low_rank_dim` M, `a_low_rank_dim` R and `gate_low_rank_dim` I, `first_layer`
+//! is `layer_idx` = 0, and $e^{-1/2}$ is 0.6065306597126334. `elementwise_affine` is the presence of `g_norm`'s
+//! parameters. Its backward pass writes the gradient of x over x. `mode` does not change values; `num_hidden_layers` is
+//! an option of initialisation.
 
 use ndarray::{Array2, Array3};
 

@@ -1,7 +1,7 @@
 //! From what a model file says to the spec of a stack of any depth.
 
 use super::config::Config;
-use super::decoder::decoder;
+use super::skeleton::{Kind, stack as run};
 use super::stack::{
     self, EVEN, HYBRID, RESIDUALS, head, kept, labelled, logits_and_loss, name, norm, options, places, residual, tokens,
 };
@@ -114,7 +114,7 @@ impl Model {
             constraints: kept(self.constraints(hybrid)),
             independent: dims![B],
             states: kept(layers.iter().flat_map(|b| b.states.iter().copied()).collect()),
-            function: function!(decoder),
+            function: function!(run),
         }
     }
 
@@ -299,5 +299,5 @@ const ROWS: Constraint = Constraint {
 };
 
 fn blocks(p: &Problem) -> usize {
-    depth(p.spec, super::model(p.spec.name))
+    Kind::of(p.spec.name).depth(p.spec)
 }

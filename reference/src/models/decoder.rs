@@ -9,7 +9,8 @@
 
 use ndarray::{Array2, ArrayD, Axis};
 
-use super::blueprint::{Model, depth};
+use super::blueprint::{self, Model};
+use super::skeleton::{Memory, Skeleton, embedding};
 use super::stack::softmax as softmax_at;
 use super::stream::Stream;
 use crate::algebra::{linear, rank, softmax};
@@ -22,18 +23,59 @@ use crate::spec::OpSpec;
 use crate::tap;
 use crate::unit::{Outputs, Unit};
 
-/// The function of every model that follows the skeleton; which one it is says the spec's name.
-pub(super) fn decoder<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
-    let model = super::model(x.problem.spec.name);
-    let embedding = format!("{}.embeddings.weight", model.names.trunk);
-    let embedded = tap::pass(|| "embeddings".to_owned(), embed(x, &embedding));
-    let mut stream = Stream::new(x.problem, embedded);
-    let mut states = Vec::new();
-    for layer in 0..depth(x.problem.spec, model) {
-        states.extend(block(x, model, layer, &mut stream, None));
+impl Skeleton for Model {
+    type Flow<F: Real> = Stream<F>;
+
+    fn trunk(&self) -> &'static str {
+        self.names.trunk
     }
-    let hidden = tap::pass(|| "norm".to_owned(), leave(x, model, &stream));
-    judged(x, &hidden, &embedding, states)
+
+    fn depth(&self, spec: &OpSpec) -> usize {
+        blueprint::depth(spec, self)
+    }
+
+    fn states(&self, spec: &OpSpec, layer: usize) -> Vec<[String; 2]> {
+        let own = |name: &str| format!("layers.{layer}.{name}");
+        let mixer = self.mixer.states.iter().filter(|_| !softmax_at(spec.name, layer));
+        mixer.map(|s| [own(s.initial), own(s.last)]).filter(|[_, last]| spec.output(last).is_some()).collect()
+    }
+
+    fn enter<F: Real>(&self, x: &Unit<'_, F>) -> Stream<F> {
+        let embedded = embed(x, &embedding(self.names.trunk));
+        Stream::new(x.problem, tap::pass(|| "embeddings".to_owned(), embedded))
+    }
+
+    fn block<F: Real>(
+        &self,
+        x: &Unit<'_, F>,
+        layer: usize,
+        stream: &mut Stream<F>,
+        memory: &mut Memory<F>,
+    ) -> Vec<ArrayD<F>> {
+        let names = self.names;
+        let at = |part: &str| format!("{}.layers.{layer}.{part}", names.trunk);
+        let hidden = stream.enter(x, 2 * layer, &at("attn_res"), &at(names.mixer_norm));
+        let hidden = tap::pass(|| format!("layers.{layer}.norm"), hidden);
+        let stateless = softmax_at(x.problem.spec.name, layer) || self.mixer.states.is_empty();
+        let (mixed, states) = match stateless {
+            true => (memory.again(&at(names.mixer), hidden, |hidden| mix(x, self, layer, hidden).0), Vec::new()),
+            false => mix(x, self, layer, &hidden),
+        };
+        stream.add(tap::pass(|| format!("layers.{layer}.mixer"), mixed));
+        if let Some(name) = names.mlp {
+            let hidden = stream.enter(x, 2 * layer + 1, &at("mlp_res"), &at(names.mlp_norm));
+            let w = |part: &str| x.tensor(&at(&format!("{name}.{part}_proj.weight")));
+            stream.add(mlp(hidden.view(), w("gate"), w("up"), w("down")));
+        }
+        stream.pass(&format!("layers.{layer}"));
+        states
+    }
+
+    fn leave<F: Real>(&self, x: &Unit<'_, F>, stream: &Stream<F>) -> Array2<F> {
+        let trunk = self.names.trunk;
+        let hidden = stream.leave(x, &format!("{trunk}.res"), &format!("{trunk}.{}", self.names.norm));
+        tap::pass(|| "norm".to_owned(), hidden)
+    }
 }
 
 /// Logits and losses of what the head reads, and the states.
@@ -48,7 +90,8 @@ pub(super) fn judged<F: Real>(
     [logits.into_dyn(), loss.into_dyn()].into_iter().chain(states).collect()
 }
 
-fn logits<F: Real>(x: &Unit<'_, F>, hidden: &Array2<F>, embedding: &str) -> Array2<F> {
+/// The logits of what the head reads.
+pub(super) fn logits<F: Real>(x: &Unit<'_, F>, hidden: &Array2<F>, embedding: &str) -> Array2<F> {
     let head = if x.problem.flag("tie_word_embeddings") { embedding } else { "lm_head.weight" };
     rank(linear(hidden, x.tensor(head)))
 }
@@ -57,49 +100,6 @@ fn logits<F: Real>(x: &Unit<'_, F>, hidden: &Array2<F>, embedding: &str) -> Arra
 pub(super) fn embed<F: Real>(x: &Unit<'_, F>, name: &str) -> Array2<F> {
     let rows: Vec<usize> = x.vector("input_ids").iter().map(|id| id.value() as usize).collect();
     x.matrix(name).select(Axis(0), &rows)
-}
-
-/// One block, which adds to the stream; and the states after it. Where its mixer has none, what it has read from the
-/// beginning of the sequence may stand before the stream, and comes to have its tokens too.
-pub(super) fn block<F: Real>(
-    x: &Unit<'_, F>,
-    model: &Model,
-    layer: usize,
-    stream: &mut Stream<F>,
-    seen: Option<&mut Array2<F>>,
-) -> Vec<ArrayD<F>> {
-    let names = model.names;
-    let at = |part: &str| format!("{}.layers.{layer}.{part}", names.trunk);
-    let hidden = stream.enter(x, 2 * layer, &at("attn_res"), &at(names.mixer_norm));
-    let hidden = tap::pass(|| format!("layers.{layer}.norm"), hidden);
-    let (mixed, states) = match seen {
-        None => mix(x, model, layer, &hidden),
-        Some(seen) => {
-            let before = seen.nrows();
-            seen.append(Axis(0), hidden.view()).expect("what a block reads is as wide as the model");
-            let (mixed, states) = mix(x, model, layer, seen);
-            (mixed.slice_axis(Axis(0), (before..).into()).to_owned(), states)
-        }
-    };
-    stream.add(tap::pass(|| format!("layers.{layer}.mixer"), mixed));
-    if let Some(name) = names.mlp {
-        let hidden = stream.enter(x, 2 * layer + 1, &at("mlp_res"), &at(names.mlp_norm));
-        let w = |part: &str| x.tensor(&at(&format!("{name}.{part}_proj.weight")));
-        stream.add(mlp(hidden.view(), w("gate"), w("up"), w("down")));
-    }
-    stream.pass(&format!("layers.{layer}"));
-    states
-}
-
-/// What the head reads after the last block.
-fn leave<F: Real>(x: &Unit<'_, F>, model: &Model, stream: &Stream<F>) -> Array2<F> {
-    let trunk = model.names.trunk;
-    stream.leave(x, &format!("{trunk}.res"), &format!("{trunk}.{}", model.names.norm))
-}
-
-/// The logits of what the last block gave.
-pub(super) fn head<F: Real>(x: &Unit<'_, F>, model: &Model, stream: &Stream<F>) -> Array2<F> {
-    logits(x, &leave(x, model, stream), &format!("{}.embeddings.weight", model.names.trunk))
 }
 
 /// The mixer's output, and the states after it.

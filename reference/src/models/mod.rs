@@ -6,6 +6,7 @@ mod decoder;
 mod part;
 pub mod prompts;
 mod rwkv;
+mod skeleton;
 mod stack;
 mod stream;
 pub mod walk;
@@ -55,6 +56,7 @@ use std::sync::LazyLock;
 
 use crate::spec::OpSpec;
 use blueprint::Model;
+use config::{Described, Own};
 
 /// A part of a stack that is computed by itself, from what the parts before it gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,6 +108,15 @@ pub static DECODERS: &[&Model] = &[
     &wall_transformer::MODEL,
 ];
 
+/// Every model with blocks of its own.
+static OWN: &[&Own] = &[&cat::CONFIG, &rodimus::CONFIG, &rwkv6::CONFIG, &rwkv7::CONFIG, &yoco::CONFIG];
+
+/// Every model that a configuration can describe.
+pub fn described() -> impl Iterator<Item = &'static dyn Described> {
+    let decoders = DECODERS.iter().map(|&model| model as &dyn Described);
+    decoders.chain(OWN.iter().map(|&model| model as &dyn Described))
+}
+
 /// Blocks of the specs in the table: enough for what passes from one to the next, and for one to be of another kind.
 const DEPTH: usize = 2;
 
@@ -155,12 +166,4 @@ fn blocks(last: bool) -> Vec<bool> {
 pub fn decoder(spec: &str) -> Option<&'static Model> {
     let name = spec.split('@').next().and_then(|name| name.strip_suffix("_model"));
     DECODERS.iter().find(|m| name == Some(m.model_type)).copied()
-}
-
-/// The same.
-///
-/// # Panics
-/// When there is none: only specs of such models ask.
-fn model(spec: &str) -> &'static Model {
-    decoder(spec).expect("a spec of the table, or of a stack")
 }

@@ -6,10 +6,12 @@
 //! with norms N of layers, and of the embedding $N_0$ only where `norm_first`. What the time mixing of the first block
 //! hands on (`v_first_out`) the others take, where they have an input for it.
 
-use ndarray::{Array2, Ix2};
+use ndarray::{Array2, ArrayD, Ix2};
 
-use super::decoder::{embed, judged};
+use super::config::Inner;
+use super::decoder::embed;
 use super::part::{Part, Place, SOFTMAX};
+use super::skeleton::{Memory, Skeleton, stack, states_of};
 use super::stack::{EMBEDDING, HYBRID, Stack, depth, name, norm, options, places, softmax};
 use super::{rwkv6, rwkv7};
 use crate::algebra::{plus, times};
@@ -17,10 +19,11 @@ use crate::dims;
 use crate::function;
 use crate::modules::layer_norm::normalise;
 use crate::real::Real;
-use crate::spec::{Attr, Domain, OpSpec, Port};
-use crate::unit::{Outputs, Unit};
+use crate::spec::{Attr, Dim, Domain, OpSpec, Port};
+use crate::unit::Unit;
 
 /// What distinguishes one version from another.
+#[derive(Debug)]
 pub(super) struct Rwkv {
     /// Upstream's `model_type`.
     pub(super) model_type: &'static str,
@@ -32,7 +35,10 @@ pub(super) struct Rwkv {
 }
 
 /// The versions.
-static VERSIONS: [&Rwkv; 2] = [&rwkv6::MODEL, &rwkv7::MODEL];
+pub(super) static VERSIONS: [&Rwkv; 2] = [&rwkv6::MODEL, &rwkv7::MODEL];
+
+/// The width of the channel mixing, unless given.
+pub(super) const INNER: Inner = Inner { dim: Dim::I, of: Dim::D, ratio: 4.0, fraction: [1.0, 1.0], multiple: 32 };
 
 impl Rwkv {
     /// The spec of a stack; `softmax` says for each block whether it has softmax attention instead of time mixing.
@@ -76,7 +82,7 @@ impl Rwkv {
             states,
             attrs,
             constraints,
-            function: function!(rwkv),
+            function: function!(stack),
         }
         .spec()
     }
@@ -90,33 +96,75 @@ fn affine(at: &str) -> [Port; 2] {
 
 fn normed<F: Real>(x: &Unit<'_, F>, hidden: &Array2<F>, at: &str) -> Array2<F> {
     let y = normalise(hidden, x.problem.number("norm_eps").unwrap_or(1e-5));
-    plus::<F, Ix2>(times(y, x.tensor(&format!("{at}.weight"))), x.tensor(&format!("{at}.bias")))
+    let (y, bias) = (times::<F, Ix2>(y, x.tensor(&format!("{at}.weight"))), format!("{at}.bias"));
+    if x.given(&bias) { plus(y, x.tensor(&bias)) } else { y }
 }
 
-fn rwkv<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
-    let spec = x.problem.spec;
-    let version = VERSIONS.iter().find(|v| spec.name.starts_with(v.model_type)).expect("a stack of one of them");
-    let mut stream = embed(x, EMBEDDING);
-    if x.problem.flag("norm_first") {
-        stream = normed(x, &stream, "model.layers.0.pre_norm");
+/// What runs through the blocks.
+#[derive(Debug)]
+pub(super) struct Flow<F> {
+    sum: Array2<F>,
+    /// What the first block hands on.
+    first: Option<ArrayD<F>>,
+}
+
+impl Rwkv {
+    /// The parts of a block, with their names and what comes before the names of their states.
+    fn parts(&self, spec: &OpSpec, layer: usize) -> [(Part, &'static str, String); 2] {
+        let time = if softmax(spec.name, layer) { SOFTMAX } else { (self.time)(layer) };
+        [(time, "attn", format!("layers.{layer}")), (self.channel, "ffn", format!("layers.{layer}.ffn"))]
     }
-    let (mut first, mut states) = (None, Vec::new());
-    for layer in 0..depth(spec, "model.layers", "attn_norm.weight") {
-        let time = if softmax(spec.name, layer) { SOFTMAX } else { (version.time)(layer) };
-        for (part, name, place) in [(time, "attn", ""), (version.channel, "ffn", ".ffn")] {
+}
+
+impl Skeleton for Rwkv {
+    type Flow<F: Real> = Flow<F>;
+
+    fn depth(&self, spec: &OpSpec) -> usize {
+        depth(spec, "model.layers", "attn_norm.weight")
+    }
+
+    fn states(&self, spec: &OpSpec, layer: usize) -> Vec<[String; 2]> {
+        self.parts(spec, layer).iter().flat_map(|(part, _, place)| states_of(part, place)).collect()
+    }
+
+    fn enter<F: Real>(&self, x: &Unit<'_, F>) -> Flow<F> {
+        Flow { sum: embed(x, EMBEDDING), first: None }
+    }
+
+    fn block<F: Real>(
+        &self,
+        x: &Unit<'_, F>,
+        layer: usize,
+        flow: &mut Flow<F>,
+        memory: &mut Memory<F>,
+    ) -> Vec<ArrayD<F>> {
+        if layer == 0 && x.problem.flag("norm_first") {
+            flow.sum = normed(x, &flow.sum, "model.layers.0.pre_norm");
+        }
+        let mut states = Vec::new();
+        for (part, name, place) in self.parts(x.problem.spec, layer) {
             let at = format!("model.layers.{layer}.{name}");
-            let place = Place { weights: &at, states: &format!("layers.{layer}{place}") };
-            let mut call = part.ask(x, &place).with("x", normed(x, &stream, &format!("{at}_norm")));
-            if let (Some(first), Some(_)) = (&first, part.spec.input("v_first")) {
-                call = call.with("v_first", ndarray::ArrayD::clone(first));
+            let hidden = normed(x, &flow.sum, &format!("{at}_norm"));
+            if part.spec.states.is_empty() {
+                flow.sum = &flow.sum + &memory.again(&at, hidden, |hidden| part.run(x, &at, hidden));
+                continue;
+            }
+            let place = Place { weights: &at, states: &place };
+            let mut call = part.ask(x, &place).with("x", hidden);
+            if let (Some(first), Some(_)) = (&flow.first, part.spec.input("v_first")) {
+                call = call.with("v_first", ArrayD::clone(first));
             }
             let mut answers = call.run();
             if answers.has("v_first_out") {
-                first = Some(answers.take("v_first_out"));
+                flow.first = Some(answers.take("v_first_out"));
             }
             states.extend(part.after(x, &place, &mut answers));
-            stream = stream + answers.matrix("o");
+            flow.sum = &flow.sum + &answers.matrix("o");
         }
+        states
     }
-    judged(x, &normed(x, &stream, "model.norm"), EMBEDDING, states)
+
+    fn leave<F: Real>(&self, x: &Unit<'_, F>, flow: &Flow<F>) -> Array2<F> {
+        normed(x, &flow.sum, "model.norm")
+    }
 }

@@ -10,11 +10,9 @@ use std::sync::Arc;
 use ndarray::{Array1, Array2, ArrayD, Axis};
 
 use super::Stage;
-use super::blueprint::{Model, depth};
 use super::config::ports;
-use super::decoder::{block, embed, head};
-use super::stack::softmax;
-use super::stream::Stream;
+use super::decoder::logits;
+use super::skeleton::{Kind, Memory, Skeleton, each, embedding};
 use crate::error::Error;
 use crate::modules::cross_entropy::{Options, losses};
 use crate::problem::Problem;
@@ -38,8 +36,9 @@ pub trait Weights<F> {
 #[derive(Debug)]
 pub struct Walk {
     problem: Problem,
-    model: &'static Model,
-    depth: usize,
+    kind: Kind,
+    /// The states of each block: inputs, and the outputs from which it resumes, in the order in which it gives them.
+    states: Vec<Vec<&'static Port>>,
 }
 
 type States<F> = Arc<Parts<F>>;
@@ -49,8 +48,12 @@ type States<F> = Arc<Parts<F>>;
 pub struct Cache<F> {
     tokens: usize,
     states: Vec<Option<States<F>>>,
-    /// What blocks without states have read.
-    seen: Vec<Option<Array2<F>>>,
+    /// What layers without states have read.
+    memory: Memory<F>,
+    /// The tokens themselves, where a stack reads them again.
+    ids: Vec<usize>,
+    /// Whether nothing has states.
+    stateless: bool,
     /// Earlier ends, and the states there, the latest last.
     earlier: Vec<(usize, Vec<Option<States<F>>>)>,
     most: usize,
@@ -66,7 +69,7 @@ pub struct Forgotten {
     pub known: Vec<usize>,
 }
 
-impl<F: Clone> Cache<F> {
+impl<F: Real> Cache<F> {
     /// How many tokens it has seen.
     #[must_use]
     pub const fn tokens(&self) -> usize {
@@ -88,14 +91,13 @@ impl<F: Clone> Cache<F> {
                 self.states = self.earlier[found].1.clone();
                 self.earlier.truncate(found);
             }
-            None if self.seen.iter().all(Option::is_some) && tokens < self.tokens => {
+            None if self.stateless && tokens < self.tokens => {
                 self.earlier.retain(|(end, _)| *end < tokens);
             }
             None => return Err(Forgotten { asked: tokens, known: known() }),
         }
-        for seen in self.seen.iter_mut().flatten() {
-            *seen = seen.slice_axis(Axis(0), (..tokens).into()).to_owned();
-        }
+        self.memory.truncate(tokens);
+        self.ids.truncate(tokens);
         self.tokens = tokens;
         Ok(())
     }
@@ -115,39 +117,44 @@ impl Walk {
     /// A problem that is not valid.
     ///
     /// # Panics
-    /// When the problem is not about a model that follows the skeleton ([`super::decoder`]).
+    /// When the problem is not about a model.
     pub fn new(problem: &Problem) -> Result<Self, Error> {
         problem.validate()?;
-        let model = super::model(problem.spec.name);
-        Ok(Self { problem: problem.clone(), model, depth: depth(problem.spec, model) })
+        let kind = Kind::of(problem.spec.name);
+        let initial = |[initial, last]: [String; 2]| {
+            problem.spec.output(&last)?;
+            problem.spec.input(&initial)
+        };
+        let states = |layer| kind.states(problem.spec, layer).into_iter().filter_map(initial).collect();
+        let states = (0..kind.depth(problem.spec)).map(states).collect();
+        Ok(Self { problem: problem.clone(), kind, states })
     }
 
     /// The parts of the stack, in order.
     pub fn stages(&self) -> impl Iterator<Item = Stage> + use<> {
-        let blocks = (0..self.depth).map(Stage::Block);
+        let blocks = (0..self.states.len()).map(Stage::Block);
         [Stage::Embedding].into_iter().chain(blocks).chain([Stage::Head])
     }
 
     /// The weights that a part reads.
     pub fn ports(&self, stage: Stage) -> impl Iterator<Item = &'static Port> + '_ {
-        ports(&self.problem, self.model.names.trunk, stage)
+        ports(&self.problem, stage)
     }
 
     /// What no token has left behind yet; it will remember so many earlier ends.
     #[must_use]
     pub fn cache<F: Real>(&self, most: usize) -> Cache<F> {
-        let width = self.problem.size(Dim::D);
-        let seen = |layer| (!self.stateful(layer)).then(|| Array2::from_elem((0, width), F::zero()));
-        let (states, seen) = (vec![None; self.depth], (0..self.depth).map(seen).collect());
-        Cache { tokens: 0, states, seen, earlier: Vec::new(), most }
+        let stateless = self.states.iter().all(Vec::is_empty);
+        let (states, earlier) = (vec![None; self.states.len()], Vec::new());
+        Cache { tokens: 0, states, memory: Memory::empty(), ids: Vec::new(), stateless, earlier, most }
     }
 
     /// The logits of every token of several sequences, each `[T, S]`; each goes on from its cache, where there is one.
     /// `passed` is told of every part that is done.
     ///
     /// # Errors
-    /// A token that the vocabulary does not have, before anything is read; weights that do not come, after which caches
-    /// are worth nothing.
+    /// A token that the vocabulary does not have, or more tokens than the model has room for, before anything is read;
+    /// weights that do not come, after which caches are worth nothing.
     ///
     /// # Panics
     /// When there are caches, but not one for each sequence.
@@ -156,51 +163,74 @@ impl Walk {
         sequences: &[&[usize]],
         caches: &mut [Cache<F>],
         weights: &mut W,
-        mut passed: impl FnMut(Stage),
+        passed: impl FnMut(Stage),
     ) -> Result<Vec<Array2<F>>, W::Error> {
         assert!(caches.is_empty() || caches.len() == sequences.len(), "a cache for each sequence, or none");
-        for ids in sequences {
-            self.check(ids)?;
+        for (i, ids) in sequences.iter().enumerate() {
+            self.check(ids, caches.get(i).map_or(0, Cache::tokens))?;
         }
         caches.iter_mut().for_each(Cache::mark);
-        let enter = |parts: &mut Parts<F>| sequences.iter().map(|ids| self.enter(ids, parts)).collect::<Vec<_>>();
-        let mut streams = weights.with(Stage::Embedding, enter)?;
+        each!(self.kind, skeleton => self.through(skeleton, sequences, caches, weights, passed))
+    }
+
+    fn through<S: Skeleton, F: Real, W: Weights<F>>(
+        &self,
+        skeleton: &S,
+        sequences: &[&[usize]],
+        caches: &mut [Cache<F>],
+        weights: &mut W,
+        mut passed: impl FnMut(Stage),
+    ) -> Result<Vec<Array2<F>>, W::Error> {
+        let read: Vec<Vec<usize>> = sequences
+            .iter()
+            .enumerate()
+            .map(|(i, ids)| {
+                let before = caches.get_mut(i).filter(|_| S::AGAIN);
+                before.map_or_else(
+                    || ids.to_vec(),
+                    |cache| {
+                        cache.ids.extend(*ids);
+                        cache.ids.clone()
+                    },
+                )
+            })
+            .collect();
+        // a sequence that does not go on is not read
+        let going: Vec<usize> = (0..sequences.len()).filter(|&i| !sequences[i].is_empty()).collect();
+        let enter = |parts: &mut Parts<F>| going.iter().map(|&i| self.enter(skeleton, &read[i], parts)).collect();
+        let mut flows: Vec<S::Flow<F>> = weights.with(Stage::Embedding, enter)?;
         passed(Stage::Embedding);
-        for layer in 0..self.depth {
+        for layer in 0..self.states.len() {
             weights.with(Stage::Block(layer), |parts| {
-                for (i, stream) in streams.iter_mut().enumerate().filter(|(i, _)| !sequences[*i].is_empty()) {
-                    self.block(sequences[i].len(), layer, stream, caches.get_mut(i), parts);
+                for (&i, flow) in going.iter().zip(&mut flows) {
+                    self.block(skeleton, read[i].len(), layer, flow, caches.get_mut(i), parts);
                 }
             })?;
             passed(Stage::Block(layer));
         }
-        let leave = |parts: &mut Parts<F>| {
-            let logits = |(ids, stream): (&&[usize], &Stream<F>)| match ids.len() {
-                0 => Array2::from_elem((0, self.problem.size(Dim::S)), F::zero()),
-                tokens => self.at(tokens, parts, |x| head(x, self.model, stream)),
-            };
-            sequences.iter().zip(&streams).map(logits).collect()
+        let head = |parts: &mut Parts<F>| {
+            let mut logits = vec![Array2::from_elem((0, self.problem.size(Dim::S)), F::zero()); sequences.len()];
+            for (&i, flow) in going.iter().zip(&flows) {
+                logits[i] = self.head(skeleton, read[i].len(), sequences[i].len(), flow, parts);
+            }
+            logits
         };
-        let logits = weights.with(Stage::Head, leave)?;
+        let logits = weights.with(Stage::Head, head)?;
         passed(Stage::Head);
         caches.iter_mut().zip(sequences).for_each(|(cache, ids)| cache.tokens += ids.len());
         Ok(logits)
     }
 
-    fn check(&self, ids: &[usize]) -> Result<(), Error> {
+    /// Whether these tokens can follow so many.
+    fn check(&self, ids: &[usize], before: usize) -> Result<(), Error> {
         let below = self.problem.size(Dim::S);
-        match ids.iter().position(|&id| id >= below) {
-            None => Ok(()),
-            Some(at) => {
-                let (op, got) = (self.problem.spec.name, ids[at].to_string());
-                Err(Error::Index { op, port: "input_ids", at: vec![at], got, below })
-            }
+        if let Some(at) = ids.iter().position(|&id| id >= below) {
+            let (op, got) = (self.problem.spec.name, ids[at].to_string());
+            return Err(Error::Index { op, port: "input_ids", at: vec![at], got, below });
         }
-    }
-
-    /// Whether a block's mixer has states.
-    fn stateful(&self, layer: usize) -> bool {
-        !softmax(self.problem.spec.name, layer) && !self.model.mixer.states.is_empty()
+        let mut all = self.problem.clone();
+        all.sizes.insert(Dim::T, before + ids.len());
+        all.validate()
     }
 
     /// Something at a unit that sees these inputs, which come back.
@@ -212,32 +242,32 @@ impl Walk {
         result
     }
 
-    fn enter<F: Real>(&self, ids: &[usize], parts: &mut Parts<F>) -> Stream<F> {
+    fn enter<S: Skeleton, F: Real>(&self, skeleton: &S, ids: &[usize], parts: &mut Parts<F>) -> S::Flow<F> {
         let symbols: Array1<F> = ids.iter().map(|&id| F::from_f64(id as f64)).collect();
         parts.insert("input_ids", symbols.into_dyn());
-        let embedded =
-            self.at(ids.len(), parts, |x| embed(x, &format!("{}.embeddings.weight", self.model.names.trunk)));
-        Stream::new(&self.problem, embedded)
+        self.at(ids.len(), parts, |x| skeleton.enter(x))
     }
 
-    fn block<F: Real>(
+    fn block<S: Skeleton, F: Real>(
         &self,
+        skeleton: &S,
         tokens: usize,
         layer: usize,
-        stream: &mut Stream<F>,
+        flow: &mut S::Flow<F>,
         mut cache: Option<&mut Cache<F>>,
         parts: &mut Parts<F>,
     ) {
         let before = cache.as_ref().and_then(|cache| cache.states[layer].clone());
-        let states: Vec<(&'static Port, &'static Port)> = self.states(layer).collect();
-        for (initial, _) in &states {
-            let state = before.as_ref().and_then(|states| states.get(initial.name).cloned());
-            parts.insert(initial.name, state.unwrap_or_else(|| self.neutral(initial)));
+        let initial = &self.states[layer];
+        for port in initial {
+            let state = before.as_ref().and_then(|states| states.get(port.name).cloned());
+            parts.insert(port.name, state.unwrap_or_else(|| self.neutral(port)));
         }
-        let seen = cache.as_mut().and_then(|cache| cache.seen[layer].as_mut());
-        let after = self.at(tokens, parts, |x| block(x, self.model, layer, stream, seen));
-        let names = states.iter().map(|(initial, _)| initial.name);
-        if let Some(cache) = cache.filter(|_| self.stateful(layer)) {
+        let mut none = Memory::none();
+        let memory = cache.as_mut().map_or(&mut none, |cache| &mut cache.memory);
+        let after = self.at(tokens, parts, |x| skeleton.block(x, layer, flow, memory));
+        let names = initial.iter().map(|port| port.name);
+        if let Some(cache) = cache.filter(|_| !initial.is_empty()) {
             cache.states[layer] = Some(Arc::new(names.clone().zip(after).collect()));
         }
         for name in names {
@@ -245,14 +275,19 @@ impl Walk {
         }
     }
 
-    /// The states of a block: inputs, and the outputs from which it resumes, in the order in which it gives them.
-    fn states(&self, layer: usize) -> impl Iterator<Item = (&'static Port, &'static Port)> + '_ {
-        let own = move |name: &str| format!("layers.{layer}.{name}");
-        let mixer = self.model.mixer.states.iter().filter(move |_| self.stateful(layer));
-        mixer.filter_map(move |state| {
-            let initial = self.problem.spec.input(&own(state.initial))?;
-            Some((initial, self.problem.spec.output(&own(state.last))?))
-        })
+    /// The logits of the last tokens of those that were read.
+    fn head<S: Skeleton, F: Real>(
+        &self,
+        skeleton: &S,
+        read: usize,
+        last: usize,
+        flow: &S::Flow<F>,
+        parts: &mut Parts<F>,
+    ) -> Array2<F> {
+        let embedding = embedding(skeleton.trunk());
+        let hidden = self.at(read, parts, |x| skeleton.leave(x, flow));
+        let hidden = hidden.slice_axis(Axis(0), (read - last..).into()).to_owned();
+        self.at(last, parts, |x| logits(x, &hidden, &embedding))
     }
 
     /// A state that nobody has written.
@@ -275,7 +310,7 @@ pub fn loss<F: Real>(logits: &Array2<F>, targets: &[Option<usize>]) -> Array1<F>
 /// The most likely symbol after the last token, the first of several; none where there is no token.
 #[must_use]
 pub fn most_likely<F: Real>(logits: &Array2<F>) -> Option<usize> {
-    let last = logits.index_axis(Axis(0), logits.nrows().checked_sub(1)?);
+    let last = logits.row(logits.nrows().checked_sub(1)?);
     let best = last
         .iter()
         .enumerate()

@@ -3,7 +3,7 @@
 use minijinja::{AutoEscape, Environment, context};
 use serde::Serialize;
 
-use super::{Error, plot, reason, reproducer, speed};
+use super::{Error, plot, reason, reproducer, scaling, speed};
 use crate::record::{Expected, Run};
 use crate::summary::Summary;
 use crate::verdict::{Fault, Verdict};
@@ -64,6 +64,7 @@ pub fn html(runs: &[Run]) -> Result<String, Error> {
         heads,
         total => rows.len(),
         plot => plot::accuracy(runs)?,
+        scaling => scaling::plots(runs)?,
         rows => script(&rows)?,
         names => script(&names)?,
         speed => script(&speed::rows(runs))?,

@@ -12,7 +12,8 @@ fn judged(case: &str, verdict: Verdict) -> Judged {
 }
 
 fn run(judged: Vec<Judged>) -> Run {
-    let candidate = Identity { name: "mine <b>".into(), version: "1".into(), device: "cpu".into(), kernels: None };
+    let candidate =
+        Identity { name: "mine <b>".into(), version: "1".into(), device: "cpu".into(), kernels: Default::default() };
     Run { candidate, environment: Environment::default(), judged, timed: vec![] }
 }
 
@@ -60,14 +61,10 @@ fn a_time_without_a_check_does_not_count() {
         case: "hgrn(T=1)".into(),
         pass: "forward".into(),
         times_ns: vec![2e6, 1e6, 3e6],
-        peak_bytes: None,
         workspace_bytes: Some(1 << 20),
         floor_ns: Some(1e6),
-        least_bytes: None,
-        least_flops: None,
-        ran: String::new(),
         checked,
-        problem: None,
+        ..Timed::default()
     };
     let rows = speed::rows(&[Run { timed: vec![timed(true), timed(false)], ..run(vec![]) }]);
     assert_eq!((rows[0].median_ms, rows[0].of_floor), (Some(2.0), Some(2.0)));

@@ -14,9 +14,10 @@ def flat_bias(given):
 
 
 def by_value_heads(given):
-    # the preconditioner, of a key head here, of each of its value heads there
+    # the preconditioner, of a key head here, of each of its value heads there, whatever the description says
     given, group = flat_bias(given), given["v"].shape[2] // given["k"].shape[2]
-    return given | {"a0": given["a0"].repeat_interleave(group, 1)} if "a0" in given else given
+    axes = {"g_atk": 2, "beta_atk": 2, "log_atk_scale": 0, "a0": 1}
+    return given | {name: given[name].repeat_interleave(group, axes[name]) for name in axes.keys() & given.keys()}
 
 
 def by_key_heads(outputs, inputs):
@@ -109,6 +110,12 @@ def whole_window(given):
 
 def wall_with_scale(given):
     return {"scale": given["q"].shape[-1] ** -0.5} | whole_window(given)
+
+
+def as_wide(given):
+    if given["v"].shape[-1] != given["k"].shape[-1]:
+        raise Declined("naive_deltaformer_attn takes values as wide as keys")
+    return given
 
 
 def parallax_in_16_bits(given):
@@ -224,6 +231,12 @@ def both_memories(given):
     names = [name for name in ("h0", "m0") if name in given]
     zeros = {name: torch.zeros_like(given[names[0]]) for name in ("h0", "m0")} if names else {}
     return paired("h0", "m0")(zeros | given)
+
+
+def keys_already_decayed(given):
+    # the flag is the kernel's; its reference gets the product
+    p = given["p"] * given["g"].exp()[..., None] if given.get("p_times_alpha") else given["p"]
+    return {name: x for name, x in given.items() if name != "p_times_alpha"} | {"p": p}
 
 
 def both_sums(given):

@@ -55,8 +55,8 @@ def call(form, inputs, want):
     own = "torch" if "naive" in form.function else "triton"
     ran = lambda: f"fla {form.function}: {', '.join(sorted(BACKENDS)) or own}"
     kept = {name: x if name in want else None for name, x in list(outputs.items())[1:]}
-    for name, x in kept.items():
-        if name in want and x is None:
+    for name in want - {form.outputs[0]}:
+        if not name.startswith("d_") and outputs.get(name) is None:
             raise Declined(f"{form.function} returns no {name}")
     return outputs | kept | {"ran": ran}
 
@@ -68,7 +68,7 @@ def _flat(result):
 # how fla says that it does not do something, or not with what is installed
 _REFUSALS = (
     ("support", "requires", "Please upgrade", "Please install", "must be divisible", "power of 2", "power of two")
-    + ("not implemented", "must have shape", "must have the same shape", "must be greater")
+    + ("not implemented", "must have shape", "must have the same shape", "must be greater", "are unavailable")
 )
 # how Triton says that it compiles no kernel for such widths or types
 _UNCOMPILED = ("Input shapes should have", "must be a power of 2", "Both operands must be same dtype")
@@ -77,10 +77,15 @@ _UNCOMPILED = ("Input shapes should have", "must be a power of 2", "Both operand
 def refusal(error):
     """What fla refuses to do, and what it refuses to do with this version of Triton."""
     if type(error).__name__ == "CompilationError":
-        last = str(error).strip().splitlines()[-1]
+        last = str(_innermost(error)).strip().splitlines()[-1]
         return f"Triton does not compile it: {last}" if any(words in last for words in _UNCOMPILED) else None
     refuses = isinstance(error, (AssertionError, ImportError, ValueError, RuntimeError))
     return str(error) if refuses and any(words in str(error) for words in _REFUSALS) else None
+
+
+def _innermost(error):
+    # a function that a kernel calls has an error of its own, and the kernel's only says where the call is
+    return _innermost(error.__cause__) if error.__cause__ is not None else error
 
 
 def _heads(form, inputs):
@@ -224,7 +229,7 @@ def main():
     if options.first_config:
         take_first_config()
     tuned = ", first configuration" if options.first_config else ""
-    serve(name=f"fla-{options.form}", version=lambda: version() + tuned, device=options.device)
+    serve(name=f"fla-{options.form}", version=lambda: version() + tuned, device=options.device, modes=("evaluation", "recompute"))
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ FORMS = {
         parallel="parallel_simple_gla",
         naive_recurrent=Form("fla.ops.simple_gla.naive", "naive_recurrent_simple_gla", grouped=False),
         naive_chunk=Form("fla.ops.simple_gla.naive", "naive_chunk_simple_gla", grouped=False),
-        naive_parallel=Form("fla.ops.simple_gla.naive", "naive_parallel_simple_gla", grouped=False),
+        naive_parallel=Form("fla.ops.simple_gla.naive", "naive_parallel_simple_gla", outputs=("o",), grouped=False),
     ),
     "gated_delta_rule": _forms(
         "fla.ops.gated_delta_rule",
@@ -267,7 +267,7 @@ FORMS = {
     "deltaformer": _forms(
         "fla.ops.deltaformer",
         parallel="deltaformer_attn",
-        naive_parallel=Form("fla.ops.deltaformer", "naive_deltaformer_attn"),
+        naive_parallel=Form("fla.ops.deltaformer", "naive_deltaformer_attn", adapt=adapt.as_wide),
     ),
     "path_attn": _forms(
         "fla.ops.path_attn",
@@ -364,38 +364,10 @@ FORMS = {
     },
     "matmul": {"fused": Form("fla.ops.utils", "matmul", adapt=adapt.named_function, forward_only=True)},
     "addmm": {"fused": Form("fla.ops.utils", "addmm", adapt=adapt.factors_as_tensors, forward_only=True)},
-    "rwkv7_channel_mixing": {
-        "parallel": Form(
-            "fla.ops.rwkv7.channel_mixing",
-            "channel_mixing_rwkv7",
-            names={"h0": "x_prev"},
-            # or its backward pass writes into x and x_prev
-            constants={"inplace": False},
-            adapt=adapt.with_token_before,
-            finish=adapt.last_token,
-        ),
-    },
-    "rwkv7_key": {
-        "parallel": Form("fla.ops.rwkv7.fused_k_update", "fused_k_rwkv7", names={"k_a": "ka"}),
-    },
-    "rwkv7_output_gate": {
-        "parallel": Form(
-            "fla.ops.rwkv7.gate_output_correction",
-            "gate_output_correction",
-            names={"x": "o", "q": "r"},
-            adapt=adapt.heads_in_a_row,
-            outputs=("o",),
-            finish=adapt.heads_apart,
-        ),
-    },
-    "rwkv7_token_shift": {
-        "parallel": Form(
-            "fla.ops.rwkv7.fused_addcmul",
-            "fused_addcmul_rwkv7",
-            names={"x": "hidden_states"},
-            adapt=adapt.mixtures_by_name,
-            outputs=("o", *(f"o{i}" for i in range(1, 6))),
-            finish=adapt.mixtures,
-        ),
-    },
 }
+
+from fla_conformance.shims import forms_references, forms_rwkv  # noqa: E402 (they import this)
+
+FORMS |= forms_rwkv.FORMS
+for _name, _more in forms_references.FORMS.items():
+    FORMS[_name] = FORMS[_name] | _more

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 
 from fla_conformance.ports import SPECS
-from fla_conformance.shim import Declined
+from fla_conformance.shim import Declined, mode
 
 
 class Question:
     """Extents by name (`x.D`), options and tensors by name (`x["use_gate"]`, `x.get("h0")`) of one call."""
 
     def __init__(self, spec, inputs, cu_seqlens=None):
-        self.inputs, self.attrs, self.cu_seqlens = inputs, dict(spec.attrs), cu_seqlens
+        self.inputs, self.attrs, self.cu_seqlens, self.ports = inputs, dict(spec.attrs), cu_seqlens, spec.input
         for name, x in inputs.items():
             port = spec.input(name)
             if port is None:
@@ -45,7 +45,9 @@ class Question:
         """What an absent tensor stands for."""
         import torch
 
-        like = next(x for x in self.inputs.values() if hasattr(x, "device") and x.is_floating_point())
+        floats = {n: x for n, x in self.inputs.items() if hasattr(x, "device") and x.is_floating_point()}
+        # in the type of its like: what is always f32 says nothing about the weights beside it
+        like = next((x for n, x in floats.items() if self.ports(n).single == port.single), next(iter(floats.values())))
         dtype = torch.float32 if port.single and like.dtype != torch.float64 else like.dtype
         return torch.full([getattr(self, d) for d in port.dims], port.neutral, dtype=dtype, device=like.device)
 
@@ -206,6 +208,7 @@ def call(op, layer, form, inputs, want):
     offsets = inputs.pop("cu_seqlens", None)
     x = Question(spec, inputs, offsets)
     module = layer.build(x, form).to(x.device)
+    module.train(module.training and mode() != "evaluation")
     cache = None
     states = {p.name for p in spec.outputs if "N" in p.dims}
     before = layer.load(x)

@@ -5,7 +5,7 @@ import inspect
 from dataclasses import dataclass, field
 
 from fla_conformance.ports import SPECS
-from fla_conformance.shim import Declined
+from fla_conformance.shim import Declined, mode
 from fla_conformance.shims.layers import LAYERS, Question, weights
 
 # a field that the configuration computes from others
@@ -152,11 +152,15 @@ def call(op, model, form, inputs, want):
     if own != set(parameters):
         raise ValueError(f"{model.name}: parameters that only one side has: {sorted(own ^ set(parameters))}")
     built.criterion = _criterion(x)
-    built.train(not model.evaluated)
+    built.train(not model.evaluated and mode() != "evaluation")
     blocks = model.blocks(op, x)
     states = {i: dict(s for layer, own, _ in block for s in layer.load(own).items()) for i, block in blocks.items()}
     cached = bool(want & {p.name for p in spec.outputs if "N" in p.dims})
-    result = functional_call(built, parameters, (), _arguments(x, states, cached) | model.arguments(x))
+    arguments = _arguments(x, states, cached) | model.arguments(x)
+    if mode() == "recompute":
+        result = _recomputed(built, parameters, arguments)
+    else:
+        result = functional_call(built, parameters, (), arguments)
     # the first block mixes nothing and has no lower bound: what is not read has gradients of 0, and not none
     unread = (f"{model.trunk}.layers.0.attn_res_", f"{model.trunk}.lower_bounds")
     unread = sum(0 * p.sum() for n, p in parameters.items() if n.startswith(unread))
@@ -167,6 +171,21 @@ def call(op, model, form, inputs, want):
                 kept = layer.keep(result.past_key_values[i], own)
                 outputs |= {f"{prefix}{name}": state for name, state in kept.items()}
     return {p.name: outputs.get(p.name) for p in spec.outputs if p.name in want}
+
+
+def _recomputed(built, parameters, arguments):
+    """What a model gives that computes its activations once more on the way back, with these parameters then too."""
+    if arguments["use_cache"] or not built.training:
+        raise Declined("nothing is computed once more where states are kept, or in evaluation")
+    held = {id(own): parameters[name] for name, own in built.named_parameters()}
+    for module in built.modules():
+        # tied ones are there more than once
+        for name, own in list(module._parameters.items()):
+            if own is not None:
+                del module._parameters[name]
+                setattr(module, name, held[id(own)])
+    built.gradient_checkpointing_enable({"use_reentrant": False})
+    return built(**arguments)
 
 
 def _arguments(x, states, cached):

@@ -71,7 +71,9 @@ def _parameters(module, built, x, spec):
     for name in own:
         if name not in found:
             raise Declined(f"{type(built).__name__} always has the parameter {name}")
-    return found
+    # what is not learnt is in the model's type too
+    fixed = {name: p.to(x.get("x").dtype) for name, p in built.named_parameters() if not p.requires_grad}
+    return found | fixed
 
 
 def _without(x, *names):

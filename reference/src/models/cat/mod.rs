@@ -31,19 +31,23 @@
 
 mod attention;
 mod compressor;
+mod config;
 
-use ndarray::{Array2, ArrayView1, Axis, stack};
+use ndarray::{Array2, ArrayD, ArrayView1, Axis, stack};
 
-use super::decoder::{embed, judged};
+use super::decoder::embed;
 use super::part::{MLP, Part, Place};
+use super::skeleton::{Home, Memory, Skeleton, plain, stack as run};
 use super::stack::{EMBEDDING, Stack, depth, norm, options};
 use crate::attention::as_wide_as_the_model;
 use crate::modules::rms_norm::normalise;
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::spec::{Attr, Constraint, Dim, Domain, OpSpec, Port, Value};
-use crate::unit::{Outputs, Unit};
+use crate::unit::Unit;
 use crate::{dims, function};
+
+pub use config::CONFIG;
 
 /// Attention of the decoder.
 const ATTENTION: Part = Part { omits: &["x", "block"], decided: &[("compressed", true)], ..Part::of(&attention::SPEC) };
@@ -85,30 +89,66 @@ pub fn spec(compressor: usize, decoder: usize) -> OpSpec {
             ROWS,
             PLACES,
         ],
-        function: function!(cat),
+        function: function!(run),
     }
     .spec()
 }
 
-fn cat<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
-    let (chunk, eps) = (chunk(x.problem), x.problem.number("norm_eps").unwrap_or(EPS));
-    let mut stream = interleaved(x, chunk);
-    for layer in 0..depth(x.problem.spec, "model.layers", "attn_norm.weight") {
+/// A stack that reads all tokens again: when a chunk ends, what its tokens are is another vector.
+#[derive(Debug)]
+pub(super) struct Cat;
+
+impl Skeleton for Cat {
+    type Flow<F: Real> = Array2<F>;
+
+    const AGAIN: bool = true;
+
+    fn depth(&self, spec: &OpSpec) -> usize {
+        depth(spec, "model.layers", "attn_norm.weight")
+    }
+
+    fn home(&self, _: &OpSpec, weight: &str) -> Home {
+        let marks = ["model.compressor.", "model.separator.", "model.adaptive_token."];
+        if marks.iter().any(|part| weight.starts_with(part)) { Home::Embedding } else { plain("model", weight) }
+    }
+
+    fn states(&self, _: &OpSpec, _: usize) -> Vec<[String; 2]> {
+        Vec::new()
+    }
+
+    fn enter<F: Real>(&self, x: &Unit<'_, F>) -> Array2<F> {
+        interleaved(x, chunk(x.problem))
+    }
+
+    fn block<F: Real>(
+        &self,
+        x: &Unit<'_, F>,
+        layer: usize,
+        stream: &mut Array2<F>,
+        _: &mut Memory<F>,
+    ) -> Vec<ArrayD<F>> {
+        let eps = x.problem.number("norm_eps").unwrap_or(EPS);
         let at = |part: &str| format!("model.layers.{layer}.{part}");
         let normed = |stream: &Array2<F>, part| normalise(stream, Some(x.tensor(&at(part))), eps);
         let call = ATTENTION.ask(x, &Place { weights: &at("attn"), states: "" });
-        let call = call.number("block", (chunk + MARKS) as f64).with("x", normed(&stream, "attn_norm.weight"));
-        stream = stream + call.run().matrix("o");
-        stream = &stream + &MLP.run(x, &at("mlp"), &normed(&stream, "mlp_norm.weight"));
+        let call =
+            call.number("block", (chunk(x.problem) + MARKS) as f64).with("x", normed(stream, "attn_norm.weight"));
+        *stream = &*stream + &call.run().matrix("o");
+        *stream = &*stream + &MLP.run(x, &at("mlp"), &normed(stream, "mlp_norm.weight"));
+        Vec::new()
     }
-    let stream = normalise(&stream, Some(x.tensor("model.norm.weight")), eps);
-    // where the token after this one is told
-    let place = |t: usize| match t % chunk + 1 == chunk {
-        true => (t / chunk + 1) * (chunk + MARKS) + MARKS - 1,
-        false => t / chunk * (chunk + MARKS) + MARKS + t % chunk,
-    };
-    let places: Vec<usize> = (0..x.tokens).map(place).collect();
-    judged(x, &stream.select(Axis(0), &places), EMBEDDING, Vec::new())
+
+    fn leave<F: Real>(&self, x: &Unit<'_, F>, stream: &Array2<F>) -> Array2<F> {
+        let (chunk, eps) = (chunk(x.problem), x.problem.number("norm_eps").unwrap_or(EPS));
+        let stream = normalise(stream, Some(x.tensor("model.norm.weight")), eps);
+        // where the token after this one is told
+        let place = |t: usize| match t % chunk + 1 == chunk {
+            true => (t / chunk + 1) * (chunk + MARKS) + MARKS - 1,
+            false => t / chunk * (chunk + MARKS) + MARKS + t % chunk,
+        };
+        let places: Vec<usize> = (0..x.tokens).map(place).collect();
+        stream.select(Axis(0), &places)
+    }
 }
 
 /// What the decoder reads: before the tokens of each chunk the vector of the chunk before it, and the separator; and

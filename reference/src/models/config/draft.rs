@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json};
 
+use super::described::Described;
 use super::error::ConfigError;
 use super::field::{Field, Means};
 use super::softmax::Softmax;
-use crate::models::blueprint::Model;
 use crate::problem::Problem;
 use crate::spec::{Dim, Value};
 
 /// What is known of a stack while its fields are read.
 #[derive(Debug)]
 pub struct Draft {
-    model: &'static Model,
+    model: &'static dyn Described,
     values: BTreeMap<&'static str, Json>,
     sizes: BTreeMap<Dim, usize>,
     attrs: BTreeMap<String, Value>,
@@ -22,6 +22,8 @@ pub struct Draft {
     without: Vec<&'static str>,
     renamed: Renamed,
     depth: usize,
+    /// The inner width of feed-forward networks, where it is given.
+    inner: Option<usize>,
     /// Keys of `attn` that are not handed on, where there are blocks of softmax attention.
     hybrid: Option<&'static [&'static str]>,
 }
@@ -32,7 +34,7 @@ pub(super) type Renamed = Vec<(&'static str, &'static str)>;
 const WHOLE: &str = "a whole number from 1";
 
 impl Draft {
-    pub(super) fn new(model: &'static Model, given: &Map<String, Json>) -> Self {
+    pub(super) fn new(model: &'static dyn Described, given: &Map<String, Json>) -> Self {
         let mut values = BTreeMap::new();
         for field in model.fields() {
             if let Some(value) = given.get(field.name).cloned().or_else(|| field.default()) {
@@ -45,7 +47,8 @@ impl Draft {
             }
         }
         let (sizes, attrs) = (BTreeMap::from([(Dim::B, 1), (Dim::T, 1)]), BTreeMap::new());
-        Self { model, values, sizes, attrs, without: Vec::new(), renamed: Vec::new(), depth: 0, hybrid: None }
+        let (without, renamed) = (Vec::new(), Vec::new());
+        Self { model, values, sizes, attrs, without, renamed, depth: 0, inner: None, hybrid: None }
     }
 
     /// An extent that is known; 1 where it is not.
@@ -81,7 +84,7 @@ impl Draft {
     /// # Errors
     /// When it is none of them.
     pub fn word(&mut self, name: &str, word: &Json) -> Result<(), &'static str> {
-        let words = self.model.mixer.attr(name).and_then(|attr| attr.named(word.as_str().unwrap_or("none")));
+        let words = self.model.option(name).and_then(|attr| attr.named(word.as_str().unwrap_or("none")));
         self.option(name, words.ok_or("a word that the layer knows")?);
         Ok(())
     }
@@ -164,7 +167,7 @@ impl Draft {
 
     /// The question and the number of blocks that all fields together describe.
     pub(super) fn finish(mut self) -> Result<(Problem, usize, Renamed), ConfigError> {
-        let fields: Vec<Field> = self.model.fields().collect();
+        let fields = self.model.fields();
         // what depends on nothing comes first
         let plain = |f: &&Field| matches!(f.means, Means::Extent(_) | Means::Depth);
         let (first, rest): (Vec<&Field>, Vec<&Field>) = fields.iter().partition(plain);
@@ -172,10 +175,10 @@ impl Draft {
             let Some(value) = self.values.get(field.name).cloned() else { continue };
             self.read(field, &value).map_err(|expected| self.refuse(field.name, expected, &value))?;
         }
-        self.inner();
+        self.widen();
         let softmax = self.softmax()?;
         let blocks: Vec<bool> = (0..self.depth).map(|layer| softmax.contains(&layer)).collect();
-        let spec = Box::leak(Box::new(self.model.spec(&blocks)));
+        let spec = Box::leak(Box::new(self.model.spec(&self, &blocks)));
         let mut problem = Problem::new(spec, &[]);
         problem.sizes = self.sizes.into_iter().filter(|(dim, _)| spec.sizes.contains(dim)).collect();
         for (name, value) in &self.attrs {
@@ -183,7 +186,7 @@ impl Draft {
                 problem.attrs.insert(attr.name, *value);
             }
         }
-        let mixer = format!(".{}.", self.model.names.mixer);
+        let mixer = format!(".{}.", self.model.mixer());
         for port in spec.inputs.iter().filter(|p| p.presence.optional()) {
             let part = port.name.split_once(&mixer).and_then(|(_, part)| part.split('[').next());
             if part.is_some_and(|part| self.without.contains(&part)) || port.name.starts_with("layers.") {
@@ -192,14 +195,14 @@ impl Draft {
         }
         problem.settle();
         problem.derive();
-        let model = self.model.model_type;
+        let model = self.model.model_type();
         problem.validate().map_err(|source| ConfigError::Problem { model, source })?;
         Ok((problem, self.depth, self.renamed))
     }
 
     fn refuse(&self, field: &str, expected: impl Into<String>, got: &Json) -> ConfigError {
         let (field, expected, got) = (field.to_owned(), expected.into(), got.to_string());
-        ConfigError::Value { model: self.model.model_type, field, expected, got }
+        ConfigError::Value { model: self.model.model_type(), field, expected, got }
     }
 
     fn read(&mut self, field: &Field, value: &Json) -> Result<(), String> {
@@ -235,7 +238,7 @@ impl Draft {
             },
             Means::Depth => self.depth = whole(value).ok_or(WHOLE)?,
             Means::Inner if value.is_null() => {}
-            Means::Inner => self.set(Dim::F, whole(value).ok_or(WHOLE)?),
+            Means::Inner => self.inner = Some(whole(value).ok_or(WHOLE)?),
             Means::Hybrid(ignored) => self.hybrid = (!value.is_null()).then_some(ignored),
             Means::Residuals if value.is_null() => {}
             Means::Residuals => {
@@ -249,7 +252,7 @@ impl Draft {
     }
 
     fn attribute(&mut self, name: &str, value: &Json) -> Result<(), String> {
-        let attr = self.model.mixer.attr(name);
+        let attr = self.model.option(name);
         let value = match (value, number(value)) {
             (_, Some(x)) => Value::Number(x),
             (Json::Bool(flag), _) => Value::Flag(*flag),
@@ -271,13 +274,11 @@ impl Draft {
         Ok(())
     }
 
-    /// The inner width of the feed-forward network, unless it was given: two thirds of `hidden_ratio` times the width of
-    /// the model, up to the next multiple of 256.
-    fn inner(&mut self) {
-        if self.model.names.mlp.is_some() && !self.sizes.contains_key(&Dim::F) {
-            let ratio = self.number("hidden_ratio").unwrap_or(4.0);
-            let width = (self.size(Dim::D) as f64 * ratio * 2.0 / 3.0) as usize;
-            self.set(Dim::F, width.next_multiple_of(256));
+    /// The inner widths of feed-forward networks.
+    fn widen(&mut self) {
+        for inner in self.model.inner() {
+            let width = self.inner.unwrap_or_else(|| inner.width(self.size(inner.of), self.number("hidden_ratio")));
+            self.set(inner.dim, width);
         }
     }
 
@@ -286,12 +287,8 @@ impl Draft {
         let (Some(ignored), Some(attn)) = (self.hybrid, self.values.get("attn").cloned()) else {
             return Ok(Vec::new());
         };
-        let one = match &attn {
-            Json::Array(list) if list.len() == 1 => &list[0],
-            other => other,
-        };
-        let default = self.model.fields().find(|f| f.name == "attn").and_then(|f| f.default());
-        let mut softmax = Softmax::read(one, self.depth, default.as_ref() == Some(&attn))
+        let default = self.model.fields().iter().find(|f| f.name == "attn").and_then(Field::default);
+        let mut softmax = Softmax::read(&attn, self.depth, default.as_ref() == Some(&attn))
             .map_err(|expected| self.refuse("attn", expected, &attn))?;
         softmax.options.retain(|(name, _)| !ignored.contains(name));
         let width = self.size(Dim::D) / softmax.heads;

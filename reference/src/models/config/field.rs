@@ -53,7 +53,7 @@ pub enum Means {
     Instead(&'static str),
     /// It is the number of blocks.
     Depth,
-    /// It is the inner width of the feed-forward network; where it is null, that follows from `hidden_ratio`.
+    /// It is the inner width of feed-forward networks; where it is null, that follows from `hidden_ratio`.
     Inner,
     /// Blocks of softmax attention and their sizes; keys that upstream does not hand on.
     Hybrid(&'static [&'static str]),

@@ -4,6 +4,7 @@
 //! Each model file says what its own fields are ([`Field`]); what most models share is in [`SKELETON`] and its
 //! neighbours. Fields of transformers itself are known and change nothing; others are an error that names the nearest.
 
+mod described;
 mod draft;
 mod error;
 mod field;
@@ -12,11 +13,11 @@ mod weights;
 
 use serde_json::{Map, Value};
 
-use super::DECODERS;
-use super::blueprint::Model;
+use super::described;
 use crate::nearest::nearest;
 use crate::problem::Problem;
 
+pub use described::{Described, Inner, Own};
 pub use draft::Draft;
 pub(crate) use draft::{number, whole};
 pub use error::ConfigError;
@@ -28,7 +29,7 @@ pub use weights::{Source, Tensor, Weight};
 #[derive(Debug, Clone)]
 pub struct Stack {
     /// What distinguishes it from other models.
-    pub model: &'static Model,
+    pub model: &'static dyn Described,
     /// How many blocks it has.
     pub depth: usize,
     /// The question of one token; extents other than `B` and `T`, attributes and absent weights are the model's.
@@ -45,9 +46,9 @@ impl Stack {
     pub fn from_config(given: &Map<String, Value>) -> Result<Self, ConfigError> {
         let model = model(given)?;
         if let Some(name) = given.keys().find(|name| !model.knows(name)) {
-            let known: Vec<_> = model.fields().map(|f| f.name).collect();
+            let known: Vec<_> = model.fields().iter().map(|f| f.name).collect();
             let nearest = nearest(name, known).to_owned();
-            return Err(ConfigError::Field { model: model.model_type, name: name.clone(), nearest });
+            return Err(ConfigError::Field { model: model.model_type(), name: name.clone(), nearest });
         }
         let (problem, depth, renamed) = Draft::new(model, given).finish()?;
         Ok(Self { model, depth, problem, renamed, given: given.clone() })
@@ -67,8 +68,8 @@ impl Stack {
 }
 
 /// The model of which `model_type` is the name.
-fn model(given: &Map<String, Value>) -> Result<&'static Model, ConfigError> {
-    let known = || DECODERS.iter().map(|m| m.model_type);
+fn model(given: &Map<String, Value>) -> Result<&'static dyn Described, ConfigError> {
+    let known = || described().map(Described::model_type);
     let name = match given.get("model_type") {
         Some(Value::String(name)) => name.as_str(),
         other => {
@@ -77,30 +78,9 @@ fn model(given: &Map<String, Value>) -> Result<&'static Model, ConfigError> {
             return Err(ConfigError::Model { got, nearest, known: known().collect::<Vec<_>>().join(", ") });
         }
     };
-    DECODERS.iter().copied().find(|m| m.model_type == name).ok_or_else(|| ConfigError::Model {
+    described().find(|m| m.model_type() == name).ok_or_else(|| ConfigError::Model {
         got: name.to_owned(),
         nearest: nearest(name, known()).to_owned(),
         known: known().collect::<Vec<_>>().join(", "),
     })
-}
-
-impl Model {
-    /// Every field of the model's configuration, once: what the model says itself comes before what it shares.
-    pub fn fields(&self) -> impl Iterator<Item = Field> + '_ {
-        let residuals: &[Field] = if self.attnres { field::RESIDUALS } else { &[] };
-        let hybrid: &[Field] = if self.hybrid { field::HYBRID } else { &[] };
-        let shared = self.config.shared.iter().copied().chain([residuals, hybrid]).flatten();
-        let mut seen = Vec::new();
-        let first = move |f: &&Field| {
-            !seen.contains(&f.name) && {
-                seen.push(f.name);
-                true
-            }
-        };
-        self.config.own.iter().chain(shared).filter(first).copied()
-    }
-
-    fn knows(&self, name: &str) -> bool {
-        self.fields().any(|f| f.name == name) || TRANSFORMERS.contains(&name)
-    }
 }

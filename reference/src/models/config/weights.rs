@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::Stack;
 use crate::models::Stage;
+use crate::models::skeleton::{Home, Kind, embedding};
 use crate::problem::Problem;
 use crate::spec::{Dim, Port};
 
@@ -14,6 +15,8 @@ pub struct Tensor {
     pub name: String,
     /// Its shape.
     pub shape: Vec<usize>,
+    /// Whether it is no weight but a count, which nothing reads here.
+    pub count: bool,
 }
 
 /// A port that is a weight, and the parameters from which its elements come, one after the other.
@@ -46,17 +49,19 @@ impl Stack {
                 match tensors.iter_mut().rfind(|t| t.name == name) {
                     // another part of the same parameter: they lie one after the other along its first axis
                     Some(whole) => whole.shape[0] += shape[0],
-                    None => tensors.push(Tensor { name, shape }),
+                    None => tensors.push(Tensor { name, shape, count: false }),
                 }
             }
         }
+        let counts = self.model.counts().iter();
+        tensors.extend(counts.map(|name| Tensor { name: (*name).to_owned(), shape: Vec::new(), count: true }));
         tensors
     }
 
     /// The weights that a part of the stack reads.
     #[must_use]
     pub fn weights(&self, stage: Stage) -> Vec<Weight> {
-        ports(&self.problem, self.model.names.trunk, stage).map(|port| self.weight(port)).collect()
+        ports(&self.problem, stage).map(|port| self.weight(port)).collect()
     }
 
     /// Every weight, once.
@@ -116,28 +121,15 @@ fn base(name: &str) -> &str {
 }
 
 /// The weights that a part of a stack reads, as ports.
-pub(crate) fn ports<'a>(
-    problem: &'a Problem,
-    trunk: &'a str,
-    stage: Stage,
-) -> impl Iterator<Item = &'static Port> + 'a {
-    let tied = problem.flag("tie_word_embeddings");
-    problem.inputs().filter(move |port| is_weight(port) && reads(trunk, stage, port, tied))
-}
-
-fn reads(trunk: &str, stage: Stage, port: &Port, tied: bool) -> bool {
-    let rest = port.name.strip_prefix(trunk).and_then(|rest| rest.strip_prefix('.'));
-    let layer = rest.and_then(|rest| rest.strip_prefix("layers."));
-    let layer: Option<usize> = layer.and_then(|rest| rest.split('.').next()?.parse().ok());
-    match (stage, layer) {
-        (Stage::Block(i), Some(layer)) => i == layer,
-        (Stage::Block(_), None) => rest == Some("lower_bounds"),
-        (_, Some(_)) => false,
-        (Stage::Embedding, None) => rest == Some("embeddings.weight"),
-        (Stage::Head, None) => match rest {
-            Some("embeddings.weight") => tied,
-            Some("lower_bounds") => false,
-            _ => true,
-        },
-    }
+pub(crate) fn ports(problem: &Problem, stage: Stage) -> impl Iterator<Item = &'static Port> + '_ {
+    let (kind, tied) = (Kind::of(problem.spec.name), problem.flag("tie_word_embeddings"));
+    let shared = tied.then(|| embedding(kind.trunk()));
+    let reads = move |port: &&'static Port| match (kind.home(problem.spec, port.name), stage) {
+        (Home::Block(home), Stage::Block(layer)) => home == layer,
+        (Home::Blocks, Stage::Block(_)) | (Home::Embedding, Stage::Embedding) | (Home::Head, Stage::Head) => true,
+        // the head is the embedding
+        (Home::Embedding, Stage::Head) => shared.as_deref() == Some(port.name),
+        _ => false,
+    };
+    problem.inputs().filter(|port| is_weight(port)).filter(reads)
 }

@@ -15,17 +15,22 @@
 //! the last token alone, `fuse_norm`, `fuse_swiglu`, `max_position_embeddings`, the modes and the ways to compute the
 //! loss do not change values. What `use_l2warp` adds to a gradient is not the gradient of an output.
 
-use ndarray::{Array2, Array3};
+mod config;
 
-use super::decoder::{embed, judged};
+use ndarray::{Array2, Array3, ArrayD};
+
+use super::decoder::embed;
 use super::part::{MLP, Part, Place};
+use super::skeleton::{Home, Memory, Skeleton, layer as number, plain, stack, states_of};
 use super::stack::{EMBEDDING, EVEN, HYBRID, RESIDUALS, Stack, depth, norm, options, residual};
 use super::stream::Stream;
 use crate::function;
 use crate::layers;
 use crate::real::Real;
 use crate::spec::{Attr, Dim, OpSpec, Port};
-use crate::unit::{Outputs, Unit};
+use crate::unit::Unit;
+
+pub use config::CONFIG;
 
 /// The mixer of the layers that look at themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +44,7 @@ pub enum Mixer {
 }
 
 impl Mixer {
-    const ALL: [Self; 3] = [Self::GatedDeltaNet, Self::GatedRetention, Self::Window];
+    const ALL: &[Self] = &[Self::GatedDeltaNet, Self::GatedRetention, Self::Window];
 
     /// What follows `yoco_model` in a stack's name.
     const fn suffix(self) -> &'static str {
@@ -48,6 +53,11 @@ impl Mixer {
             Self::GatedRetention => "@gated_retention",
             Self::Window => "@swa",
         }
+    }
+
+    /// The one with that suffix.
+    pub(super) fn of(suffix: &str) -> Option<&'static Self> {
+        Self::ALL.iter().find(|mixer| mixer.suffix() == suffix)
     }
 
     const fn part(self) -> Part {
@@ -104,7 +114,7 @@ pub fn spec(mixer: Mixer, own: usize, cross: usize) -> OpSpec {
         states: Vec::new(),
         attrs,
         constraints: [mixer.spec.constraints, &[HYBRID, EVEN]].concat(),
-        function: function!(yoco),
+        function: function!(stack),
     }
     .spec()
 }
@@ -119,33 +129,82 @@ fn block(at: &str, mixer: Vec<Port>) -> Vec<Port> {
     ports
 }
 
-fn yoco<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
-    let spec = x.problem.spec;
-    let suffix = spec.name.find('@').map_or("", |at| &spec.name[at..]);
-    let mixer = Mixer::ALL.into_iter().find(|m| m.suffix() == suffix).expect("a stack of one of them").part();
-    let count = |kind: &str| depth(spec, &format!("model.{kind}_layers"), "attn_norm.weight");
-    let (own, cross) = (count("self"), count("cross"));
-    let scale = F::from_f64((x.problem.size(Dim::D) as f64).sqrt());
-    let mut stream = Stream::new(x.problem, embed(x, EMBEDDING).mapv(|e| scale * e));
-    let mut states = Vec::new();
-    for layer in 0..own {
-        let at = format!("model.self_layers.{layer}");
-        through(x, &mut stream, &at, layer, |weights, hidden| {
-            let place = Place { weights, states: &format!("layers.{layer}") };
-            let mut answers = mixer.ask(x, &place).with("x", hidden).run();
-            states.extend(mixer.after(x, &place, &mut answers));
-            answers.matrix("o")
-        });
+/// Layers of one kind: `self` or `cross`.
+fn count(spec: &OpSpec, kind: &str) -> usize {
+    depth(spec, &format!("model.{kind}_layers"), "attn_norm.weight")
+}
+
+/// What runs through the layers.
+#[derive(Debug)]
+pub(super) struct Flow<F> {
+    stream: Stream<F>,
+    /// The keys and values of the later layers, of all tokens so far.
+    shared: Option<(Array3<F>, Array3<F>)>,
+}
+
+impl Skeleton for Mixer {
+    type Flow<F: Real> = Flow<F>;
+
+    fn depth(&self, spec: &OpSpec) -> usize {
+        count(spec, "self") + count(spec, "cross")
     }
-    let (k, v) = shared(x, stream.read(x, "model.shared_kv_res"));
-    for layer in 0..cross {
-        let at = format!("model.cross_layers.{layer}");
-        through(x, &mut stream, &at, own + layer, |weights, hidden| {
-            let call = CROSS.ask(x, &Place { weights, states: "" }).with("x", hidden);
-            call.with("shared_k", k.view()).with("shared_v", v.view()).run().matrix("o")
-        });
+
+    fn home(&self, spec: &OpSpec, weight: &str) -> Home {
+        let (own, cross) = (number(weight, "model.self_layers."), number(weight, "model.cross_layers."));
+        match (own, cross) {
+            (Some(layer), _) => Home::Block(layer),
+            (_, Some(layer)) => Home::Block(count(spec, "self") + layer),
+            // made when the first of the later layers asks for them
+            _ if weight.starts_with("model.shared_kv") => Home::Block(count(spec, "self")),
+            _ => plain("model", weight),
+        }
     }
-    judged(x, &stream.leave(x, "model.res", "model.norm"), EMBEDDING, states)
+
+    fn states(&self, spec: &OpSpec, layer: usize) -> Vec<[String; 2]> {
+        let own = layer < count(spec, "self");
+        states_of(&self.part(), &format!("layers.{layer}")).filter(|_| own).collect()
+    }
+
+    fn enter<F: Real>(&self, x: &Unit<'_, F>) -> Flow<F> {
+        let scale = F::from_f64((x.problem.size(Dim::D) as f64).sqrt());
+        Flow { stream: Stream::new(x.problem, embed(x, EMBEDDING).mapv(|e| scale * e)), shared: None }
+    }
+
+    fn block<F: Real>(
+        &self,
+        x: &Unit<'_, F>,
+        layer: usize,
+        flow: &mut Flow<F>,
+        memory: &mut Memory<F>,
+    ) -> Vec<ArrayD<F>> {
+        let own = count(x.problem.spec, "self");
+        let mut states = Vec::new();
+        if layer < own {
+            through(x, &mut flow.stream, &format!("model.self_layers.{layer}"), layer, |weights, hidden| {
+                let (part, place) = (self.part(), Place { weights, states: &format!("layers.{layer}") });
+                if part.spec.states.is_empty() {
+                    return memory.again(weights, hidden, |hidden| part.run(x, weights, hidden));
+                }
+                let mut answers = part.ask(x, &place).with("x", hidden).run();
+                states = part.after(x, &place, &mut answers);
+                answers.matrix("o")
+            });
+            return states;
+        }
+        let Flow { stream, shared: made } = flow;
+        let (k, v) = made.get_or_insert_with(|| shared(x, memory.with(BUILDER, stream.read(x, "model.shared_kv_res"))));
+        through(x, stream, &format!("model.cross_layers.{}", layer - own), layer, |weights, hidden| {
+            memory.again(weights, hidden, |hidden| {
+                let call = CROSS.ask(x, &Place { weights, states: "" }).with("x", hidden.view());
+                call.with("shared_k", k.view()).with("shared_v", v.view()).run().matrix("o")
+            })
+        });
+        states
+    }
+
+    fn leave<F: Real>(&self, x: &Unit<'_, F>, flow: &Flow<F>) -> Array2<F> {
+        flow.stream.leave(x, "model.res", "model.norm")
+    }
 }
 
 /// One layer at `at`, the `index`-th of all.

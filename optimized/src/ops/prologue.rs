@@ -1,4 +1,5 @@
-//! Launches of `kernels/delta/prologue.cu`: what happens to the inputs before the recurrence, and the way back.
+//! Launches of `kernels/delta/prologue.cu`: what happens to the inputs of the delta rules before the recurrence, and the
+//! way back.
 
 use reference::spec::Dim;
 use reference::tensor::DType;
@@ -6,10 +7,23 @@ use reference::tensor::DType;
 use crate::args::{Args, Ptr};
 use crate::engine::Job;
 use crate::error::Error;
-use crate::shapes::{GATE, Kernel, NORM, PROLOGUE_SOURCE};
+use crate::shapes::prologue::{GATE, GROUP_SUM, NORM, SOURCE};
+use crate::shapes::{Kernel, Shape};
 
 /// Elements of a block of the elementwise kernels.
 const COUNT: usize = GATE.chunk * GATE.width;
+
+/// Heads of values: where keys are not shared there is one for each key head.
+pub(super) fn value_heads(job: &Job<'_>) -> usize {
+    let dim = if job.problem.spec.sizes.contains(&Dim::HV) { Dim::HV } else { Dim::H };
+    job.problem.size(dim)
+}
+
+/// Gates of a value head: one, or one for each key channel.
+fn gate_width(job: &Job<'_>) -> usize {
+    let each = job.problem.spec.input("g").is_some_and(|g| g.dims.contains(&Dim::K));
+    if each { job.problem.size(Dim::K) } else { 1 }
+}
 
 /// The inputs as the recurrence uses them.
 pub(super) struct Prologue {
@@ -24,7 +38,7 @@ impl Prologue {
     pub(super) fn forward(job: &mut Job<'_>, rows: usize, width: usize) -> Result<Self, Error> {
         let (mut q, mut k) = (job.input("q")?, job.input("k")?);
         let (mut g, mut beta) = (job.input("g")?, job.input("beta")?);
-        let hv = job.problem.size(Dim::HV);
+        let hv = value_heads(job);
         let factor = if job.problem.flag("allow_neg_eigval") { 2.0 } else { 1.0 };
         if job.problem.flag("qk_l2norm") {
             for (name, x) in [("normal q", &mut q), ("normal k", &mut k)] {
@@ -35,7 +49,9 @@ impl Prologue {
             }
         }
         if job.problem.flag("softplus_gate") {
-            let out = job.workspace("log decay", DType::F32, rows * hv)?;
+            let width = gate_width(job);
+            let elements = rows * hv * width;
+            let out = job.workspace("log decay", DType::F32, elements)?;
             let pointers = [
                 g,
                 job.input("A_log")?,
@@ -47,7 +63,8 @@ impl Prologue {
                 Ptr::NULL,
                 Ptr::NULL,
             ];
-            job.launch(gate("GateForward"), (rows * hv).div_ceil(COUNT), Args::new(&pointers).long(rows).ints(&[hv]));
+            let args = Args::new(&pointers).long(rows).ints(&[hv * width, width]);
+            job.launch(gate("GateForward"), elements.div_ceil(COUNT), args);
             g = out;
         }
         if job.problem.flag("beta_sigmoid") {
@@ -61,7 +78,8 @@ impl Prologue {
 
     /// Where the recurrence's own gradients by q, k, g and β go: to the outputs, or to be carried further back.
     pub(super) fn gradients(job: &mut Job<'_>, rows: usize) -> Result<[Ptr; 4], Error> {
-        let [h, hv, k] = [Dim::H, Dim::HV, Dim::K].map(|d| job.problem.size(d));
+        let [h, k] = [Dim::H, Dim::K].map(|d| job.problem.size(d));
+        let (hv, width) = (value_heads(job), gate_width(job));
         let (norm, gate, sigmoid) =
             (job.problem.flag("qk_l2norm"), job.problem.flag("softplus_gate"), job.problem.flag("beta_sigmoid"));
         let storage = job.storage();
@@ -75,7 +93,7 @@ impl Prologue {
         Ok([
             place("d_q", d_q, norm, storage, rows * h * k)?,
             place("d_k", d_k, norm, storage, rows * h * k)?,
-            place("d_g", d_gate, gate, DType::F32, rows * hv)?,
+            place("d_g", d_gate, gate, DType::F32, rows * hv * width)?,
             place("d_beta", d_beta, sigmoid, DType::F32, rows * hv)?,
         ])
     }
@@ -88,7 +106,7 @@ impl Prologue {
         width: usize,
         [d_q, d_k, d_g, d_beta]: [Ptr; 4],
     ) -> Result<(), Error> {
-        let hv = job.problem.size(Dim::HV);
+        let hv = value_heads(job);
         if job.problem.flag("qk_l2norm") {
             let heads = rows * job.problem.size(Dim::H);
             for (name, d_y) in [("q", d_q), ("k", d_k)] {
@@ -111,15 +129,16 @@ impl Prologue {
 }
 
 fn gate_backward(job: &mut Job<'_>, rows: usize, d_g: Ptr) -> Result<(), Error> {
-    let hv = job.problem.size(Dim::HV);
+    let (hv, width) = (value_heads(job), gate_width(job));
+    let columns = hv * width;
     let sums = job.wants_any(&["d_A_log", "d_dt_bias"]);
-    let blocks = rows.div_ceil(COUNT);
-    let partial = if sums { job.workspace("partial", DType::F32, 2 * blocks * hv)? } else { Ptr::NULL };
+    let blocks = rows.div_ceil(GATE.chunk);
+    let partial = if sums { job.workspace("partial", DType::F32, 2 * blocks * columns)? } else { Ptr::NULL };
     let (raw, a_log, dt_bias) = (job.input("g")?, job.input("A_log")?, job.input("dt_bias")?);
     let [d_raw, d_a_log, d_dt_bias] = ["d_g", "d_A_log", "d_dt_bias"].map(|name| job.output(name));
     let pointers = [raw, a_log, dt_bias, d_g, Ptr::NULL, d_raw, partial, d_a_log, d_dt_bias];
-    let args = Args::new(&pointers).long(rows).ints(&[hv]);
-    job.launch(gate("GateBackward"), blocks * hv, args.clone());
+    let args = Args::new(&pointers).long(rows).ints(&[columns, width]);
+    job.launch(gate("GateBackward"), blocks * columns.div_ceil(GATE.width), args.clone());
     if sums {
         job.launch(gate("GateSums"), hv, args);
     }
@@ -132,5 +151,13 @@ fn gate(template: &'static str) -> Kernel {
 
 fn norm(job: &mut Job<'_>, template: &'static str, rows: usize, width: usize, pointers: [Ptr; 3]) {
     let args = Args::new(&pointers).long(rows).ints(&[job.problem.size(Dim::K)]);
-    job.launch(job.kernel(PROLOGUE_SOURCE, template, NORM, width), rows.div_ceil(NORM.chunk), args);
+    job.launch(job.kernel(SOURCE, template, NORM, width), rows.div_ceil(NORM.chunk), args);
+}
+
+/// The gradient of keys that value heads share, `[R, H, K]`, from one for each value head.
+pub(super) fn sum_groups(job: &mut Job<'_>, rows: usize, width: usize, [partial, sum]: [Ptr; 2]) {
+    let [h, k] = [Dim::H, Dim::K].map(|d| job.problem.size(d));
+    let args = Args::new(&[partial, sum]).long(rows).ints(&[h, value_heads(job), k]);
+    let Shape { chunk, .. } = GROUP_SUM;
+    job.launch(job.kernel(SOURCE, "GroupSum", GROUP_SUM, width), rows.div_ceil(chunk) * h, args);
 }

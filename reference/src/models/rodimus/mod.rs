@@ -19,10 +19,13 @@
 //! the loss do not change values; `residual_in_fp32` and `block_residual_in_fp32` change storage types, and unless both
 //! or neither are set, nothing works. What `use_l2warp` adds to a gradient is not the gradient of an output.
 
+mod config;
+
 use ndarray::{Array2, ArrayD};
 
-use super::decoder::{embed, judged};
+use super::decoder::embed;
 use super::part::{MLP, Part, Place, SOFTMAX};
+use super::skeleton::{Memory, Skeleton, stack, states_of};
 use super::stack::{EMBEDDING, HYBRID, Stack, norm, options};
 use crate::function;
 use crate::layers;
@@ -30,7 +33,9 @@ use crate::modules::rms_norm::normalise;
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::spec::{Attr, Constraint, Dim, OpSpec, Port, Value};
-use crate::unit::{Outputs, Unit};
+use crate::unit::Unit;
+
+pub use config::CONFIG;
 
 const MIXER: Part = Part { renamed: &[(Dim::K, Dim::M), (Dim::I, Dim::V)], ..Part::of(&layers::rodimus::SPEC) };
 
@@ -100,35 +105,68 @@ pub fn spec(suffix: &str, blocks: &[Block]) -> OpSpec {
         states,
         attrs,
         constraints,
-        function: function!(rodimus),
+        function: function!(stack),
     }
     .spec()
 }
 
-fn rodimus<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
-    let mut stream = embed(x, EMBEDDING);
-    let mut states = Vec::new();
-    for layer in 0.. {
+/// Blocks of one kind or of several.
+#[derive(Debug)]
+pub(super) struct Rodimus;
+
+/// Whether a block has the part.
+fn has(spec: &OpSpec, layer: usize, part: &str) -> bool {
+    spec.input(&format!("model.layers.{layer}.{part}_norm.weight")).is_some()
+}
+
+impl Skeleton for Rodimus {
+    type Flow<F: Real> = Array2<F>;
+
+    fn depth(&self, spec: &OpSpec) -> usize {
+        (0..).take_while(|&layer| has(spec, layer, "mixer") || has(spec, layer, "attn")).count()
+    }
+
+    fn states(&self, spec: &OpSpec, layer: usize) -> Vec<[String; 2]> {
+        states_of(&MIXER, &format!("layers.{layer}")).filter(|_| has(spec, layer, "mixer")).collect()
+    }
+
+    fn enter<F: Real>(&self, x: &Unit<'_, F>) -> Array2<F> {
+        embed(x, EMBEDDING)
+    }
+
+    fn block<F: Real>(
+        &self,
+        x: &Unit<'_, F>,
+        layer: usize,
+        stream: &mut Array2<F>,
+        memory: &mut Memory<F>,
+    ) -> Vec<ArrayD<F>> {
         let at = |part: &str| format!("model.layers.{layer}.{part}");
-        let has = |part: &str| x.problem.spec.input(&at(&format!("{part}_norm.weight"))).is_some();
+        let has = |part| has(x.problem.spec, layer, part);
+        let mut states = Vec::new();
+        let mut attention = |name: &str, part: Part, stream: &Array2<F>| {
+            memory.again(&at(name), normed(x, stream, &at(name)), |hidden| part.run(x, &at(name), hidden))
+        };
         if has("mixer") {
-            let (o, after) = mixed(x, layer, &normed(x, &stream, &at("mixer")));
-            stream = stream + o;
-            states.extend(after);
-        } else if has("attn") {
-            stream = &stream + &SOFTMAX.run(x, &at("attn"), &normed(x, &stream, &at("attn")));
+            let (o, after) = mixed(x, layer, &normed(x, stream, &at("mixer")));
+            *stream = &*stream + &o;
+            states = after;
         } else {
-            break;
+            *stream = &*stream + &attention("attn", SOFTMAX, stream);
         }
         if has("mlp") {
             let read = match has("ska_attn") {
-                true => &stream + &SHARED_KEY.run(x, &at("ska_attn"), &normed(x, &stream, &at("ska_attn"))),
+                true => &*stream + &attention("ska_attn", SHARED_KEY, stream),
                 false => stream.clone(),
             };
-            stream = stream + MLP.run(x, &at("mlp"), &normed(x, &read, &at("mlp")));
+            *stream = &*stream + &MLP.run(x, &at("mlp"), &normed(x, &read, &at("mlp")));
         }
+        states
     }
-    judged(x, &normed(x, &stream, "model"), EMBEDDING, states)
+
+    fn leave<F: Real>(&self, x: &Unit<'_, F>, stream: &Array2<F>) -> Array2<F> {
+        normed(x, stream, "model")
+    }
 }
 
 /// The layer's output, and the states after it.

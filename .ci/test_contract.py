@@ -1,0 +1,66 @@
+"""A contract that nothing can break is none: planted changes must be found."""
+
+import tempfile
+import unittest
+from copy import deepcopy
+from pathlib import Path
+
+import contract
+
+AGREED = {
+    "compilers": {"NVRTC": "13.0"},
+    "kernels": {"Gla_bf16 sm_90a": {"registers": 128, "spills": 0, "shared": 98304}},
+    "plans": {"cuda gla(B=1) forward": {"launches": 1, "workspace_bytes": 544}},
+}
+
+
+class Contract(unittest.TestCase):
+    def found(self, section, what, change):
+        """What is said when one number of the section's only entry changes."""
+        found = deepcopy(AGREED[section])
+        next(iter(found.values()))[what] += change
+        return contract.differences(AGREED, found, section, True)
+
+    def test_what_is_agreed_passes(self):
+        for section in contract.SECTIONS:
+            self.assertEqual(contract.differences(AGREED, deepcopy(AGREED[section]), section, True), [])
+
+    def test_every_planted_increase_fails_and_is_named(self):
+        for section in contract.SECTIONS:
+            for what, agreed in next(iter(AGREED[section].values())).items():
+                (sentence,) = self.found(section, what, 1)
+                self.assertIn(f"{what} rose from {agreed} to {agreed + 1}", sentence)
+
+    def test_a_decrease_asks_for_a_tighter_contract(self):
+        (sentence,) = self.found("kernels", "registers", -8)
+        self.assertIn("registers fell from 128 to 120: tighten", sentence)
+
+    def test_what_comes_and_what_goes_is_found(self):
+        known = AGREED["plans"]
+        more = known | {"cuda kda(B=1) forward": {"launches": 1, "workspace_bytes": 0}}
+        self.assertIn("does not know", contract.differences(AGREED, more, "plans", True)[0])
+        self.assertIn("there is no more", contract.differences(AGREED, {}, "plans", True)[0])
+        self.assertEqual(contract.differences(AGREED, {}, "plans", False), [], "a part says nothing of the rest")
+
+    def test_a_number_that_is_missing_is_a_difference(self):
+        found = {"Gla_bf16 sm_90a": {"registers": 128, "spills": 0}}
+        self.assertIn("shared is None", contract.differences(AGREED, found, "kernels", True)[0])
+
+    def test_another_compiler_is_named(self):
+        self.assertEqual(contract.compilers(AGREED, {"NVRTC": "13.0", "clang": "19"}), [])
+        self.assertIn("made with NVRTC 13.0, and this is 13.1", contract.compilers(AGREED, {"NVRTC": "13.1"})[0])
+
+    def test_an_update_is_what_passes_next(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "contract.json"
+            agreed, found = deepcopy(AGREED), {"Kda_bf16 sm_90a": {"registers": 1, "spills": 0, "shared": 0}}
+            contract.update(agreed, found, "kernels", False)
+            self.assertEqual(len(agreed["kernels"]), 2)
+            contract.update(agreed, found, "kernels", True)
+            contract.save(path, agreed)
+            self.assertEqual(contract.load(path), agreed)
+            self.assertEqual(contract.differences(contract.load(path), found, "kernels", True), [])
+
+
+if __name__ == "__main__":
+    unittest.main()

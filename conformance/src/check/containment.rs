@@ -1,0 +1,62 @@
+//! What is no number stays where it is: NaN at the tokens of later chunks leaves earlier ones as they are, to the bit.
+//!
+//! Within a chunk a product with a mask makes NaN of NaN, in any kernel; the border is at [`CHUNKS`] tokens.
+
+use reference::error::Error;
+use reference::spec::{Dim, OpSpec};
+use reference::tensor::{DType, Tensor, Tensors};
+use reports::verdict::Verdict;
+
+use super::{Call, Check, Trial, anyone, cut, verdicts};
+use crate::case::Case;
+
+const PROMISE: &str = "NaN at later chunks does not reach earlier tokens";
+
+/// The longest chunk or block of queries that kernels treat at once.
+const CHUNKS: usize = 128;
+
+pub(super) static CHECK: Check = Check {
+    name: "containment",
+    summary: "NaN at the tokens of later chunks leaves the outputs of earlier ones as they are, to the bit",
+    applies: |case| case.problem.causal() && case.problem.sequences.is_none() && border(case) > 0,
+    needs: anyone,
+    plan: |case, truth| {
+        let poisoned = truth.inputs.iter().map(|(name, t)| (name.clone(), poisoned(case, name, t))).collect();
+        vec![Call::forward(&case.problem, &truth.inputs), Call::forward(&case.problem, &poisoned)]
+    },
+    judge,
+};
+
+/// Tokens, in the order of time, that stay as they are.
+fn border(case: &Case) -> usize {
+    case.problem.size(Dim::T).saturating_sub(1) / CHUNKS * CHUNKS
+}
+
+/// The same where they lie.
+fn kept(case: &Case) -> std::ops::Range<usize> {
+    let tokens = case.problem.size(Dim::T);
+    if case.problem.reversed() { tokens - border(case)..tokens } else { 0..border(case) }
+}
+
+fn poisoned(case: &Case, name: &str, tensor: &Tensor) -> Tensor {
+    let port = case.problem.spec.input(name).filter(|p| OpSpec::per_token(p));
+    let Some(axis) = port.and_then(|p| cut::axis(p, Dim::T)).filter(|_| tensor.dtype() != DType::I64) else {
+        return tensor.clone();
+    };
+    let (kept, end) = (kept(case), tensor.shape()[axis]);
+    let nan = Tensor::filled(tensor.dtype(), tensor.shape(), f64::NAN);
+    let parts = [nan.narrow(axis, 0..kept.start), tensor.narrow(axis, kept.clone()), nan.narrow(axis, kept.end..end)];
+    Tensor::concat(axis, &parts.iter().collect::<Vec<_>>()).unwrap_or(nan)
+}
+
+fn judge(trial: &Trial<'_>) -> Result<Verdict, Error> {
+    let [a, b] = trial.answers else { return Ok(verdicts::malformed("two answers".into(), 0)) };
+    let pick = |tensors: &Tensors| -> Tensors {
+        let part = |(name, t): (&String, &Tensor)| {
+            let axis = cut::axis(trial.case.problem.spec.output(name)?, Dim::T)?;
+            Some((name.clone(), t.narrow(axis, kept(trial.case))))
+        };
+        tensors.iter().filter_map(part).collect()
+    };
+    Ok(verdicts::all_same(&pick(a), &pick(b), PROMISE, 1).unwrap_or_else(verdicts::pass))
+}

@@ -1,0 +1,79 @@
+//! How fast an error may grow with the length of a sequence.
+
+use super::{FREEDOM, TAIL};
+
+/// How much steeper a curve may be, in powers of the length.
+const STEEPER: f64 = 0.15;
+
+/// How much more an error may have grown from the first length to the last.
+const GROWN: f64 = 2.0;
+
+/// Errors at increasing lengths.
+pub type Growth = [(f64, f64)];
+
+/// The exponent of the error as a power of the length: the slope of a straight line through the logarithms. `None`
+/// where fewer than two errors are positive.
+#[must_use]
+pub fn exponent(growth: &Growth) -> Option<f64> {
+    let points: Vec<(f64, f64)> =
+        growth.iter().filter(|(_, e)| *e > 0.0 && e.is_finite()).map(|(t, e)| (t.ln(), e.ln())).collect();
+    let n = points.len() as f64;
+    let mean = |f: fn(&(f64, f64)) -> f64| points.iter().map(f).sum::<f64>() / n;
+    let (x, y) = (mean(|p| p.0), mean(|p| p.1));
+    let (xy, xx) = points.iter().fold((0.0, 0.0), |(xy, xx), p| (xy + (p.0 - x) * (p.1 - y), xx + (p.0 - x).powi(2)));
+    (points.len() > 1).then(|| xy / xx)
+}
+
+/// Why an error is more than rounding explains: by far larger at last, or larger and growing faster. What is no number
+/// is never explained.
+#[must_use]
+pub fn drifts(got: &Growth, ladder: &Growth) -> Option<String> {
+    if let Some((t, e)) = got.iter().find(|(_, e)| !e.is_finite()) {
+        return Some(format!("the error at {t} tokens is {e}"));
+    }
+    let (Some(&(_, first)), Some(&(_, last))) = (got.first(), got.last()) else { return None };
+    let (&(_, least), &(_, most)) = (ladder.first()?, ladder.last()?);
+    if last > FREEDOM * TAIL * most {
+        return Some(format!("the error is {:.1} times what rounding explains", last / most));
+    }
+    if last <= most {
+        return None;
+    }
+    let (steep, explained) = (exponent(got)?, exponent(ladder).unwrap_or(0.0));
+    if steep > explained + STEEPER {
+        return Some(format!("the error grows as T^{steep:.2}, rounding explains T^{explained:.2}"));
+    }
+    let (grown, explained) = (last / first, most / least);
+    (grown > GROWN * explained)
+        .then(|| format!("the error grows by a factor of {grown:.1}, rounding explains {explained:.1}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn curve(power: f64, size: f64) -> Vec<(f64, f64)> {
+        (8..=17).map(|k| f64::from(1 << k)).map(|t| (t, size * t.powf(power))).collect()
+    }
+
+    #[test]
+    fn a_power_is_found() {
+        assert!((exponent(&curve(0.6, 1e-6)).expect("a curve") - 0.6).abs() < 1e-12);
+        assert_eq!(exponent(&[(256.0, 0.0), (512.0, 1e-7)]), None);
+    }
+
+    #[test]
+    fn stagnation_and_a_coarse_state_drift_and_less_error_does_not() {
+        let ladder = curve(0.1, 1e-3);
+        assert!(drifts(&ladder, &ladder).is_none());
+        assert!(drifts(&curve(0.2, 8e-4), &ladder).is_none(), "larger, but hardly steeper");
+        assert!(drifts(&curve(0.5, 2e-5), &ladder).is_some_and(|why| why.contains("T^0.50")));
+        assert!(drifts(&curve(0.1, 4e-3), &ladder).is_some_and(|why| why.contains("4.0 times")));
+        assert!(drifts(&curve(0.5, 1e-6), &ladder).is_none(), "steep, but small");
+        let mut jump = ladder.clone();
+        jump.last_mut().expect("a curve").1 *= 2.5;
+        assert!(drifts(&jump, &ladder).is_some_and(|why| why.contains("factor")));
+        jump.last_mut().expect("a curve").1 = f64::NAN;
+        assert!(drifts(&jump, &ladder).is_some());
+    }
+}

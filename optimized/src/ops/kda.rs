@@ -1,0 +1,202 @@
+//! Launches of `kernels/delta/kda.cu`, and of the prologues around it.
+
+use reference::spec::Dim;
+use reference::tensor::DType;
+
+use crate::args::{Args, Ptr};
+use crate::engine::{Job, Layout};
+use crate::error::Error;
+use crate::ops::prologue::{Prologue, sum_groups};
+use crate::shapes::kda::{SOURCE, Shapes, fused, shapes, widest};
+use crate::shapes::{Kernel, Shape};
+
+/// What every launch needs.
+struct Common {
+    shapes: Shapes,
+    width: usize,
+    scale: f32,
+    layout: Layout,
+    /// Rows of tokens.
+    rows: usize,
+    /// Inputs as the recurrence uses them.
+    given: Prologue,
+    prepared: Prepared,
+}
+
+/// What the first kernel leaves to the sweeps.
+#[derive(Clone, Copy)]
+struct Prepared {
+    read_q: Ptr,
+    read_k: Ptr,
+    written_k: Ptr,
+    whole: Ptr,
+    inverse: Ptr,
+    scores: Ptr,
+}
+
+/// Gradients that need the chunk-parallel kernel.
+const LOCAL: [&str; 6] = ["d_q", "d_k", "d_g", "d_beta", "d_A_log", "d_dt_bias"];
+
+pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
+    let k = job.problem.size(Dim::K);
+    let width = job.width(k)?;
+    let Some(shapes) = shapes(job.target, job.scalar, width) else {
+        return Err(Error::Declined(format!("K = {k} is more than {}, the most on this device", widest(job.target))));
+    };
+    let layout = job.layout(shapes.most.chunk)?;
+    let rows = job.problem.size(Dim::B) * job.problem.size(Dim::T);
+    let given = Prologue::forward(job, rows, width)?;
+    let scale = job.problem.number("scale").unwrap_or_else(|| (k as f64).powf(-0.5)) as f32;
+    let fused = fused(job.target, job.scalar, width);
+    let forward = job.wants_any(&["o", "ht"]);
+    let backward = job.wants_any(&LOCAL) || job.wants_any(&["d_v", "d_h0"]);
+    let mut common = Common { shapes, width, scale, layout, rows, given, prepared: Prepared::NONE };
+    if backward || (forward && fused.is_none()) {
+        common.prepare(job)?;
+    }
+    match fused.filter(|_| forward) {
+        Some(shape) => common.fused(job, shape)?,
+        None if forward => common.forward(job)?,
+        None => {}
+    }
+    if backward {
+        common.backward(job)?;
+    }
+    Ok(())
+}
+
+impl Prepared {
+    const NONE: Self = Self {
+        read_q: Ptr::NULL,
+        read_k: Ptr::NULL,
+        written_k: Ptr::NULL,
+        whole: Ptr::NULL,
+        inverse: Ptr::NULL,
+        scores: Ptr::NULL,
+    };
+
+    fn allocate(job: &mut Job<'_>, rows: usize, width: usize, chunk: usize, chunks: usize) -> Result<Self, Error> {
+        let [hv, k] = [Dim::HV, Dim::K].map(|d| job.problem.size(d));
+        let (storage, keys, square) = (job.storage(), rows * hv * k, chunks * hv * chunk * chunk);
+        Ok(Self {
+            read_q: job.workspace("read_q", storage, keys)?,
+            read_k: job.workspace("read_k", storage, keys)?,
+            written_k: job.workspace("written_k", storage, keys)?,
+            whole: job.workspace("whole", DType::F32, chunks * hv * width)?,
+            inverse: job.workspace("inverse", storage, square)?,
+            scores: job.workspace("scores", storage, square)?,
+        })
+    }
+}
+
+impl Common {
+    fn kernel(&self, job: &Job<'_>, template: &'static str, shape: Shape) -> Kernel {
+        job.kernel(SOURCE, template, shape, self.width)
+    }
+
+    /// HV, K, V, scale: the tail of the sweeps' arguments.
+    fn tail(&self, job: &Job<'_>, pointers: &[Ptr]) -> Args {
+        Args::new(pointers).ints(&[Dim::HV, Dim::K, Dim::V].map(|d| job.problem.size(d))).float(self.scale)
+    }
+
+    /// One block for each sequence, value head and slice of V.
+    fn sweeps(job: &Job<'_>, shape: Shape) -> usize {
+        let [n, hv, v] = [Dim::N, Dim::HV, Dim::V].map(|d| job.problem.size(d));
+        n * hv * v.div_ceil(shape.slice)
+    }
+
+    /// One block for each chunk and value head.
+    fn chunks(&self, job: &Job<'_>) -> usize {
+        self.layout.total * job.problem.size(Dim::HV)
+    }
+
+    fn prepare(&mut self, job: &mut Job<'_>) -> Result<(), Error> {
+        self.prepared = Prepared::allocate(job, self.rows, self.width, self.shapes.most.chunk, self.layout.total)?;
+        let Layout { offsets, chunks, sequence_of_chunk, .. } = self.layout;
+        let (Prologue { q, k, g, beta, .. }, made) = (&self.given, &self.prepared);
+        let inputs = [*q, *k, *g, *beta];
+        let outputs = [made.read_q, made.read_k, made.written_k, made.whole, made.inverse, made.scores];
+        let pointers = [&inputs[..], &outputs, &[offsets, chunks, sequence_of_chunk]].concat();
+        let sizes = [Dim::H, Dim::HV, Dim::K].map(|d| job.problem.size(d));
+        let args = Args::new(&pointers).ints(&sizes).float(self.scale);
+        job.launch(self.kernel(job, "KdaPrepare", self.shapes.most), self.chunks(job), args);
+        Ok(())
+    }
+
+    fn fused(&self, job: &mut Job<'_>, shape: Shape) -> Result<(), Error> {
+        let [h, hv, k, v] = [Dim::H, Dim::HV, Dim::K, Dim::V].map(|d| job.problem.size(d));
+        let o = job.output_or_workspace("o", job.storage(), self.rows * hv * v)?;
+        let (values, h0) = (job.input("v")?, job.input("h0")?);
+        let Prologue { q, k: keys, g, beta, .. } = self.given;
+        let pointers = [q, keys, values, g, beta, h0, o, job.output("ht"), self.layout.offsets];
+        let args = Args::new(&pointers).ints(&[h, hv, k, v]).float(self.scale);
+        job.launch(self.kernel(job, "KdaFused", shape), Self::sweeps(job, shape), args);
+        Ok(())
+    }
+
+    fn forward(&self, job: &mut Job<'_>) -> Result<(), Error> {
+        let [hv, v] = [Dim::HV, Dim::V].map(|d| job.problem.size(d));
+        let o = job.output_or_workspace("o", job.storage(), self.rows * hv * v)?;
+        let ht = job.output("ht");
+        self.sweep(job, "KdaForward", [o, ht, Ptr::NULL, Ptr::NULL])
+    }
+
+    fn sweep(&self, job: &mut Job<'_>, template: &'static str, outputs: [Ptr; 4]) -> Result<(), Error> {
+        let (v, h0, made) = (job.input("v")?, job.input("h0")?, &self.prepared);
+        let keys = [made.read_q, made.read_k, made.written_k];
+        let rest = [v, self.given.beta, made.whole, h0, made.inverse, made.scores];
+        let pointers = [&keys[..], &rest, &outputs, &[self.layout.offsets, self.layout.chunks]].concat();
+        let args = self.tail(job, &pointers);
+        job.launch(self.kernel(job, template, self.shapes.most), Self::sweeps(job, self.shapes.most), args);
+        Ok(())
+    }
+
+    fn backward(&self, job: &mut Job<'_>) -> Result<(), Error> {
+        let [hv, v] = [Dim::HV, Dim::V].map(|d| job.problem.size(d));
+        let (local, storage) = (job.wants_any(&LOCAL), job.storage());
+        let state = self.layout.total * hv * v * self.width;
+        let (mut states, mut w, mut d_states) = (Ptr::NULL, Ptr::NULL, Ptr::NULL);
+        if local {
+            states = job.workspace("states", DType::F32, state)?;
+            d_states = job.workspace("d_states", DType::F32, state)?;
+            w = job.workspace("w", storage, self.rows * hv * v)?;
+            self.sweep(job, "KdaStates", [Ptr::NULL, Ptr::NULL, states, w])?;
+        }
+        let d_v = job.output_or_workspace("d_v", storage, self.rows * hv * v)?;
+        let (d_o, d_ht, d_h0, made) = (job.input("d_o")?, job.input("d_ht")?, job.output("d_h0"), &self.prepared);
+        let keys = [made.read_q, made.read_k, made.written_k, d_o];
+        let rest = [self.given.beta, made.whole, d_ht, made.inverse, made.scores, d_v, d_states, d_h0];
+        let pointers = [&keys[..], &rest, &[self.layout.offsets, self.layout.chunks]].concat();
+        let args = self.tail(job, &pointers);
+        job.launch(self.kernel(job, "KdaReverse", self.shapes.most), Self::sweeps(job, self.shapes.most), args);
+        if local {
+            self.gradient(job, [w, d_v, states, d_states])?;
+        }
+        Ok(())
+    }
+
+    fn gradient(&self, job: &mut Job<'_>, saved: [Ptr; 4]) -> Result<(), Error> {
+        let [h, hv, k, v] = [Dim::H, Dim::HV, Dim::K, Dim::V].map(|d| job.problem.size(d));
+        let grouped = hv > h;
+        let [d_q, d_k, d_g, d_beta] = Prologue::gradients(job, self.rows)?;
+        let mut partial = |name, wanted: Ptr| match grouped && wanted != Ptr::NULL {
+            true => job.workspace(name, DType::F32, self.rows * hv * k),
+            false => Ok(Ptr::NULL),
+        };
+        let (partial_q, partial_k) = (partial("partial_q", d_q)?, partial("partial_k", d_k)?);
+        let direct = |wanted| if grouped { Ptr::NULL } else { wanted };
+        let Layout { offsets, chunks, sequence_of_chunk, .. } = self.layout;
+        let Prologue { q, k: keys, g, beta, .. } = self.given;
+        let outputs = [direct(d_q), direct(d_k), partial_q, partial_k, d_g, d_beta];
+        let inputs = [&[q, keys, job.input("d_o")?][..], &saved, &[g, beta]].concat();
+        let pointers = [&inputs[..], &outputs, &[offsets, chunks, sequence_of_chunk]].concat();
+        let args = Args::new(&pointers).ints(&[h, hv, k, v]).float(self.scale);
+        job.launch(self.kernel(job, "KdaGradient", self.shapes.gradient), self.chunks(job), args);
+        for (partial, sum) in [(partial_q, d_q), (partial_k, d_k)] {
+            if partial != Ptr::NULL {
+                sum_groups(job, self.rows, self.width, [partial, sum]);
+            }
+        }
+        self.given.backward(job, self.rows, self.width, [d_q, d_k, d_g, d_beta])
+    }
+}

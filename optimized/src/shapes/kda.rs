@@ -1,0 +1,55 @@
+//! Shapes of `kernels/delta/kda.cu`.
+
+use super::{Kernel, Scalar, Shape, Target, WIDTHS, scalars_and_widths, shape};
+
+pub(crate) const SOURCE: &str = "delta/kda.cu";
+
+/// What the kernels of `kda` are given: most of them, the gradients. All have the same chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shapes {
+    pub(crate) most: Shape,
+    pub(crate) gradient: Shape,
+}
+
+/// None where shared memory is too small: AMD's holds no chunk of 256 channels with its decays.
+pub(crate) fn shapes(target: Target, scalar: Scalar, width: usize) -> Option<Shapes> {
+    let most = match (target, scalar, width) {
+        (Target::Cuda, Scalar::F32, 256) => shape(16, 32),
+        (Target::Cuda, Scalar::F32, _) => shape(32, 32),
+        (Target::Cuda, _, 256) => shape(16, 64),
+        (Target::Cuda, ..) => shape(32, 64),
+        (Target::Hip, _, 256) => return None,
+        (Target::Hip, ..) => shape(16, 16),
+    };
+    let slice = most.slice.min(if width == 256 { 16 } else { 32 });
+    Some(Shapes { most, gradient: shape(most.chunk, slice) })
+}
+
+/// Where there is room for it, the forward pass in one kernel.
+pub(crate) fn fused(target: Target, scalar: Scalar, width: usize) -> Option<Shape> {
+    (target == Target::Cuda && scalar != Scalar::F32 && width <= 128).then_some(shape(32, width))
+}
+
+/// The widest keys that a target's kernels take.
+pub(crate) fn widest(target: Target) -> usize {
+    WIDTHS.into_iter().rev().find(|&w| shapes(target, Scalar::F32, w).is_some()).unwrap_or(0)
+}
+
+pub(super) fn kernels(target: Target) -> Vec<Kernel> {
+    let mut kernels = Vec::new();
+    for (scalar, width) in scalars_and_widths() {
+        let Some(Shapes { most, gradient }) = shapes(target, scalar, width) else { continue };
+        let mut add = |template, Shape { chunk, slice }| {
+            kernels.push(Kernel { source: SOURCE, template, scalar, chunk, width, slice });
+        };
+        for template in ["KdaPrepare", "KdaStates", "KdaReverse"] {
+            add(template, most);
+        }
+        add("KdaGradient", gradient);
+        match fused(target, scalar, width) {
+            Some(fused) => add("KdaFused", fused),
+            None => add("KdaForward", most),
+        }
+    }
+    kernels
+}

@@ -1,0 +1,264 @@
+//! The speed table: what was timed, side by side, and never more than the records hold.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use crate::marks;
+use crate::record::{Run, Timed};
+
+/// Between which lines of a document the table stands.
+pub const MARKS: [&str; 2] = ["<!-- speed:begin -->", "<!-- speed:end -->"];
+
+/// Marks a ratio to a time that was not taken in the same run.
+const ELSEWHERE: &str = " ◦";
+
+/// Marks a time of kernels whose sources have changed since.
+const STALE: &str = " †";
+
+const NO_RECORD: &str = "–";
+
+const PASSES: [&str; 2] = ["forward", "forward+backward"];
+
+/// A document without the marks between which the table stands.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the document has no lines {:?} and {:?}, in this order", MARKS[0], MARKS[1])]
+pub struct NoMarks;
+
+/// The table in Markdown: a section for each device, a row for each case that kernels of ours were timed at. `current`
+/// are the hashes of the kernel sources in this tree, by op.
+#[must_use]
+pub fn table(runs: &[Run], current: &BTreeMap<String, String>) -> String {
+    let mut devices: Vec<&str> =
+        runs.iter().filter(|r| own(r) && !r.timed.is_empty()).map(|r| r.candidate.device.as_str()).collect();
+    devices.sort_unstable();
+    devices.dedup();
+    devices.into_iter().map(|device| section(device, runs, current)).collect()
+}
+
+/// The document with the table between its marks.
+///
+/// # Errors
+/// A document without them.
+pub fn splice(document: &str, table: &str) -> Result<String, NoMarks> {
+    marks::put(document, MARKS, table).ok_or(NoMarks)
+}
+
+/// Whether the kernels are ours, on a GPU.
+fn own(run: &Run) -> bool {
+    matches!(run.candidate.name.as_str(), "cuda" | "hip") && !run.candidate.kernels.is_empty()
+}
+
+fn section(device: &str, runs: &[Run], current: &BTreeMap<String, String>) -> String {
+    let here: Vec<&Run> = runs.iter().filter(|r| r.candidate.device == device).collect();
+    let mut text = format!(
+        "\n**{device}**\n\n\
+         | op, case | forward, × floor | ÷ best peer | forward and backward, × floor | ÷ best peer | \
+         memory beside inputs and outputs | ÷ fla | error, ours / fla |\n|---|---|---|---|---|---|---|---|\n"
+    );
+    let rows = rows(&here);
+    if rows.is_empty() {
+        return String::new();
+    }
+    for (op, case) in rows {
+        let [forward, both] = PASSES.map(|pass| Compared::of(&here, case, pass, current.get(op)));
+        let (times, memory) = ([forward.time(), forward.ratio(), both.time(), both.ratio()], both.memory());
+        let cells: Vec<String> = times.into_iter().chain(memory).chain([both.error(&forward)]).collect();
+        let _ = writeln!(text, "| `{op}` {} | {} |", label(case), cells.join(" | "));
+    }
+    text
+}
+
+/// Ops and cases of ours, sorted by op, each once.
+fn rows<'a>(runs: &[&'a Run]) -> Vec<(&'a str, &'a str)> {
+    let mut rows: Vec<(&str, &str)> = Vec::new();
+    for timed in runs.iter().filter(|r| own(r)).flat_map(|r| &r.timed).filter(|t| median(t).is_some()) {
+        if !rows.contains(&(&timed.op, &timed.case)) {
+            rows.push((&timed.op, &timed.case));
+        }
+    }
+    rows.sort_by_key(|row| row.0);
+    rows
+}
+
+/// The middle of the times; `None` when there are none, or when what was timed is not right.
+pub(crate) fn median(timed: &Timed) -> Option<f64> {
+    if !timed.checked || timed.problem.is_some() {
+        return None;
+    }
+    let mut times = timed.times_ns.clone();
+    times.sort_by(f64::total_cmp);
+    let (low, high) = (times.get(times.len().checked_sub(1)? / 2)?, times.get(times.len() / 2)?);
+    Some(f64::midpoint(*low, *high))
+}
+
+/// One candidate's newest record of a case and pass, and its median.
+type Entry<'a> = (&'a Run, &'a Timed, f64);
+
+/// Ours beside what others took for the same.
+struct Compared<'a> {
+    own: Option<Entry<'a>>,
+    peers: Vec<Entry<'a>>,
+    stale: bool,
+}
+
+impl<'a> Compared<'a> {
+    fn of(runs: &[&'a Run], case: &str, pass: &str, current: Option<&String>) -> Self {
+        let mut newest: BTreeMap<&str, Entry<'a>> = BTreeMap::new();
+        let mut by_date = runs.to_vec();
+        by_date.sort_by_key(|r| &r.environment.date);
+        for run in by_date {
+            for timed in run.timed.iter().filter(|t| t.case == case && t.pass == pass) {
+                if let Some(ns) = median(timed) {
+                    newest.insert(&run.candidate.name, (run, timed, ns));
+                }
+            }
+        }
+        let own = newest.values().find(|(run, ..)| own(run)).copied();
+        let peers = newest.into_values().filter(|(run, ..)| run.candidate.kernels.is_empty()).collect();
+        let stale = own.is_some_and(|(run, timed, _)| run.candidate.kernels.get(&timed.op) != current);
+        Self { own, peers, stale }
+    }
+
+    fn time(&self) -> String {
+        let floors = self.own.and_then(|(_, timed, ns)| Some(ns / timed.floor_ns?));
+        floors.map_or(NO_RECORD.into(), |x| format!("{x:.2}{}", if self.stale { STALE } else { "" }))
+    }
+
+    /// Ours over the fastest other one, and who that is.
+    fn ratio(&self) -> String {
+        let best = self.peers.iter().min_by(|a, b| a.2.total_cmp(&b.2));
+        let (Some(own), Some(peer)) = (self.own, best) else { return NO_RECORD.into() };
+        format!("{:.2} ({}){}", own.2 / peer.2, peer.0.candidate.name, elsewhere(own, *peer))
+    }
+
+    fn fla(&self) -> Option<Entry<'a>> {
+        self.peers.iter().find(|(run, ..)| run.candidate.name == "fla-chunk").copied()
+    }
+
+    /// Bytes, and over fla's.
+    fn memory(&self) -> [String; 2] {
+        let workspace = |entry: Option<Entry<'_>>| entry.and_then(|(_, timed, _)| timed.workspace_bytes);
+        let own = workspace(self.own);
+        let pair = own.zip(workspace(self.fla())).filter(|(_, theirs)| *theirs > 0);
+        [
+            own.map_or(NO_RECORD.into(), mebibytes),
+            pair.map_or(NO_RECORD.into(), |(own, theirs)| format!("{:.3}", own as f64 / theirs as f64)),
+        ]
+    }
+
+    /// Greatest root mean square of an output or gradient at the small case, in units of the floor: of this pass, else of
+    /// the other.
+    fn error(&self, other: &Self) -> String {
+        let worst = |entry: Option<Entry<'_>>| {
+            let (_, timed, _) = entry?;
+            timed.errors.iter().map(|m| m.error).reduce(f64::max)
+        };
+        let of = |own, theirs| worst(own).or_else(|| worst(theirs));
+        let text = |x: Option<f64>| x.map_or(NO_RECORD.into(), |x| format!("{x:.2}"));
+        match (of(self.own, other.own), of(self.fla(), other.fla())) {
+            (None, None) => NO_RECORD.into(),
+            (own, fla) => format!("{} / {}", text(own), text(fla)),
+        }
+    }
+}
+
+/// One run has one command and one day, whoever was timed in it.
+fn elsewhere((own, ..): Entry<'_>, (peer, ..): Entry<'_>) -> &'static str {
+    if own.environment == peer.environment { "" } else { ELSEWHERE }
+}
+
+fn mebibytes(bytes: u64) -> String {
+    let size = bytes as f64 / f64::from(1 << 20);
+    if size < 0.1 { format!("{bytes} B") } else { format!("{size:.1} MiB") }
+}
+
+/// A case without what all cases of a bench have in common.
+fn label(case: &str) -> String {
+    let inside = case.split_once('(').map_or(case, |(_, rest)| rest.trim_end_matches(')'));
+    let common = |field: &str| {
+        let (key, value) = field.split_once('=').unwrap_or((field, ""));
+        matches!(key, "absent" | "dtype" | "seed") || (key, value) == ("profile", "typical")
+    };
+    let word = |field: &str| match field.split_once('=') {
+        Some(("seqs", lengths)) => format!("{} packed sequences", lengths.split('+').count()),
+        Some(("profile", "slow_decay")) => "long memory".to_owned(),
+        _ => field.to_owned(),
+    };
+    inside.split(',').filter(|field| !common(field)).map(word).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Environment, Identity};
+    use crate::verdict::Measure;
+
+    const CASE: &str = "gla(B=1,T=8192,H=96,absent=h0+ht,dtype=bf16,profile=slow_decay,seed=0)";
+
+    fn run(name: &str, command: &str, ms: f64) -> Run {
+        let kernels = (name == "cuda").then(|| ("gla".to_owned(), "abc".to_owned())).into_iter().collect();
+        let candidate = Identity { name: name.into(), version: "1".into(), device: "H100".into(), kernels };
+        let environment = Environment { command: command.into(), date: "2026-11-26".into(), ..Environment::default() };
+        let rms = |error| {
+            let (port, statistic) = ("o".to_owned(), "rms".to_owned());
+            Measure { port, statistic, error, bound: 2.0, relative: 0.0, at: vec![] }
+        };
+        let timed = Timed {
+            op: "gla".into(),
+            case: CASE.into(),
+            pass: "forward+backward".into(),
+            times_ns: vec![ms * 1e6, ms * 1e6, 9e9],
+            workspace_bytes: Some((ms * 1048576.0) as u64),
+            floor_ns: Some(5e5),
+            errors: vec![rms(ms / 2.0)],
+            checked: true,
+            ..Timed::default()
+        };
+        Run { candidate, environment, judged: vec![], timed: vec![timed] }
+    }
+
+    fn row(runs: &[Run], hash: &str) -> String {
+        let text = table(runs, &[("gla".to_owned(), hash.to_owned())].into());
+        text.lines().find(|line| line.starts_with("| `gla`")).unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn a_row_holds_ours_beside_the_best_peer() {
+        let runs = [run("cuda", "x", 1.0), run("fla-chunk", "x", 4.0), run("jla", "x", 2.0)];
+        let expected =
+            "| `gla` B=1, T=8192, H=96, long memory | – | – | 2.00 | 0.50 (jla) | 1.0 MiB | 0.250 | 0.50 / 2.00 |";
+        assert_eq!(row(&runs, "abc"), expected);
+    }
+
+    #[test]
+    fn old_kernels_other_runs_other_devices_and_wrong_answers_are_told_apart() {
+        let own = || run("cuda", "x", 1.0);
+        assert!(row(&[own()], "def").contains("2.00 †"), "the sources have changed");
+        let later = row(&[own(), run("jla", "y", 2.0)], "abc");
+        assert!(later.contains("0.50 (jla) ◦"), "another run: {later}");
+        let mut other = run("jla", "x", 2.0);
+        other.candidate.device = "H200".into();
+        assert!(row(&[own(), other], "abc").contains("| 2.00 | – |"), "another device is no peer");
+        let mut wrong = run("jla", "x", 2.0);
+        wrong.timed[0].checked = false;
+        assert!(row(&[own(), wrong], "abc").contains("| 2.00 | – |"), "what is wrong has no time");
+        let mut refused = own();
+        refused.timed[0].problem = Some("no".into());
+        assert_eq!(row(&[refused], "abc"), "");
+    }
+
+    #[test]
+    fn the_newest_record_speaks() {
+        let mut old = run("cuda", "x", 3.0);
+        old.environment.date = "2026-11-20".into();
+        assert!(row(&[run("cuda", "y", 1.0), old], "abc").contains("| 2.00 |"));
+    }
+
+    #[test]
+    fn the_table_goes_between_its_marks() {
+        let document = format!("a\n{}\nold\n{}\nz\n", MARKS[0], MARKS[1]);
+        let new = splice(&document, "new\n").expect("the marks are there");
+        assert_eq!(new, format!("a\n{}\nnew\n{}\nz\n", MARKS[0], MARKS[1]));
+        assert_eq!(splice("nothing", "new"), Err(NoMarks));
+    }
+}
