@@ -87,8 +87,13 @@ struct Forward {
         TILE_FN Elements<T> keys(const T* base) const { return {base, at.seq, token, a.H, at.h, a.K, 0}; }
         TILE_FN Elements<T> values(const T* base) const { return {base, at.seq, token, a.H, at.h, a.V, at.v0}; }
 
-        // folds the gates into q, k and v; whether channels are late
-        TILE_FN bool fold_gates() {
+        // whether channels of keys, of keys or values are late
+        struct Late {
+            bool keys, any;
+        };
+
+        // folds the gates into q, k and v
+        TILE_FN Late fold_gates() {
             Keys G;
             sums(G, x.g, s.last, s.scratch);
             if constexpr (BOTH) {
@@ -99,9 +104,10 @@ struct Forward {
                 fold(x.v, Gv, [](float G, int) { return rise<T>(G, REACH); });
             }
             barrier();
-            bool late = lowest(s.last) < -REACH;
-            if constexpr (BOTH) late = late || lowest(s.values.x.last) < -REACH;
-            if (late) {
+            const bool keys_late = lowest(s.last) < -REACH;
+            bool any = keys_late;
+            if constexpr (BOTH) any = any || lowest(s.values.x.last) < -REACH;
+            if (any) {
                 keep(s.G, G);
                 barrier();
                 late_products<WARPS>(s.p, keys(a.q), keys(a.k), s.G, REACH, a.scale);
@@ -110,7 +116,7 @@ struct Forward {
             fold(x.q, G, [](float G, int) { return exp<T>(G); });
             fold(x.k, G, [](float G, int) { return rise<T>(G, REACH); });
             publish();
-            return late;
+            return {keys_late, any};
         }
 
         TILE_FN void scores(bool late) {
@@ -153,41 +159,40 @@ struct Forward {
             zip(O, t(y.late), [](float& z, float more, int, int) { z += more; });
         }
 
-        // k and v relative to the chunk's end instead of its beginning
-        TILE_FN void turn(Reg<T, V, C, WARPS>& v) {
+        // keys or values, and their sums of gates: relative to the chunk's end instead of its beginning
+        template <int N>
+        TILE_FN void turn(Tile<T, C, N>& tile, const T* base, int width, int column, const float (&last)[N],
+                          const Tile<float, C, N>& G) {
             barrier();
-            fetch_rows<WARPS>(x.k, a.k, at, a.H, token, a.K, 0);
-            if constexpr (BOTH) fetch_rows<WARPS>(x.v, a.v, at, a.H, token, a.V, at.v0);
+            fetch_rows<WARPS>(tile, base, at, a.H, token, width, column);
             commit();
             wait<0>();
             barrier();
-            for_each_rolled<WARPS>(C * K, [&](int n) {
-                const int i = n / K, c = n % K;
-                x.k.set(i, c, x.k.at(i, c) * exp<T>(s.last[c] - s.G.at(i, c)));
+            for_each_rolled<WARPS>(C * N, [&](int n) {
+                const int i = n / N, c = n % N;
+                tile.set(i, c, tile.at(i, c) * exp<T>(last[c] - G.at(i, c)));
             });
-            if constexpr (BOTH) {
-                const auto& y = s.values.x;
-                for_each_rolled<WARPS>(C * V, [&](int n) {
-                    const int i = n / V, c = n % V;
-                    x.v.set(i, c, x.v.at(i, c) * exp<T>(y.last[c] - y.G.at(i, c)));
-                });
-            }
             publish();
-            if constexpr (BOTH) v.load(t(x.v));
         }
 
         TILE_FN void decay(State& S) const {
             S.for_each([&](float& y, int, int c) { y *= s.decay[c]; });
-            if constexpr (BOTH) S.for_each([&](float& y, int v, int) { y *= exp<T>(s.values.x.last[v]); });
         }
 
+        // the state at the chunk's end; values with gates are always turned: no column knows whether another is late
         TILE_FN void run(State& S) {
-            const bool late = fold_gates();
+            const Late late = fold_gates();
             Reg<T, V, C, WARPS> v;
             v.load(t(x.v));
-            if (a.o) outputs(S, v, late);
-            if (late) {
-                turn(v);
+            if (a.o) outputs(S, v, late.any);
+            if constexpr (BOTH) {
+                const auto& y = s.values.x;
+                turn(x.v, a.v, a.V, at.v0, y.last, y.G);
+                v.load(t(x.v));
+                S.for_each([&](float& z, int c, int) { z *= exp<T>(y.last[c]); });
+            }
+            if (late.keys) {
+                turn(x.k, a.k, a.K, 0, s.last, s.G);
                 decay(S);
                 product(S, v, x.k);
             } else {

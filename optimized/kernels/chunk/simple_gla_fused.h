@@ -22,8 +22,9 @@ struct BackwardArgs {
 };
 static_assert(sizeof(BackwardArgs<bf16>) == 152, "the launcher's twin must match");
 
-// d_g is the sum over later tokens of q d_q - k d_k, and <S_after, dS'>: pairs within the chunk cancel there, their two
-// terms being the same products of the same rounded operands.
+// d_g of a token is what passes through its gate: the incoming state to outputs from there on, earlier tokens and that
+// state into the outgoing one, and within the chunk the pairs of an earlier token and a later or the same one. None of
+// them is a difference of what a closed gate leaves small.
 template <class T, int C, int K, int V>
 struct SimpleGlaBackward {
     using Args = BackwardArgs<T>;
@@ -39,12 +40,16 @@ struct SimpleGlaBackward {
     struct Memory {
         Chunk chunk[2];
         Tile<T, V, K> state, d_state;
-        Tile<T, C, K> out;
+        union {
+            Tile<T, C, K> out;
+            float column[PAIR_WARPS][C];  // until d_q goes out
+        };
         Tile<T, C, C> p, d_p;
         float g[2][C];
         Prefix<C> G;
         float into[C], out_of[C];  // what the incoming state is worth at token i, token j in the outgoing one
-        float q_dq[C], k_dk[C], k_end[C];
+        float reads[C], writes[C];  // what token i has of the incoming state, and token j in the outgoing one
+        float within[C];  // over pairs: those of which token i is the later one, less those of which the earlier
         float decay, through[STATE_WARPS];
     };
     // where it does not fit, nobody launches it
@@ -172,10 +177,21 @@ struct SimpleGlaBackward {
                 if (i == 0) s.decay = exp<T>(s.G[C - 1]);
             });
             decays.for_each([&](float& y, int i, int j) { y = scale * s.G.template decay<T>(i, j); });
-            zip(P, decays, [](float& y, float d, int i, int j) { y = i >= j ? y * d : 0.f; });
             zip(dP, decays, [](float& y, float d, int i, int j) { y = i >= j ? y * d : 0.f; });
-            store(s.p, P);
             store(s.d_p, dP);
+            if (a.d_g) {
+                zip(dP, P, [](float& y, float p, int i, int j) { y = i > j ? y * p : 0.f; });
+                own_row_sums(s.within, dP, [](float y, int, int) { return y; });
+                own_column_sums(s.column, dP, [](float y, int, int) { return y; });
+            }
+            zip(P, decays, [](float& y, float d, int i, int j) { y = i >= j ? y * d : 0.f; });
+            store(s.p, P);
+            group_barrier<PAIR_WARPS>();
+            if (!a.d_g) return;
+            for_each_index<PAIR_WARPS, C>([&](int i) {
+                TILE_UNROLL
+                for (int w = 0; w < PAIR_WARPS; w++) s.within[i] -= s.column[w][i];
+            });
             group_barrier<PAIR_WARPS>();
         }
         // P, dP,   dQ = diag(into) dO S^T + dP K
@@ -192,10 +208,10 @@ struct SimpleGlaBackward {
                 product(dQ, d_o, s.state);
             }
             dQ.for_each([&](float& y, int i, int) { y *= s.into[i]; });
+            if (a.d_g) own_row_sums(s.reads, dQ, [&](float y, int i, int c) { return y * x.q.at(i, c); });
             Reg<T, C, C, PAIR_WARPS> d_p;
             d_p.load(s.d_p);
             product(dQ, d_p, x.k);
-            if (a.d_g) own_row_sums(s.q_dq, dQ, [&](float y, int i, int c) { return y * x.q.at(i, c); });
             put(a.d_q, token(i), dQ);
         }
         // dK = diag(out_of) V dS'^T + dP^T Q
@@ -210,11 +226,10 @@ struct SimpleGlaBackward {
                 product(dK, v, s.d_state);
             }
             dK.for_each([&](float& y, int j, int) { y *= s.out_of[j]; });
-            if (a.d_g) own_row_sums(s.k_end, dK, [&](float y, int j, int c) { return y * x.k.at(j, c); });
+            if (a.d_g) own_row_sums(s.writes, dK, [&](float y, int j, int c) { return y * x.k.at(j, c); });
             Reg<T, C, C, PAIR_WARPS> d_p;
             d_p.load(t(s.d_p));
             product(dK, d_p, x.q);
-            if (a.d_g) own_row_sums(s.k_dk, dK, [&](float y, int j, int c) { return y * x.k.at(j, c); });
             put(a.d_k, token(i), dK);
             if (a.d_g) gate(token(i));
         }
@@ -227,12 +242,14 @@ struct SimpleGlaBackward {
             const bool nothing = !a.h0 && token == 0;
             const Rows<float> out(a.d_g, at.seq, token, a.H, at.h, 1);
             for_each_index<PAIR_WARPS, C>([&](int i) {
-                float end = 0, later = 0;
+                float after = 0, within = 0, before = 0;
                 for (int j = 0; j < C; j++) {
-                    end += s.k_end[j];
-                    later += j >= i ? s.q_dq[j] - s.k_dk[j] : 0.f;
+                    within += j >= i ? s.within[j] : 0.f;
+                    after += j >= i ? s.reads[j] : 0.f;
+                    before += j < i ? s.writes[j] : 0.f;
                 }
-                if (i < at.seq.length - token) out.ptr[i * out.ld] = nothing && i == 0 ? 0.f : later + (end + through);
+                if (i >= at.seq.length - token) return;
+                out.ptr[i * out.ld] = nothing && i == 0 ? 0.f : (after + before) + (within + through);
             });
         }
         TILE_FN void end() {}

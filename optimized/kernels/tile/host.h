@@ -426,6 +426,14 @@ TILE_FN void own_row_sums(float (&out)[M], Acc<M, N, W>& acc, F f) {
         out[r] = s;
     }
 }
+template <int M, int N, int W, class F>
+TILE_FN void own_column_sums(float (&out)[W][N], Acc<M, N, W>& acc, F f) {
+    for (int w = 0; w < W; w++)
+        for (int c = 0; c < N; c++) {
+            out[w][c] = 0;
+            for (int r = w * M / W; r < (w + 1) * M / W; r++) out[w][c] += f(acc.d[r][c], r, c);
+        }
+}
 template <int W>
 TILE_FN void warp_sums(float (&out)[W], float s) {
     for (int w = 0; w < W; w++) out[w] = w == 0 ? s : 0.f;

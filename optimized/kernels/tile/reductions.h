@@ -105,6 +105,28 @@ TILE_FN void own_row_sums(float (&out)[M], Acc<M, N, W>& acc, F f) {
             }
     }
 }
+// of the rows that each warp owns
+template <int M, int N, int W, class F>
+TILE_FN void own_column_sums(float (&out)[W][N], Acc<M, N, W>& acc, F f) {
+    using C = Acc<M, N, W>;
+    static_assert(C::WARP_COLS == 1 && C::WARP_ROWS == W, "a warp owns whole rows");
+    TILE_UNROLL
+    for (int n = 0; n < C::BLOCK_COLS; n++) {
+        float s[COL_SLOTS] = {};
+        TILE_UNROLL
+        for (int m = 0; m < C::BLOCK_ROWS; m++) {
+            TILE_UNROLL
+            for (int e = 0; e < BLOCK_ELEMENTS; e++)
+                s[col_slot(e)] += f(acc.d[m][n][e], C::first_row() + 16 * m + block_row(e), 16 * n + block_col(e));
+        }
+        TILE_UNROLL
+        for (int e = 0; e < BLOCK_ELEMENTS; e++)
+            if (first_of_col_slot(e)) {
+                const float total = sum_over_column(s[col_slot(e)]);
+                if (block_row(e) == 0) out[warp<W>()][16 * n + block_col(e)] = total;
+            }
+    }
+}
 template <int W>
 TILE_FN void warp_sums(float (&out)[W], float s) {
     for (int step = TILE_LANES / 2; step > 0; step /= 2) s += shuffle_xor(s, step);
