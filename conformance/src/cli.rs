@@ -50,6 +50,8 @@ pub enum Command {
     Serve(ServeArgs),
     /// HTML, Markdown and JUnit from records
     Report(ReportArgs),
+    /// How much the judge finds: planted faults, right answers, and the scores
+    Zoo(crate::zoo::args::ZooArgs),
     /// A language model from its files: look at it, evaluate it, let it go on
     Model(crate::model::args::ModelArgs),
 }
@@ -275,6 +277,9 @@ pub struct ServeArgs {
     /// A shared object that implements conformance/abi/candidate.h
     #[arg(long, value_name = "PATH.so")]
     pub abi: Option<PathBuf>,
+    /// With --candidate cpu: a host build of some kernels, used in place of the program's own
+    #[arg(long, value_name = "PATH.so", conflicts_with = "abi")]
+    pub kernels: Vec<PathBuf>,
 }
 
 /// `report`.

@@ -1,5 +1,7 @@
 //! One check of one case, put to a candidate.
 
+use std::sync::Arc;
+
 use reference::problem::Problem;
 use reference::tensor::{DType, Tensor, Tensors};
 use reports::verdict::{Fault, Verdict};
@@ -8,7 +10,7 @@ use crate::candidate::remote::shape;
 use crate::candidate::{Candidate, Reply, Request};
 use crate::case::Case;
 use crate::check::{Check, Trial};
-use crate::truth::Truth;
+use crate::truth::{Standards, Truth};
 
 /// What a candidate answered to the calls of a check.
 #[derive(Debug, Default)]
@@ -78,6 +80,27 @@ pub fn judge(case: &Case, truth: &Truth, check: &Check, asked: &Asked) -> Verdic
     }
 }
 
+/// The outputs or gradients that are wrong by themselves in the first call of a check that compares with the truth.
+#[must_use]
+pub fn wrong(truth: &Truth, check: &Check, asked: &Asked) -> Vec<String> {
+    let Some((standards, answers)) = standards(truth, check).zip(asked.answers.first()) else { return Vec::new() };
+    let fails = |(name, standard): (&String, &crate::measure::Standard)| {
+        let verdict = crate::check::single(standard, answers.get(name)?);
+        matches!(verdict, Verdict::Fail { .. }).then(|| name.clone())
+    };
+    standards.iter().filter_map(fails).collect()
+}
+
+/// What the first call of a check that compares with the truth is measured by.
+#[must_use]
+pub fn standards(truth: &Truth, check: &Check) -> Option<Arc<Standards>> {
+    match check.name {
+        "forward" => truth.outputs().ok(),
+        "backward" => truth.gradients(&truth.cotangents).ok(),
+        _ => None,
+    }
+}
+
 /// The answer of a reply, or the verdict that its failure is.
 ///
 /// # Errors
@@ -128,7 +151,7 @@ pub fn judge_request(request: &Request, answers: &Tensors) -> Result<Verdict, re
     let truth = truth_of(request);
     let (outputs, gradients): (Vec<_>, Vec<_>) =
         answers.iter().map(|(n, t)| (n.clone(), t.clone())).partition(|(n, _)| is_output(&request.problem, n));
-    let mut standards = crate::truth::Standards::new();
+    let mut standards = Standards::new();
     if !outputs.is_empty() {
         standards.extend(truth.outputs()?.iter().map(|(n, s)| (n.clone(), s.clone())));
     }

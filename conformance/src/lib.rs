@@ -38,5 +38,6 @@ pub mod truth;
 pub mod twin;
 pub mod weights;
 pub mod wire;
+pub mod zoo;
 
 pub use reference::nearest;

@@ -17,6 +17,7 @@ use crate::check::applicable;
 use crate::cli::{LevelName, ListArgs};
 use crate::report;
 use crate::suite::{self, Size};
+use crate::zoo;
 
 /// A list that cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -132,7 +133,7 @@ fn committed(args: &ListArgs) -> Result<Vec<Run>, Error> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(&args.records).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|e| e == "jsonl") {
+        if path.extension().is_some_and(|e| e == "jsonl") && !zoo::is_record(&path) {
             files.push(path);
         }
     }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use fla_conformance::cli::{Cli, Command};
-use fla_conformance::{account, bench, drift, list, model, replay, report, run, serve, swap, twin};
+use fla_conformance::{account, bench, drift, list, model, replay, report, run, serve, swap, twin, zoo};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -37,5 +37,6 @@ fn dispatch(command: &Command) -> Result<ExitCode, Refusal> {
         Command::Serve(args) => serve::command(args).map_err(|e| (e.to_string(), e.exit_code())),
         Command::Model(args) => model::command(args).map_err(|e| (e.to_string(), e.exit_code())),
         Command::Report(args) => report::command(args).map_err(|e| (e.to_string(), 2)),
+        Command::Zoo(args) => zoo::command(args).map_err(|e| (e.to_string(), e.exit_code())),
     }
 }

@@ -1,7 +1,9 @@
 //! One case again, with the full account.
 
 mod account;
+mod likeness;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -92,6 +94,7 @@ pub fn command(args: &ReplayArgs) -> Result<ExitCode, Error> {
     let mut candidate = open(&args.candidate, &options)?;
     let truth = Truth::of(&case);
     let mut failed: Vec<&Check> = Vec::new();
+    let mut wrong = BTreeSet::new();
     for check in mine {
         let asked = ask(candidate.as_mut(), &case, &truth, check);
         let verdict = judge(&case, &truth, check, &asked);
@@ -99,9 +102,13 @@ pub fn command(args: &ReplayArgs) -> Result<ExitCode, Error> {
             dump(folder, check, &asked)?;
         }
         tell(args, &case, &truth, check, &asked, &verdict);
+        wrong.extend(examine::wrong(&truth, check, &asked));
         if !matches!(verdict, Verdict::Pass { .. } | Verdict::NotApplicable { .. }) {
             failed.push(check);
         }
+    }
+    if let (false, Some(alike)) = (args.json, likeness::likeness(case.problem.spec.name, &wrong)) {
+        println!("{alike}");
     }
     if args.shrink {
         for check in &failed {

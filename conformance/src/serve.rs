@@ -1,9 +1,11 @@
 //! The other end of the wire: a candidate of ours on stdin and stdout.
 
 use std::io::{BufReader, Read, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::abi::{CAbi, system};
+use crate::candidate::local::Kernels;
 use crate::candidate::open::{OpenError, in_process};
 use crate::candidate::{Candidate, Reply, Timing};
 use crate::cli::ServeArgs;
@@ -21,6 +23,12 @@ pub enum Error {
     /// Neither or both of `--candidate` and `--abi`.
     #[error("serve needs one of --candidate NAME and --abi PATH.so")]
     Choice,
+    /// Kernels for something that loads none.
+    #[error("--kernels is for --candidate cpu, not for {name}")]
+    Kernels {
+        /// The candidate.
+        name: String,
+    },
     /// stdin is no stream of messages.
     #[error("stdin: {0}")]
     Input(wire::Error),
@@ -35,7 +43,7 @@ impl Error {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Open(e) => e.exit_code(),
-            Self::Abi(_) | Self::Choice | Self::Input(_) => 2,
+            Self::Abi(_) | Self::Choice | Self::Kernels { .. } | Self::Input(_) => 2,
             Self::Output(_) => 3,
         }
     }
@@ -49,11 +57,21 @@ pub fn command(args: &ServeArgs) -> Result<ExitCode, Error> {
     // first, so that nothing that is loaded later can print into the stream
     let output = system::reserve_stdout()?;
     let mut candidate: Box<dyn Candidate> = match (&args.candidate, &args.abi) {
+        (Some(name), None) if !args.kernels.is_empty() => Box::new(planted(name, &args.kernels)?),
         (Some(name), None) => in_process(name)?,
         (None, Some(path)) => Box::new(CAbi::open(path)?),
         _ => return Err(Error::Choice),
     };
     serve(candidate.as_mut(), BufReader::new(std::io::stdin().lock()), output)
+}
+
+/// The host's kernels with others in their place.
+fn planted(name: &str, libraries: &[PathBuf]) -> Result<Kernels, Error> {
+    if name != "cpu" {
+        return Err(Error::Kernels { name: name.to_owned() });
+    }
+    let unavailable = |error: optimized::Error| OpenError::Unavailable { name: name.into(), reason: error.to_string() };
+    Ok(Kernels::planted(name, libraries).map_err(unavailable)?)
 }
 
 /// Answers messages from `input` on `output` until the end of the stream or a `bye`.

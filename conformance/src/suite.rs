@@ -117,19 +117,35 @@ const fn recipe(size: Size, level: Level) -> &'static Recipe {
 #[must_use]
 pub fn cases(size: Size) -> Vec<Case> {
     let mut cases: Vec<Case> = Vec::new();
-    for part in [Size::Smoke, Size::Full, Size::Soak].into_iter().filter(|&part| part <= size) {
+    for part in parts(size) {
         for spec in reference::specs() {
-            let recipe = recipe(part, spec.level);
-            for case in
-                walk(spec, recipe).chain(single(spec, recipe)).chain(swept(spec, recipe)).chain(exact(spec, recipe))
-            {
-                if case.problem.validate().is_ok() && !cases.contains(&case) {
-                    cases.push(case);
-                }
-            }
+            extend(&mut cases, spec, part);
         }
     }
     cases
+}
+
+/// Those of one spec.
+#[must_use]
+pub fn cases_of(spec: &'static OpSpec, size: Size) -> Vec<Case> {
+    let mut cases = Vec::new();
+    parts(size).for_each(|part| extend(&mut cases, spec, part));
+    cases
+}
+
+/// The suites that a suite contains, the smallest first.
+fn parts(size: Size) -> impl Iterator<Item = Size> {
+    [Size::Smoke, Size::Full, Size::Soak].into_iter().filter(move |&part| part <= size)
+}
+
+/// What one suite adds to the cases of a spec.
+fn extend(cases: &mut Vec<Case>, spec: &'static OpSpec, part: Size) {
+    let recipe = recipe(part, spec.level);
+    for case in walk(spec, recipe).chain(single(spec, recipe)).chain(swept(spec, recipe)).chain(exact(spec, recipe)) {
+        if case.problem.validate().is_ok() && !cases.contains(&case) {
+            cases.push(case);
+        }
+    }
 }
 
 /// The smallest suite that a case belongs to, if any does.
@@ -341,6 +357,9 @@ mod tests {
         for case in &soak {
             assert_eq!(case.to_string().parse().as_ref(), Ok(case));
         }
+        let spec = reference::spec("hgrn").expect("an op of the table");
+        let own: Vec<Case> = full.into_iter().filter(|c| c.problem.spec.name == spec.name).collect();
+        assert_eq!(cases_of(spec, Size::Full), own);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod plan;
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use reference::problem::Problem;
@@ -98,6 +99,14 @@ impl Engine {
     /// [`Error::NoDevice`] and [`Error::NoCompiler`], each with a sentence that says what to do.
     pub fn open(backend: Backend) -> Result<Self, Error> {
         Ok(Self { device: device::open(backend)? })
+    }
+
+    /// The host, with kernels from these shared libraries in place of its own of the same name.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`], when a library cannot be loaded.
+    pub fn planted(libraries: &[PathBuf]) -> Result<Self, Error> {
+        Ok(Self { device: device::planted(libraries)? })
     }
 
     /// The device.

@@ -12,6 +12,7 @@ mod engine;
 mod error;
 mod memory;
 mod ops;
+pub mod plant;
 mod shapes;
 mod source;
 

@@ -1,5 +1,6 @@
 //! The kernel sources as self-contained units: includes are resolved here, so run-time compilers need no files.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -19,7 +20,7 @@ pub fn kernel_hash(op: &str) -> Option<String> {
     let mut files = BTreeSet::new();
     for source in row.sources {
         for backend in [Backend::Host, Backend::Cuda, Backend::Hip] {
-            include(source, backend, &mut files, &mut String::new());
+            include(source, backend, &original, &mut files, &mut String::new());
         }
     }
     let mut hash = Sha256::new();
@@ -32,7 +33,7 @@ pub fn kernel_hash(op: &str) -> Option<String> {
 
 /// The unit of one kernel for a GPU.
 pub(crate) fn unit(kernel: &Kernel, backend: Backend) -> String {
-    let mut text = expand(kernel.source, backend);
+    let mut text = expand(kernel.source, backend, &original);
     let _ = writeln!(text, "{}", kernel.entry());
     text
 }
@@ -44,15 +45,23 @@ pub fn units(backend: Backend) -> Vec<(String, String)> {
     shapes::all(target).iter().map(|kernel| (kernel.symbol(), unit(kernel, backend))).collect()
 }
 
+/// Where the text of a source comes from, by its path.
+pub(crate) type Reader<'a> = dyn Fn(&str) -> Option<Cow<'static, str>> + 'a;
+
+/// The text of a source as it is.
+pub(crate) fn original(path: &str) -> Option<Cow<'static, str>> {
+    SOURCES.iter().find(|(name, _)| *name == path).map(|(_, text)| Cow::Borrowed(*text))
+}
+
 /// A source with its includes in place, each once; the other machines' back ends are left out.
-fn expand(path: &str, backend: Backend) -> String {
+pub(crate) fn expand(path: &str, backend: Backend, read: &Reader<'_>) -> String {
     let mut text = String::new();
     let mut seen = BTreeSet::new();
-    include(path, backend, &mut seen, &mut text);
+    include(path, backend, read, &mut seen, &mut text);
     text
 }
 
-fn include(path: &str, backend: Backend, seen: &mut BTreeSet<String>, text: &mut String) {
+fn include(path: &str, backend: Backend, read: &Reader<'_>, seen: &mut BTreeSet<String>, text: &mut String) {
     let foreign = match backend {
         Backend::Host => ["tile/cuda.h", "tile/hip.h"],
         Backend::Cuda => ["tile/host.h", "tile/hip.h"],
@@ -61,14 +70,14 @@ fn include(path: &str, backend: Backend, seen: &mut BTreeSet<String>, text: &mut
     if foreign.contains(&path) || !seen.insert(path.to_owned()) {
         return;
     }
-    let Some((_, source)) = SOURCES.iter().find(|(name, _)| *name == path) else {
+    let Some(source) = read(path) else {
         let _ = writeln!(text, "#error \"{path} is not among the kernel sources\"");
         return;
     };
     for line in source.lines() {
         let quoted = line.trim_start().strip_prefix("#include \"").and_then(|rest| rest.split('"').next());
         match quoted {
-            Some(name) => include(&resolve(path, name), backend, seen, text),
+            Some(name) => include(&resolve(path, name), backend, read, seen, text),
             None if line.trim() == "#pragma once" => {}
             None => _ = writeln!(text, "{line}"),
         }

@@ -271,6 +271,8 @@ impl Problem {
                 (c.mend)(self);
             }
         }
+        // what a constraint of a layer says of an extent that the stack does not have
+        self.sizes.retain(|dim, _| self.spec.sizes.contains(dim));
     }
 
     /// Sets to 1 the extents of what the attributes leave out.

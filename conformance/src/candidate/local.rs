@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 
 use optimized::{Backend, Call, Engine};
 use reference::oracle;
@@ -28,7 +29,20 @@ impl Kernels {
     /// # Errors
     /// No device, no driver, no run-time compiler.
     pub fn open(name: &str, backend: Backend) -> Result<Self, optimized::Error> {
-        let engine = Engine::open(backend)?;
+        Ok(Self::on(Engine::open(backend)?, name))
+    }
+
+    /// The host with kernels from shared libraries in place of their namesakes.
+    ///
+    /// # Errors
+    /// A library that cannot be loaded.
+    pub fn planted(name: &str, libraries: &[PathBuf]) -> Result<Self, optimized::Error> {
+        let mut kernels = Self::on(Engine::planted(libraries)?, name);
+        kernels.identity.kernels.clear();
+        Ok(kernels)
+    }
+
+    fn on(engine: Engine, name: &str) -> Self {
         let device = engine.device();
         let hash = |&op: &&str| Some((op.to_owned(), optimized::kernel_hash(op)?));
         let kernels = engine.ops().iter().filter_map(hash).collect();
@@ -39,7 +53,7 @@ impl Kernels {
             kernels,
         };
         let ops = engine.ops().iter().map(|&op| op.to_owned()).collect();
-        Ok(Self { engine, identity, ops, drawn: Drawn::default() })
+        Self { engine, identity, ops, drawn: Drawn::default() }
     }
 }
 

@@ -118,6 +118,18 @@ pub fn in_process(name: &str) -> Result<Box<dyn Candidate>, OpenError> {
     }
 }
 
+/// Our host kernels in a child of this program, with those of shared libraries in place of their namesakes.
+///
+/// # Errors
+/// A child that does not start.
+pub fn planted(libraries: &[PathBuf], options: &OpenOptions) -> Result<Box<dyn Candidate>, OpenError> {
+    let mut args = vec!["--candidate".to_owned(), "cpu".to_owned()];
+    for library in libraries {
+        args.extend(["--kernels".to_owned(), library.to_string_lossy().into_owned()]);
+    }
+    serve("cpu", &args.iter().map(String::as_str).collect::<Vec<_>>(), options)
+}
+
 /// A child of this very program.
 fn serve(name: &str, args: &[&str], options: &OpenOptions) -> Result<Box<dyn Candidate>, OpenError> {
     let program = match &options.program {

@@ -5,8 +5,10 @@
 use std::alloc::{Layout, alloc, dealloc};
 use std::collections::HashMap;
 use std::ffi::{c_int, c_void};
+use std::path::PathBuf;
 use std::time::Instant;
 
+use libloading::Library;
 use rayon::prelude::*;
 
 use super::Device;
@@ -31,6 +33,8 @@ pub(super) struct Host {
     info: DeviceInfo,
     buffers: HashMap<u64, Layout>,
     started: Instant,
+    /// Kernels of these come before those of the program.
+    planted: Vec<Library>,
 }
 
 impl Host {
@@ -47,7 +51,29 @@ impl Host {
             cache: 0,
             runtime: "host build of the kernels".to_owned(),
         };
-        Self { info, buffers: HashMap::new(), started: Instant::now() }
+        Self { info, buffers: HashMap::new(), started: Instant::now(), planted: Vec::new() }
+    }
+
+    /// The host with kernels from shared libraries.
+    pub(super) fn planted(libraries: &[PathBuf]) -> Result<Self, Error> {
+        let load = |path: &PathBuf| {
+            // SAFETY: a host build of the kernels has no initialisers beyond those of its C++ runtime.
+            unsafe { Library::new(path) }.map_err(|e| Error::NoDevice(format!("cannot load {}: {e}", path.display())))
+        };
+        let planted = libraries.iter().map(load).collect::<Result<_, _>>()?;
+        Ok(Self { planted, ..Self::new() })
+    }
+
+    /// The block function of a symbol, and its threads and shared bytes.
+    fn kernel(&self, symbol: &str) -> Option<(Block, [u32; 2])> {
+        let planted = |library: &Library| {
+            // SAFETY: `TILE_ENTRY` defines both symbols with these types, and the libraries live as long as this value.
+            unsafe {
+                let block = *library.get::<Block>(symbol).ok()?;
+                Some((block, **library.get::<*const [u32; 2]>(format!("{symbol}_launch")).ok()?))
+            }
+        };
+        self.planted.iter().find_map(planted).or_else(|| find(symbol))
     }
 }
 
@@ -138,7 +164,7 @@ impl Device for Host {
 
     fn launch(&mut self, kernel: &Kernel, blocks: usize, args: &Args) -> Result<(), Error> {
         let symbol = kernel.symbol();
-        let (block, [_, bytes]) = find(&symbol).ok_or_else(|| Error::Compile {
+        let (block, [_, bytes]) = self.kernel(&symbol).ok_or_else(|| Error::Compile {
             kernel: symbol.clone(),
             log: "not among the kernels of the host build".to_owned(),
         })?;

@@ -8,6 +8,8 @@ mod gpu;
 mod hip;
 mod host;
 
+use std::path::PathBuf;
+
 use crate::args::Args;
 use crate::error::Error;
 use crate::shapes::{Kernel, Target};
@@ -59,4 +61,9 @@ pub(crate) fn open(backend: Backend) -> Result<Box<dyn Device>, Error> {
         #[cfg(not(all(feature = "cuda", feature = "hip")))]
         other => Err(Error::NoDevice(format!("this program was built without the {other:?} back end"))),
     }
+}
+
+/// The host with kernels from shared libraries.
+pub(crate) fn planted(libraries: &[PathBuf]) -> Result<Box<dyn Device>, Error> {
+    Ok(Box::new(host::Host::planted(libraries)?))
 }

@@ -1,0 +1,253 @@
+//! The power of the judge, measured.
+//!
+//! Faults are planted in our own kernels, without touching them: a table says which stretch of which source is replaced
+//! by what, the host build of the kernels concerned is compiled with it, and a suite is put to the result. Scores are
+//! the share of faults that are found. On the other side, right answers are judged: none may fail. Both campaigns leave
+//! records, and the table in the README is made of these.
+
+mod alarms;
+pub mod args;
+mod build;
+mod ground;
+mod hunt;
+mod nulls;
+pub mod record;
+mod rules;
+mod score;
+pub mod table;
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::candidate::open::{OpenError, OpenOptions};
+use args::{AlarmsArgs, HuntArgs, TableArgs, What, ZooArgs};
+use record::Line;
+use table::{SKELETONS, TEMPLATE};
+
+pub use alarms::alarms;
+pub use build::{Error as BuildError, Workshop};
+pub use hunt::{Fault, Options, hunt, null_faults, planted_faults, template_faults};
+pub use score::{NoMarks, Scores};
+
+/// The name under which candidates that compute nothing are hunted.
+pub const NULL: &str = "null";
+
+/// A campaign that cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No such skeleton.
+    #[error("no skeleton {name:?}, expected one of {}, or {TEMPLATE} or {NULL} for a hunt", SKELETONS.join(", "))]
+    Skeleton {
+        /// What was asked for.
+        name: String,
+    },
+    /// Filters that leave nothing.
+    #[error("no fault of {skeleton} fits {filters:?}")]
+    Nothing {
+        /// The skeleton.
+        skeleton: String,
+        /// The filters.
+        filters: Vec<String>,
+    },
+    /// A table that does not parse.
+    #[error("the table of faults of {skeleton}: {source}")]
+    Table {
+        /// The skeleton.
+        skeleton: String,
+        /// Why.
+        source: toml::de::Error,
+    },
+    /// Kernels that cannot be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// A candidate that cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A file that cannot be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file that is no record.
+    #[error("{path}: {source}")]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: record::ReadError,
+    },
+    /// A document without a place for the table.
+    #[error("{path}: {source}")]
+    Marks {
+        /// The document.
+        path: PathBuf,
+        /// Why.
+        source: NoMarks,
+    },
+    /// A document that says something else than the records.
+    #[error("the scores in {path} are not current; run fla-conformance zoo table --write {path}")]
+    Outdated {
+        /// The document.
+        path: PathBuf,
+    },
+}
+
+impl Error {
+    /// 1 for scores that claim something else than the records, 2 bad usage or input, 3 the environment.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Outdated { .. } => 1,
+            Self::Open(e) => e.exit_code(),
+            Self::Build(BuildError::Compiler { .. }) => 3,
+            _ => 2,
+        }
+    }
+}
+
+/// `fla-conformance zoo`.
+///
+/// # Errors
+/// See [`enum@Error`].
+pub fn command(args: &ZooArgs) -> Result<ExitCode, Error> {
+    match &args.what {
+        What::Hunt(args) => hunt_command(args),
+        What::Alarms(args) => alarms_command(args),
+        What::Table(args) => table_command(args),
+    }
+}
+
+fn hunt_command(args: &HuntArgs) -> Result<ExitCode, Error> {
+    let fits = |fault: &Fault| args.filters.is_empty() || args.filters.iter().any(|f| fault.name().contains(f));
+    let mut work = Vec::new();
+    for (op, faults) in faults(&args.skeleton)? {
+        work.push((op, faults.into_iter().filter(fits).collect::<Vec<_>>()));
+    }
+    if work.iter().all(|(_, faults)| faults.is_empty()) {
+        return Err(Error::Nothing { skeleton: args.skeleton.clone(), filters: args.filters.clone() });
+    }
+    let open = OpenOptions { timeout: Duration::from_secs(args.timeout), ..OpenOptions::default() };
+    let options = Options { suite: args.suite, first: args.first, jobs: jobs(args.jobs), open };
+    let mut out = Output::create(&args.out)?;
+    let ops: Vec<&str> = work.iter().map(|(op, _)| op.as_str()).collect();
+    out.put(&Line::campaign(&args.skeleton, &ops, args.suite.name()))?;
+    let mut alive = 0;
+    for (op, faults) in work {
+        hunt(&args.skeleton, &op, faults, &options, |line| {
+            if let Line::Hunted(hunted) = &line {
+                alive += usize::from(hunted.killed.is_none() && hunted.equivalent.is_none());
+                eprintln!("{}", score::in_a_line(hunted));
+            }
+            out.put(&line)
+        })?;
+    }
+    println!("{alive} faults are still alive; records: {}", args.out.display());
+    Ok(if alive == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The faults of a skeleton, by the op whose kernels they are in.
+fn faults(skeleton: &str) -> Result<Vec<(String, Vec<Fault>)>, Error> {
+    let table = |name: &str| match table::table(name) {
+        Some(parsed) => parsed.map_err(|source| Error::Table { skeleton: name.to_owned(), source }),
+        None => Err(Error::Skeleton { name: name.to_owned() }),
+    };
+    if skeleton == NULL {
+        return SKELETONS.iter().map(|name| Ok((table(name)?.op, null_faults()))).collect();
+    }
+    let table = table(skeleton)?;
+    let faults = if skeleton == TEMPLATE { template_faults(&table) } else { planted_faults(&table) };
+    Ok(vec![(table.op, faults)])
+}
+
+fn alarms_command(args: &AlarmsArgs) -> Result<ExitCode, Error> {
+    let unknown = || Error::Skeleton { name: args.skeleton.clone() };
+    let known = SKELETONS.contains(&args.skeleton.as_str());
+    let parsed = table::table(&args.skeleton).filter(|_| known).ok_or_else(unknown)?;
+    let table = parsed.map_err(|source| Error::Table { skeleton: args.skeleton.clone(), source })?;
+    let mut out = Output::create(&args.out)?;
+    out.put(&Line::campaign(&args.skeleton, &[&table.op], crate::suite::Size::Soak.name()))?;
+    let mut failed = 0;
+    for alarms in alarms(&args.skeleton, &table.op, args.runs, jobs(args.jobs))? {
+        println!(
+            "{}: {} right answers, {} failed, {} not judged",
+            alarms.source, alarms.runs, alarms.failed, alarms.mistrusted
+        );
+        alarms.examples.iter().for_each(|example| println!("  {example}"));
+        failed += alarms.failed;
+        out.put(&Line::Alarms(alarms))?;
+    }
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn table_command(args: &TableArgs) -> Result<ExitCode, Error> {
+    let scores = Scores::of(&committed(&args.records)?);
+    let Some(path) = args.check.as_ref().or(args.write.as_ref()) else {
+        print!("{}\n{}", scores.summary, scores.whole);
+        return Ok(ExitCode::SUCCESS);
+    };
+    let failed = |source| Error::File { path: path.clone(), source };
+    let document = std::fs::read_to_string(path).map_err(failed)?;
+    let current = scores.splice(&document).map_err(|source| Error::Marks { path: path.clone(), source })?;
+    if args.write.is_some() {
+        std::fs::write(path, current).map_err(failed)?;
+    } else if current != document {
+        return Err(Error::Outdated { path: path.clone() });
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The lines of every committed campaign, by file name.
+fn committed(folder: &Path) -> Result<Vec<Line>, Error> {
+    let failed = |source| Error::File { path: folder.to_owned(), source };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|e| e == "jsonl") && is_record(&path) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    let mut lines = Vec::new();
+    for path in files {
+        let file = File::open(&path).map_err(|source| Error::File { path: path.clone(), source })?;
+        lines.extend(record::read(BufReader::new(file)).map_err(|source| Error::Record { path, source })?);
+    }
+    Ok(lines)
+}
+
+/// Whether a file among the records is of a campaign of the zoo.
+#[must_use]
+pub fn is_record(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("zoo-"))
+}
+
+fn jobs(asked: Option<u16>) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    asked.map_or_else(cores, usize::from)
+}
+
+/// A file of records under way.
+struct Output {
+    path: PathBuf,
+    file: File,
+}
+
+impl Output {
+    fn create(path: &Path) -> Result<Self, Error> {
+        let failed = |source| Error::File { path: path.to_owned(), source };
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        Ok(Self { path: path.to_owned(), file: File::create(path).map_err(failed)? })
+    }
+
+    fn put(&mut self, line: &Line) -> Result<(), Error> {
+        record::write(&mut self.file, line).map_err(|source| Error::File { path: self.path.clone(), source })
+    }
+}

@@ -1,0 +1,166 @@
+//! False alarms: right answers, judged. None may fail.
+//!
+//! Right answers are draws of the oracle at the declared precision, with seeds that no standard has seen, and those of
+//! our host kernels, whose chunks and slices follow from width and type. A run is one such answer: its outputs and its
+//! gradients.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use reference::rounded::Rounding;
+use reference::spec::Dim;
+use reference::tensor::Tensor;
+use reports::verdict::Verdict;
+
+use super::Error;
+use super::ground::sample;
+use super::record::Alarms;
+use crate::candidate::Candidate;
+use crate::candidate::open::in_process;
+use crate::case::Case;
+use crate::check::{accurate, applicable};
+use crate::examine::{ask, judge};
+use crate::measure::rounding;
+use crate::report::sentence;
+use crate::suite::{self, Size};
+use crate::truth::{Standards, Truth};
+
+/// Largest number of products in a case: many small cases say more about chance than few large ones.
+const PRODUCTS: usize = 200_000;
+
+/// Draws of the oracle for each case and seed.
+const DRAWS: u64 = 6;
+
+/// Seeds of draws begin here, behind those of every standard.
+const FIRST_DRAW: u64 = 1 << 20;
+
+/// Seeds of cases are this far apart from round to round: those of a suite are smaller.
+const ROUND: u64 = 1 << 16;
+
+/// Failures that are kept.
+const EXAMPLES: usize = 20;
+
+/// Judges at least `runs` right answers of `op` in all, and says what became of those of the oracle and of the kernels.
+///
+/// # Errors
+/// Kernels that cannot be opened.
+pub fn alarms(skeleton: &str, op: &str, runs: u64, jobs: usize) -> Result<[Alarms; 2], Error> {
+    let all = reference::spec(op).map_or(Vec::new(), |spec| suite::cases_of(spec, Size::Soak));
+    let cases: Vec<Case> = all.into_iter().filter(|case| products(case) <= PRODUCTS).collect();
+    let tally = Mutex::new([Alarms::new(skeleton, "rounded"), Alarms::new(skeleton, "kernels")]);
+    let (next, done, failure) = (AtomicU64::new(0), AtomicBool::new(cases.is_empty()), Mutex::new(None));
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                let mut kernels = match in_process("cpu") {
+                    Ok(kernels) => kernels,
+                    Err(error) => {
+                        *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                        return;
+                    }
+                };
+                while !done.load(Ordering::Relaxed) {
+                    let turn = next.fetch_add(1, Ordering::Relaxed);
+                    let (round, place) = (turn / cases.len() as u64, turn % cases.len() as u64);
+                    let mut case = cases[place as usize].clone();
+                    case.seed += round * ROUND;
+                    let own = one(skeleton, &case, kernels.as_mut());
+                    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+                    tally.iter_mut().zip(own).for_each(|(all, own)| all.add(own));
+                    if tally.iter().map(|t| t.runs).sum::<u64>() >= runs {
+                        done.store(true, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(error) => Err(error.into()),
+        None => Ok(tally.into_inner().unwrap_or_else(PoisonError::into_inner)),
+    }
+}
+
+/// Multiplications that a case takes, roughly.
+fn products(case: &Case) -> usize {
+    let size = |dim| if case.problem.spec.sizes.contains(&dim) { case.problem.size(dim) } else { 1 };
+    let heads = size(Dim::HV).max(size(Dim::H));
+    [Dim::B, Dim::T, Dim::K, Dim::V, Dim::D].map(size).iter().product::<usize>() * heads
+}
+
+/// A few draws and the kernels' answers, on one case.
+fn one(skeleton: &str, case: &Case, kernels: &mut dyn Candidate) -> [Alarms; 2] {
+    let truth = Truth::of(case);
+    let (mut draws, mut own) = (Alarms::new(skeleton, "rounded"), Alarms::new(skeleton, "kernels"));
+    for k in 0..DRAWS {
+        let rounding = Rounding { seed: FIRST_DRAW + k, ..rounding(case.dtype, 0) };
+        draws.count(case, &format!("draw {k}"), [drawn(case, &truth, &rounding)]);
+    }
+    // every check with the kernels: one run of them
+    let verdicts = applicable(case).map(|check| {
+        let asked = ask(kernels, case, &truth, check);
+        judge(case, &truth, check, &asked)
+    });
+    own.count(case, "kernels", verdicts.collect::<Vec<_>>());
+    [draws, own]
+}
+
+/// The verdict on one draw.
+fn drawn(case: &Case, truth: &Truth, rounding: &Rounding) -> Verdict {
+    let Some([outputs, gradients]) = sample(case, truth, rounding) else {
+        return Verdict::Mistrusted { reason: "the oracle declines the question".to_owned() };
+    };
+    let mut verdicts = Vec::new();
+    let mut put = |standards: &Standards, answers: &reference::tensor::Arrays| {
+        let stored =
+            |(name, values)| Some((String::clone(name), Tensor::from_array(values, standards.get(name)?.dtype)));
+        verdicts.push(accurate(standards, &answers.iter().filter_map(stored).collect()));
+    };
+    if let Ok(standards) = truth.outputs() {
+        put(&standards, &outputs);
+    }
+    if let (false, Ok(standards)) = (gradients.is_empty(), truth.gradients(&truth.cotangents)) {
+        put(&standards, &gradients);
+    }
+    let (failed, rest): (Vec<_>, Vec<_>) = verdicts.into_iter().partition(|v| matches!(v, Verdict::Fail { .. }));
+    let judged = rest.iter().position(|v| matches!(v, Verdict::Pass { .. })).unwrap_or(0);
+    failed
+        .into_iter()
+        .chain(rest.into_iter().skip(judged))
+        .next()
+        .unwrap_or(Verdict::Mistrusted { reason: "nothing was asked".to_owned() })
+}
+
+impl Alarms {
+    fn new(skeleton: &str, source: &str) -> Self {
+        let (skeleton, source) = (skeleton.to_owned(), source.to_owned());
+        Self { skeleton, source, runs: 0, mistrusted: 0, failed: 0, examples: Vec::new(), cases: BTreeMap::new() }
+    }
+
+    /// One run, of which any verdict may be a failure.
+    fn count(&mut self, case: &Case, what: &str, verdicts: impl IntoIterator<Item = Verdict>) {
+        let verdicts: Vec<Verdict> = verdicts.into_iter().collect();
+        let failure = verdicts.iter().find(|v| matches!(v, Verdict::Fail { .. }));
+        if let Some(failure) = failure {
+            self.failed += 1;
+            self.examples.push(format!("{case}, {what}: {}", sentence(failure)));
+        }
+        if failure.is_some() || verdicts.iter().any(|v| matches!(v, Verdict::Pass { .. })) {
+            self.runs += 1;
+            *self.cases.entry(case.dtype.to_string()).or_default() += 1;
+        } else {
+            self.mistrusted += 1;
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.runs += other.runs;
+        self.mistrusted += other.mistrusted;
+        self.failed += other.failed;
+        self.examples.extend(other.examples);
+        self.examples.truncate(EXAMPLES);
+        for (dtype, count) in other.cases {
+            *self.cases.entry(dtype).or_default() += count;
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Scores: what campaigns found, as tables.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use super::record::{Alarms, Hunted, Line, Unchanged};
+use super::rules::Rule;
+use super::table::{Kind, SKELETONS, TEMPLATE};
+use crate::check::CHECKS;
+use crate::suite::Size;
+
+/// Where the whole stands in a document, and where the summary.
+const MARKS: [[&str; 2]; 2] =
+    [["<!-- zoo:begin -->", "<!-- zoo:end -->"], ["<!-- zoo-summary:begin -->", "<!-- zoo-summary:end -->"]];
+
+/// What stands where no record is.
+const NO_RECORD: &str = "–";
+
+/// A document without the marks between which scores stand.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the document has no lines {first:?} and {second:?}, in this order, nor such lines for the summary",
+    first = MARKS[0][0], second = MARKS[0][1])]
+pub struct NoMarks;
+
+/// Both tables, in Markdown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scores {
+    /// Check by check, what is alive, right answers, fault by fault.
+    pub whole: String,
+    /// Faults found by suite, and by rules of other projects.
+    pub summary: String,
+}
+
+/// The lines of all records, sorted.
+struct Campaigns<'a> {
+    /// The largest suite of each skeleton's hunt.
+    suites: BTreeMap<&'a str, &'a str>,
+    /// Campaigns whose kernels have changed since.
+    outdated: BTreeSet<String>,
+    hunted: Vec<&'a Hunted>,
+    unchanged: Vec<&'a Unchanged>,
+    alarms: Vec<&'a Alarms>,
+}
+
+impl Scores {
+    /// What the records say.
+    #[must_use]
+    pub fn of(lines: &[Line]) -> Self {
+        let campaigns = Campaigns::of(lines);
+        Self { whole: campaigns.whole(), summary: campaigns.summary() }
+    }
+
+    /// The document with the tables in their places.
+    ///
+    /// # Errors
+    /// A document without any of the places.
+    pub fn splice(&self, document: &str) -> Result<String, NoMarks> {
+        let mut spliced = document.to_owned();
+        let mut places = 0;
+        for ([begin, end], table) in MARKS.into_iter().zip([&self.whole, &self.summary]) {
+            let Some(start) = spliced.find(begin).map(|i| i + begin.len()) else { continue };
+            let stop = start + spliced[start..].find(end).ok_or(NoMarks)?;
+            spliced.replace_range(start..stop, &format!("\n{table}"));
+            places += 1;
+        }
+        if places > 0 { Ok(spliced) } else { Err(NoMarks) }
+    }
+}
+
+/// What became of a fault, for people who wait.
+#[must_use]
+pub(super) fn in_a_line(hunted: &Hunted) -> String {
+    let Hunted { name, op, seconds, equivalent, .. } = hunted;
+    match (&hunted.killed, equivalent) {
+        (Some(kill), None) => format!("found  {op}, {name}: {} in {} ({seconds:.1} s)", kill.check, kill.case),
+        (Some(kill), Some(_)) => format!("FOUND, though equivalent  {op}, {name}: {} in {}", kill.check, kill.case),
+        (None, None) => format!("ALIVE  {op}, {name} ({seconds:.1} s)"),
+        (None, Some(_)) => format!("equal  {op}, {name} ({seconds:.1} s)"),
+    }
+}
+
+impl<'a> Campaigns<'a> {
+    fn of(lines: &'a [Line]) -> Self {
+        let mut all = Self {
+            suites: BTreeMap::new(),
+            outdated: BTreeSet::new(),
+            hunted: Vec::new(),
+            unchanged: Vec::new(),
+            alarms: Vec::new(),
+        };
+        for line in lines {
+            match line {
+                Line::Campaign { skeleton, suite, kernels, .. } => {
+                    let what = if suite == Size::Soak.name() { "right answers" } else { "faults" };
+                    let changed =
+                        kernels.iter().filter(|(op, hash)| optimized::kernel_hash(op).as_ref() != Some(*hash));
+                    all.outdated.extend(changed.map(|(op, _)| format!("{what} of `{op}`")));
+                    // right answers are judged on another suite, and leave no score
+                    if suite != Size::Soak.name() {
+                        all.suites.insert(skeleton, suite);
+                    }
+                }
+                Line::Hunted(hunted) => all.hunted.push(hunted),
+                Line::Unchanged(unchanged) => all.unchanged.push(unchanged),
+                Line::Alarms(alarms) => all.alarms.push(alarms),
+            }
+        }
+        all.hunted.sort_by(|a, b| (&a.skeleton, a.kind, &a.op, &a.name).cmp(&(&b.skeleton, b.kind, &b.op, &b.name)));
+        all
+    }
+
+    /// The faults that can be found, of a skeleton and kind.
+    fn alive(&self, skeleton: &str, kind: Kind) -> Vec<&Hunted> {
+        let mine = |h: &&&Hunted| h.skeleton == skeleton && h.kind == kind && h.equivalent.is_none();
+        self.hunted.iter().filter(mine).copied().collect()
+    }
+
+    fn summary(&self) -> String {
+        let mut text = String::from(
+            "| faults | planted | smoke finds | full finds | fla's tests | fla's CI | KernelBench | FlashAttention |\n\
+             |---|---|---|---|---|---|---|---|\n",
+        );
+        for (&skeleton, &suite) in &self.suites {
+            for kind in [Kind::Semantic, Kind::Precision] {
+                let faults = self.alive(skeleton, kind);
+                if faults.is_empty() {
+                    continue;
+                }
+                let found =
+                    |test: &dyn Fn(&Hunted) -> bool| share(faults.iter().filter(|h| test(h)).count(), faults.len());
+                let smoke = found(&|h| h.killed.as_ref().is_some_and(|k| k.suite == Size::Smoke.name()));
+                let full = if suite == Size::Smoke.name() { NO_RECORD.into() } else { found(&|h| h.killed.is_some()) };
+                let rules = Rule::ALL.map(|rule| found(&|h| h.rules.contains_key(rule.name()))).join(" | ");
+                let (what, count) = (title(&faults, skeleton, kind), faults.len());
+                let _ = writeln!(text, "| {what} | {count} | {smoke} | {full} | {rules} |");
+            }
+        }
+        text.push_str(&self.right_row());
+        let _ = writeln!(text, "\n{}", self.remarks());
+        text
+    }
+
+    /// Kernels without a fault: who rejects them.
+    fn right_row(&self) -> String {
+        let of_kernels: Vec<&&Unchanged> =
+            self.unchanged.iter().filter(|u| SKELETONS.contains(&u.skeleton.as_str())).collect();
+        let cases: usize = of_kernels.iter().map(|u| u.cases).sum();
+        if cases == 0 {
+            return String::new();
+        }
+        let verdicts: usize = of_kernels.iter().map(|u| u.verdicts).sum();
+        let failed: usize = of_kernels.iter().map(|u| u.failed).sum();
+        let rejects = |rule: Rule| {
+            let cases: usize = of_kernels.iter().filter_map(|u| u.rules.get(rule.name())).sum();
+            format!("{cases} cases")
+        };
+        let rules = Rule::ALL.map(rejects).join(" | ");
+        format!("| kernels without a fault, rejected | 0 | {failed} of {verdicts} verdicts | | {rules} |\n")
+    }
+
+    fn remarks(&self) -> String {
+        let equivalent = self.hunted.iter().filter(|h| h.equivalent.is_some()).count();
+        let mut text = format!(
+            "{equivalent} more are equivalent, each with its proof, and do not count. Rules of other projects are \
+             applied to the outputs and gradients of the same cases of smoke, against the same truth; a case in which \
+             a rule rejects the kernels without a fault does not count for it."
+        );
+        for alarms in &self.alarms {
+            let Alarms { skeleton, source, runs, failed, .. } = alarms;
+            let bound = match failed {
+                0 => format!("fewer than {:.2} % would, with 95 % confidence", 300.0 / (*runs).max(1) as f64),
+                _ => format!("{:.2} %", 100.0 * *failed as f64 / (*runs).max(1) as f64),
+            };
+            let what = if source == "rounded" { "draws of the oracle" } else { "answers of the kernels" };
+            let _ = write!(text, " Of {runs} right {what} ({skeleton}) {failed} failed: {bound}.");
+        }
+        if !self.outdated.is_empty() {
+            let campaigns = self.outdated.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let _ = write!(text, " The kernels have changed since these were put to them: {campaigns}.");
+        }
+        text
+    }
+
+    fn whole(&self) -> String {
+        let mut text = String::from("| check | finds first | finds | alone finds |\n|---|---|---|---|\n");
+        let mine: Vec<&&Hunted> = self.hunted.iter().filter(|h| h.equivalent.is_none()).collect();
+        for check in CHECKS {
+            let count = |test: &dyn Fn(&Hunted) -> bool| mine.iter().filter(|h| test(h)).count();
+            let first = count(&|h| h.killed.as_ref().is_some_and(|k| k.check == check.name));
+            let any = count(&|h| h.by.iter().any(|k| k.check == check.name));
+            let alone = count(&|h| h.by.len() == 1 && h.by[0].check == check.name);
+            let _ = writeln!(text, "| {} | {first} | {any} | {alone} |", check.name);
+        }
+        text.push_str("\n## Alive\n\n");
+        let alive: Vec<&&&Hunted> = mine.iter().filter(|h| h.killed.is_none()).collect();
+        if alive.is_empty() {
+            text.push_str("None.\n");
+        }
+        for h in alive {
+            let _ = writeln!(text, "- `{}`, {}: {}", h.op, kind_name(h.kind), h.name);
+        }
+        text.push_str("\n## Equivalent\n\n");
+        for (h, proof) in self.hunted.iter().filter_map(|h| Some((h, h.equivalent.as_ref()?))) {
+            let found = h.killed.as_ref().map_or(String::new(), |k| format!(" (yet {} failed)", k.check));
+            let _ = writeln!(text, "- `{}`, {}: {proof}{found}.", h.op, h.name);
+        }
+        text.push_str("\n## Fault by fault\n\n| op | fault | class | kind | found first | by | wrong |\n");
+        text.push_str("|---|---|---|---|---|---|---|\n");
+        for h in &self.hunted {
+            let first = h.killed.as_ref().map_or(NO_RECORD.to_owned(), |k| format!("{}, {}", k.check, k.suite));
+            let by = h.by.iter().map(|k| k.check.as_str()).collect::<Vec<_>>().join(", ");
+            let wrong = h.wrong.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let (op, name, class, kind) = (&h.op, &h.name, &h.class, kind_name(h.kind));
+            let _ = writeln!(text, "| {op} | {name} | {class} | {kind} | {first} | {by} | {wrong} |");
+        }
+        text
+    }
+}
+
+fn title(faults: &[&Hunted], skeleton: &str, kind: Kind) -> String {
+    match faults.first() {
+        Some(h) if skeleton == TEMPLATE => format!("`{}` in Python, {}", h.op, kind_name(kind)),
+        Some(h) if skeleton != super::NULL => format!("`{}`, {}", h.op, kind_name(kind)),
+        _ => format!("candidates that compute nothing, {}", kind_name(kind)),
+    }
+}
+
+const fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Semantic => "semantic",
+        Kind::Precision => "precision",
+    }
+}
+
+fn share(some: usize, all: usize) -> String {
+    format!("{some} ({:.0} %)", (100.0 * some as f64 / all.max(1) as f64).floor())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::Kill;
+    use super::*;
+
+    fn hunted(name: &str, suite: Option<&str>, equivalent: Option<&str>) -> Line {
+        let [check, case, what] = ["forward", "hgrn(T=1)", "wrong"].map(str::to_owned);
+        let killed = suite.map(|s| Kill { check, case, suite: s.to_owned(), what, place: 0 });
+        Line::Hunted(Hunted {
+            skeleton: "scan".into(),
+            op: "hgrn".into(),
+            name: name.into(),
+            class: "c".into(),
+            kind: Kind::Semantic,
+            equivalent: equivalent.map(str::to_owned),
+            by: killed.iter().cloned().collect(),
+            killed,
+            rules: BTreeMap::from([("fla".to_owned(), "hgrn(T=1)".to_owned())]),
+            wrong: BTreeSet::new(),
+            seconds: 1.0,
+        })
+    }
+
+    #[test]
+    fn faults_are_counted_by_suite_and_equivalent_ones_are_not() {
+        let lines = [
+            Line::campaign("scan", &["hgrn"], "full"),
+            hunted("a", Some("smoke"), None),
+            hunted("b", Some("full"), None),
+            hunted("c", None, None),
+            hunted("d", None, Some("for a reason")),
+        ];
+        let scores = Scores::of(&lines);
+        assert!(
+            scores.summary.contains("| `hgrn`, semantic | 3 | 1 (33 %) | 2 (66 %) | 3 (100 %) | 0 (0 %) |"),
+            "{}",
+            scores.summary
+        );
+        assert!(scores.summary.contains("1 more are equivalent"), "{}", scores.summary);
+        assert!(scores.whole.contains("| forward | 2 | 2 | 2 |"), "{}", scores.whole);
+        assert!(scores.whole.contains("- `hgrn`, semantic: c\n"), "{}", scores.whole);
+        let smoke = Scores::of(&[Line::campaign("scan", &["hgrn"], "smoke"), hunted("a", None, None)]);
+        assert!(smoke.summary.contains("| 1 | 0 (0 %) | – |"), "{}", smoke.summary);
+    }
+
+    #[test]
+    fn scores_go_between_the_marks() {
+        let scores = Scores { whole: "| all |\n".into(), summary: "| few |\n".into() };
+        let document = "a\n<!-- zoo-summary:begin -->\nold\n<!-- zoo-summary:end -->\nz\n";
+        let spliced = scores.splice(document).expect("there is a place");
+        assert_eq!(spliced, "a\n<!-- zoo-summary:begin -->\n| few |\n<!-- zoo-summary:end -->\nz\n");
+        assert_eq!(scores.splice(&spliced), Ok(spliced.clone()));
+        assert_eq!(scores.splice("nothing"), Err(NoMarks));
+    }
+}
