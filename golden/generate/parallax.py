@@ -11,7 +11,7 @@ def case(name, sizes=None, **rest):
 
 CASES = (
     case("typical", {"B": 2, "T": 64}),
-    case("ragged", {"T": 67, "HQ": 6, "K": 10}),
+    case("ragged", {"T": 67, "HQ": 6, "K": 20}),
     case("packed", {"T": 37}, lengths=(17, 0, 1, 19)),
     case("scaled", attrs={"scale": 0.5}),
     case("window", {"T": 37}, attrs={"window": 9}),

@@ -12,8 +12,9 @@ use crate::shapes::hgrn::HGRN;
 /// Blocks a multiprocessor that pieces are cut for: so many fit forwards, and measured better than three backwards.
 const BLOCKS: usize = 4;
 
-/// Chunks of a piece at least: a piece costs a block's start, and each later piece reads what it does.
-const LEAST: usize = 2;
+/// Chunks of a piece at least: a piece costs a block's start, and each later piece reads what it does. Sums go in another
+/// order where a sequence is cut, so that what is appended to a short one must not have it cut.
+const LEAST: usize = 16;
 
 pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
     let d = job.problem.size(Dim::D);
@@ -64,6 +65,6 @@ mod tests {
     fn sequences_are_cut_only_where_they_leave_the_device_idle() {
         assert_eq!(most(192, 8192, 132), 128, "a whole sequence");
         assert_eq!(most(8, 131_072, 132), 32, "64 pieces of each");
-        assert_eq!(most(1, 200, 132), 2, "never less");
+        assert_eq!(most(1, 2000, 132), 16, "never less");
     }
 }
