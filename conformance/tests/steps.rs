@@ -143,7 +143,7 @@ fn an_op_inside_a_layer_is_handed_over_when_the_layer_is_not_there() {
     let wrong = swapped(model, vec![Plug::new(0, Broken::new(fault, nothing), Some("hgrn".into()))]);
     let first = wrong.first().map(|r| r.place.as_str());
     assert!(first.is_some_and(|place| place.starts_with("layers.0 hgrn ")), "{first:?}");
-    let step = Step::parse("gla_model(T=8)").expect("a model");
+    let step = Step::parse("gsa_model(T=8)").expect("a model");
     assert!(matches!(swap(&step, vec![Plug::new(0, cpu(), None)]), Err(Error::Lacks { .. })));
     assert!(matches!(swap(&step, vec![honest(2)]), Err(Error::Layer { depth: 2, .. })));
 }
@@ -230,7 +230,7 @@ fn bad_input_is_one_sentence() {
         (&["swap", "hgrn_model(T=4)", "--swap", "7=cpu"], "no layer 7, expected 0 to 1"),
         (&["swap", "hgrn_model(T=4)", "--swap", "0=cpu", "--swap", "0=reference"], "replaced twice"),
         (&["swap", "hgrn_model(T=4)", "--swap", "cpu"], "is not LAYER=CANDIDATE"),
-        (&["swap", "gla_model(T=4)", "--swap", "0=cpu"], "layer 0 asks gla, gla_layer"),
+        (&["swap", "gsa_model(T=4)", "--swap", "0=cpu"], "layer 0 asks gsa, gsa_layer"),
         (&["account", "hgrn_model(T=1)"], "no target"),
         (&["twin", "--families", "hgnr"], "the nearest is \"hgrn\""),
     ];
