@@ -81,6 +81,8 @@ float ds_bpermute(int byte, float x) {
 #define __builtin_amdgcn_s_barrier() (void)0
 #define __builtin_amdgcn_wave_barrier() (void)0
 #define __builtin_amdgcn_ds_bpermute(byte, x) (int)__builtin_bit_cast(int, ds_bpermute(byte, __builtin_bit_cast(float, x)))
+#define __builtin_amdgcn_rcpf(x) (1 / (x))
+#define __builtin_amdgcn_rsqf(x) (1 / sqrtf(x))
 #define __builtin_amdgcn_mfma_f32_16x16x16bf16_1k(a, b, c, ...) mfma<S4>(a, b, c)
 #define __builtin_amdgcn_mfma_f32_16x16x16f16(a, b, c, ...) mfma<H4>(a, b, c)
 #define __builtin_amdgcn_mfma_f32_16x16x4f32(a, b, c, ...) mfma<float>(a, b, c)
