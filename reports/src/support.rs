@@ -31,6 +31,10 @@ const MARKS: [[&str; 2]; 2] = [
     ["<!-- support-summary:begin -->", "<!-- support-summary:end -->"],
 ];
 
+/// The head of the summary.
+const SUMMARY: &str = "| specs | implementation | judged | in whole | without fault | stale | passed | failed | skipped |\n\
+                       |---|---|---|---|---|---|---|---|---|\n";
+
 /// What stands where no record is.
 const NO_RECORD: &str = "–";
 
@@ -45,10 +49,10 @@ pub struct NoMarks;
 /// Both tables, in Markdown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Support {
-    /// For each level, a row for each spec that some record judges, a column for each candidate that the records name; the
+    /// For each level, a row for each spec that some record judges, a column for each candidate that judges one there; the
     /// other specs in a sentence.
     pub whole: String,
-    /// For each level and candidate how many specs were judged, and the counts.
+    /// For each level and candidate how many specs were judged, and how many cases and checks went how.
     pub summary: String,
 }
 
@@ -61,18 +65,16 @@ pub fn support(rows: &[SupportRow], runs: &[Run]) -> Support {
     let candidates = candidates(runs);
     let mut levels: Vec<&str> = rows.iter().map(|r| r.level).collect();
     levels.dedup();
-    let mut support = Support { whole: String::new(), summary: header("specs", &candidates) };
+    let mut support = Support { whole: String::new(), summary: SUMMARY.to_owned() };
     for level in levels {
         let rows: Vec<&SupportRow> = rows.iter().filter(|r| r.level == level).collect();
-        let cells: Vec<Vec<Option<Cell<'_>>>> =
-            rows.iter().map(|row| candidates.iter().map(|name| Cell::of(row, name, runs)).collect()).collect();
-        let _ = write!(support.whole, "{}", table(level, &rows, &cells, &candidates));
-        let _ = write!(support.summary, "| {} {level}s |", rows.len());
-        for i in 0..candidates.len() {
-            let column: Vec<&Cell<'_>> = cells.iter().filter_map(|row| row[i].as_ref()).collect();
-            let _ = write!(support.summary, " {} |", counts(&column));
+        let column = |name| Column { name, cells: rows.iter().map(|row| Cell::of(row, name, runs)).collect() };
+        let mut columns: Vec<Column<'_>> = candidates.iter().map(|name| column(name)).collect();
+        columns.retain(|c| c.cells.iter().any(Option::is_some));
+        support.whole += &table(level, &rows, &columns);
+        for column in &columns {
+            let _ = writeln!(support.summary, "| {} {level}s | {} |", rows.len(), column.counts());
         }
-        support.summary.push('\n');
     }
     support
 }
@@ -89,25 +91,21 @@ fn candidates(runs: &[Run]) -> Vec<&str> {
     candidates
 }
 
-fn header(first: &str, candidates: &[&str]) -> String {
-    format!("| {first} | {} |\n|---|{}\n", candidates.join(" | "), "---|".repeat(candidates.len()))
-}
-
 /// One level of the whole table.
-fn table(level: &str, rows: &[&SupportRow], cells: &[Vec<Option<Cell<'_>>>], candidates: &[&str]) -> String {
+fn table(level: &str, rows: &[&SupportRow], columns: &[Column<'_>]) -> String {
     let mut table = format!("\n### {level}s\n\n");
-    let judged = |row: &[Option<Cell<'_>>]| row.iter().any(Option::is_some);
-    if cells.iter().any(|row| judged(row)) {
-        table += &header(level, candidates);
+    if !columns.is_empty() {
+        let names: Vec<&str> = columns.iter().map(|c| c.name).collect();
+        let _ = writeln!(table, "| {level} | {} |\n|---|{}", names.join(" | "), "---|".repeat(names.len()));
     }
     let mut unjudged = Vec::new();
-    for (row, cells) in rows.iter().zip(cells) {
-        if !judged(cells) {
+    for (i, row) in rows.iter().enumerate() {
+        if columns.iter().all(|c| c.cells[i].is_none()) {
             unjudged.push(format!("`{}`", row.op));
             continue;
         }
-        let text = |cell: &Option<Cell<'_>>| cell.as_ref().map_or_else(|| NO_RECORD.to_owned(), Cell::text);
-        let cells: Vec<String> = cells.iter().map(text).collect();
+        let text = |c: &Column<'_>| c.cells[i].as_ref().map_or_else(|| NO_RECORD.to_owned(), Cell::text);
+        let cells: Vec<String> = columns.iter().map(text).collect();
         let _ = writeln!(table, "| `{}`<br>{} | {} |", row.op, row.summary.replace('|', "\\|"), cells.join(" | "));
     }
     if !unjudged.is_empty() {
@@ -117,18 +115,25 @@ fn table(level: &str, rows: &[&SupportRow], cells: &[Vec<Option<Cell<'_>>>], can
     table
 }
 
-/// One column of the summary.
-fn counts(column: &[&Cell<'_>]) -> String {
-    if column.is_empty() {
-        return NO_RECORD.to_owned();
+/// What the records say about one candidate at one level.
+struct Column<'a> {
+    name: &'a str,
+    /// One for each spec of the level.
+    cells: Vec<Option<Cell<'a>>>,
+}
+
+impl Column<'_> {
+    /// Its row of the summary, from the candidate's name on.
+    fn counts(&self) -> String {
+        let cells: Vec<&Cell<'_>> = self.cells.iter().flatten().collect();
+        let sum = |f: fn(&Summary) -> usize| cells.iter().map(|c| f(&c.tally)).sum::<usize>();
+        let fine = cells.iter().filter(|c| c.fine() && !c.stale).count();
+        let whole = cells.iter().filter(|c| c.whole).count();
+        let stale = cells.iter().filter(|c| c.stale).count();
+        let (passed, failed, skipped) = (sum(|t| t.passed), sum(|t| t.failed), sum(Summary::skipped));
+        let judged = cells.len();
+        format!("{} | {judged} | {whole} | {fine} | {stale} | {passed} | {failed} | {skipped}", self.name)
     }
-    let sum = |f: fn(&Summary) -> usize| column.iter().map(|c| f(&c.tally)).sum::<usize>();
-    let stale = column.iter().filter(|c| c.stale).count();
-    let (passed, failed, skipped) = (sum(|t| t.passed), sum(|t| t.failed), sum(Summary::skipped));
-    let fine = column.iter().filter(|c| c.fine() && !c.stale).count();
-    let stale = if stale > 0 { format!(", {stale} stale") } else { String::new() };
-    let judged = column.len();
-    format!("{judged} judged, {fine} without fault{stale}: {passed} passed, {failed} failed, {skipped} skipped")
 }
 
 /// What the records of the largest suite say about one spec and one candidate.
@@ -304,9 +309,8 @@ mod tests {
             support(&rows, &[run]).summary
         };
         let lines = |text: String| text.lines().skip(2).map(str::to_owned).collect::<Vec<_>>();
-        let fresh = "| 2 ops | 1 judged, 1 without fault: 1 passed, 0 failed, 0 skipped |";
-        assert_eq!(lines(summary("abc")), [fresh, "| 1 layers | – |"]);
-        assert!(summary("def").contains("1 judged, 0 without fault, 1 stale"));
+        assert_eq!(lines(summary("abc")), ["| 2 ops | cuda | 1 | 1 | 1 | 0 | 1 | 0 | 0 |"]);
+        assert_eq!(lines(summary("def")), ["| 2 ops | cuda | 1 | 1 | 0 | 1 | 1 | 0 | 0 |"]);
     }
 
     #[test]
