@@ -267,6 +267,7 @@ struct GatedDeltaStates : Sweep<T, C, K, V, true> {};
 
 #include "gated_delta_rule_backward.h"
 #include "gated_delta_rule_forward.h"
+#include "gated_delta_rule_fused.h"
 
 using delta::GatedDeltaForward;
 using delta::GatedDeltaGradient;

@@ -1,5 +1,6 @@
 // The forward pass of gated_delta_rule in one kernel, for 16-bit operands and machines with room in shared memory:
 //   GatedDeltaFused   grid N * HV * slices, no workspace
+//   GatedDeltaKept    the same, and leaves states, residuals w, X and P for the backward pass
 // A block's warps have two roles, a step of GROUPS chunks apart: pairs of tokens give X diag(beta) and P of the next
 // chunks,
 // which no state enters, while the state passes through the present ones. Neither ever leaves the chip.
@@ -15,14 +16,17 @@ struct FusedArgs {
     const float* h0;        // [N, HV, K, V] or null
     T* o;                   // [R, HV, V]
     float* ht;              // [N, HV, K, V] or null
-    const long long* offsets;
+    // Kept only, null in Fused; o may be null then
+    T *states, *w;          // [total, HV, V, K] before every STRIDE tokens, K the template's; [R, HV, V]
+    T *inverse, *scores;    // [total, HV, STRIDE / C, C, C]: X and P
+    const long long *offsets, *chunks;
     int H, HV, K, V;
     float scale;
 };
-static_assert(sizeof(FusedArgs<bf16>) == 9 * 8 + 5 * 4 + 4, "twin of FusedArgs");
+static_assert(sizeof(FusedArgs<bf16>) == 14 * 8 + 5 * 4 + 4, "twin of FusedArgs");
 
-template <class T, int C, int K, int V>
-struct GatedDeltaFused {
+template <class T, int C, int K, int V, bool KEEPS>
+struct FusedPass {
     using Args = FusedArgs<T>;
     static constexpr int STATE_WARPS = V / 16, GROUP_WARPS = 2, MIN_BLOCKS = 1;
     struct Chunk {
@@ -34,6 +38,7 @@ struct GatedDeltaFused {
         Tile<T, C, C> inverse, scores;  // X diag(beta), P
         float from_start[C], read[C], to_end[C], whole[C];
     };
+    struct Nothing {};
     // chunks that are loaded, chunks whose pairs are done
     static constexpr int STAGES = 3, READY = 2;
     template <int GROUPS>
@@ -41,6 +46,7 @@ struct GatedDeltaFused {
         Chunk chunk[STAGES][GROUPS];
         Pairs pairs[READY][GROUPS];
         Tile<float, C, C> system[GROUPS];
+        typename Choose<KEEPS, Tile<T, V, K>, Nothing>::type state;
         Prefix<C> G[GROUPS];
     };
     static constexpr int GROUPS = sizeof(Memory<2>) <= TILE_SHARED_MOST ? 2 : 1;
@@ -52,14 +58,17 @@ struct GatedDeltaFused {
 
     struct Place {
         long long row, length, state;
-        int hv, hk, v0, steps;
+        int hv, hk, v0, steps, n;
+
+        // the number of a step among all of all heads
+        TILE_FN long long kept(const Args& a, int step) const { return (a.chunks[n] + step) * a.HV + hv; }
     };
     static TILE_FN Place place(const Args& a) {
         const int slices = (a.V + V - 1) / V, head = block_id() / slices, v0 = block_id() % slices * V;
         const int n = head / a.HV, hv = head % a.HV;
         const long long row = a.offsets[n], length = a.offsets[n + 1] - row;
         const int steps = (int)((length + GROUPS * C - 1) / (GROUPS * C));
-        return {row, length, (long long)head * a.K * a.V + v0, hv, hv / (a.HV / a.H), v0, steps};
+        return {row, length, (long long)head * a.K * a.V + v0, hv, hv / (a.HV / a.H), v0, steps, n};
     }
     static TILE_FN Span span(const Place& at, int step, int group) {
         const long long first = ((long long)step * GROUPS + group) * C, left = at.length - first;
@@ -95,12 +104,20 @@ struct GatedDeltaFused {
             zip(p, decays, [&](float& z, float d, int i, int j) { z = i >= j ? z * d * scale : 0.f; });
             store(system, l);
             store(y.scores, p);
-            invert_unit_lower<GROUP_WARPS>(y.inverse, system, [&](float z, int i, int) { return z * x.beta[i]; });
+            invert_unit_lower<GROUP_WARPS>(y.inverse, system,
+                                           [&](float z, int i, int) { return KEEPS ? z : z * x.beta[i]; });
+        }
+        TILE_FN void keep(const Pairs& y, int step, int m) {
+            const long long square = (at.kept(a, step) * GROUPS + m) * C * C;
+            group_barrier<GROUP_WARPS>();
+            store_global<GROUP_WARPS>(a.inverse + square, C, y.inverse, C, C);
+            store_global<GROUP_WARPS>(a.scores + square, C, y.scores, C, C);
         }
 
         TILE_FN void pairs(int step) {
             groups<PAIR_WARPS, GROUPS>([&](int m) {
                 group(s.chunk[step % STAGES][m], s.pairs[step % READY][m], s.system[m], s.G[m], a.scale);
+                if constexpr (KEEPS) keep(s.pairs[step % READY][m], step, m);
             });
         }
         TILE_FN void begin() {}
@@ -158,6 +175,11 @@ struct GatedDeltaFused {
             const float whole = y.whole[0];
             S.for_each([whole](float& z, int, int) { z *= whole; });
             settle(left, u);
+            const long long value = (here.row * a.HV + at.hv) * a.V + at.v0;
+            if constexpr (KEEPS) {
+                store_global(a.w + value, (long long)a.HV * a.V, t(x.v), u, here.count, a.V - at.v0);
+                u.for_each([&](float& z, int, int i) { z *= x.beta[i]; });
+            }
             left.round(u);
             u.for_each([&](float& z, int, int i) { z *= y.to_end[i]; });
             decayed.round(u);
@@ -165,8 +187,8 @@ struct GatedDeltaFused {
             issue(o, left, t(y.scores));
             issue(S, decayed, rows<C>(x.kq, 0));
             settle_but_last(left, o);
-            T* to = a.o + (here.row * a.HV + at.hv) * a.V + at.v0;
-            store_global(to, (long long)a.HV * a.V, t(x.v), o, here.count, a.V - at.v0);
+            if (!KEEPS || a.o)
+                store_global(a.o + value, (long long)a.HV * a.V, t(x.v), o, here.count, a.V - at.v0);
             settle(decayed, S);
         }
 
@@ -180,6 +202,8 @@ struct GatedDeltaFused {
         }
         TILE_FN void ready() { wait<0>(); }
         TILE_FN void step(int c) {
+            if constexpr (KEEPS)
+                store_global(a.states + (at.kept(a, c) * a.V + at.v0) * K, K, s.state, S, a.V - at.v0, K);
             TILE_ROLL
             for (int m = 0; m < GROUPS; m++) chunk(c, m);
             wait<0>();
@@ -197,7 +221,13 @@ struct GatedDeltaFused {
     }
 };
 
+template <class T, int C, int K, int V>
+struct GatedDeltaFused : FusedPass<T, C, K, V, false> {};
+template <class T, int C, int K, int V>
+struct GatedDeltaKept : FusedPass<T, C, K, V, true> {};
+
 }  // namespace delta
 
 using delta::GatedDeltaFused;
+using delta::GatedDeltaKept;
 #endif

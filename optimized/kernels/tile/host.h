@@ -434,6 +434,18 @@ TILE_FN void own_column_sums(float (&out)[W][N], Acc<M, N, W>& acc, F f) {
             for (int r = w * M / W; r < (w + 1) * M / W; r++) out[w][c] += f(acc.d[r][c], r, c);
         }
 }
+template <int N, int W>
+TILE_FN void own_crossing_sums(float (&out)[W][N], Acc<N, N, W>& acc) {
+    for (int r = 0; r < N; r++) {
+        float before = 0;
+        for (int c = 0; c < N; c++) {
+            const float x = acc.d[r][c];
+            acc.d[r][c] = r >= c ? before : 0.f;
+            before += x;
+        }
+    }
+    own_column_sums(out, acc, [](float y, int, int) { return y; });
+}
 template <int W>
 TILE_FN void warp_sums(float (&out)[W], float s) {
     for (int w = 0; w < W; w++) out[w] = w == 0 ? s : 0.f;

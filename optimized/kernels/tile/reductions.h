@@ -127,6 +127,35 @@ TILE_FN void own_column_sums(float (&out)[W][N], Acc<M, N, W>& acc, F f) {
             }
     }
 }
+#if defined(TILE_CUDA)
+// acc is overwritten; a row's elements lie with four lanes, two neighbours each of eight
+template <int N, int W>
+TILE_FN void own_crossing_sums(float (&out)[W][N], Acc<N, N, W>& acc) {
+    using C = Acc<N, N, W>;
+    const int l = opaque(lane()) % 4;
+    TILE_UNROLL
+    for (int m = 0; m < C::BLOCK_ROWS; m++) {
+        TILE_UNROLL
+        for (int slot = 0; slot < 2; slot++) {
+            const int r = C::first_row() + 16 * m + block_row(2 * slot);
+            float before = 0;
+            TILE_UNROLL
+            for (int n = 0; n < 2 * C::BLOCK_COLS; n++) {
+                float* x = acc.d[m][n / 2] + 4 * (n % 2) + 2 * slot;
+                const int c = 16 * (n / 2) + block_col(4 * (n % 2));
+                const float own = x[0] + x[1];
+                const float a = shuffle_up(own, 1), b = shuffle_up(own, 2), d = shuffle_up(own, 3);
+                const float to = before + ((l >= 1 ? a : 0.f) + (l >= 2 ? b : 0.f) + (l >= 3 ? d : 0.f));
+                before += sum_over_row(own);
+                const float next = to + x[0];
+                x[0] = r >= c ? to : 0.f;
+                x[1] = r > c ? next : 0.f;
+            }
+        }
+    }
+    own_column_sums(out, acc, [](float y, int, int) { return y; });
+}
+#endif
 template <int W>
 TILE_FN void warp_sums(float (&out)[W], float s) {
     for (int step = TILE_LANES / 2; step > 0; step /= 2) s += shuffle_xor(s, step);

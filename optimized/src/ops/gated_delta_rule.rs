@@ -7,7 +7,7 @@ use crate::args::{Args, Ptr};
 use crate::engine::{Job, Layout};
 use crate::error::Error;
 use crate::ops::prologue::{Prologue, sum_groups, value_heads};
-use crate::shapes::gated_delta_rule::{SOURCE, Shapes, fused, shapes};
+use crate::shapes::gated_delta_rule::{SOURCE, Shapes, backward, fused, shapes};
 use crate::shapes::{Kernel, Shape};
 
 /// What every launch needs.
@@ -40,11 +40,17 @@ pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
     let scale = job.problem.number("scale").unwrap_or_else(|| (k as f64).powf(-0.5)) as f32;
     let fused = fused(job.target, job.scalar, width);
     let forward = job.wants_any(&["o", "ht"]);
-    let backward = job.wants_any(&LOCAL) || job.wants_any(&["d_v", "d_h0"]);
+    let gradients = job.wants_any(&LOCAL) || job.wants_any(&["d_v", "d_h0"]);
     let Prologue { q, k, g, beta, .. } = prologue;
     let mut common =
         Common { shapes, width, scale, layout, rows, q, k, g, beta, inverse: Ptr::NULL, scores: Ptr::NULL };
-    if backward || (forward && fused.is_none()) {
+    let fits = |shape: &Shape| gradients && job.roomy && job.problem.size(Dim::V) <= shape.slice;
+    let single = backward(job.target, job.scalar, width).filter(fits);
+    if let (Some(forward), Some(backward)) = (fused, single) {
+        let kept = common.kept(job, forward)?;
+        return common.single(job, backward, &prologue, kept);
+    }
+    if gradients || (forward && fused.is_none()) {
         common.prepare(job)?;
     }
     match fused.filter(|_| forward) {
@@ -52,7 +58,7 @@ pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
         None if forward => common.forward(job)?,
         None => {}
     }
-    if backward {
+    if gradients {
         common.backward(job, &prologue)?;
     }
     Ok(())
@@ -96,11 +102,58 @@ impl Common {
     fn fused(&self, job: &mut Job<'_>, shape: Shape) -> Result<(), Error> {
         let (hv, v) = (value_heads(job), job.problem.size(Dim::V));
         let o = job.output_or_workspace("o", job.storage(), self.rows * hv * v)?;
-        let (values, h0) = (job.input("v")?, job.input("h0")?);
-        let pointers = [self.q, self.k, values, self.g, self.beta, h0, o, job.output("ht"), self.layout.offsets];
+        self.pass(job, "GatedDeltaFused", shape, o, [Ptr::NULL; 4])
+    }
+
+    /// The forward pass, and what it keeps for the gradients: states, w, inverses, scores.
+    fn kept(&self, job: &mut Job<'_>, shape: Shape) -> Result<[Ptr; 4], Error> {
+        let (hv, v, storage) = (value_heads(job), job.problem.size(Dim::V), job.storage());
+        let square = self.chunks(job) * self.shapes.most.chunk * shape.chunk;
+        let kept = [
+            job.workspace("states", storage, self.chunks(job) * v * self.width)?,
+            job.workspace("w", storage, self.rows * hv * v)?,
+            job.workspace("inverse", storage, square)?,
+            job.workspace("scores", storage, square)?,
+        ];
+        self.pass(job, "GatedDeltaKept", shape, job.output("o"), kept)?;
+        Ok(kept)
+    }
+
+    fn pass(
+        &self,
+        job: &mut Job<'_>,
+        template: &'static str,
+        shape: Shape,
+        o: Ptr,
+        [states, w, inverse, scores]: [Ptr; 4],
+    ) -> Result<(), Error> {
+        let (v, h0, ht) = (job.input("v")?, job.input("h0")?, job.output("ht"));
+        let Layout { offsets, chunks, .. } = self.layout;
+        let (q, k, g, beta) = (self.q, self.k, self.g, self.beta);
+        let pointers = [q, k, v, g, beta, h0, o, ht, states, w, inverse, scores, offsets, chunks];
         let args = self.tail(job, &pointers);
-        job.launch(self.kernel(job, "GatedDeltaFused", shape), Self::sweeps(job, shape), args);
+        job.launch(self.kernel(job, template, shape), Self::sweeps(job, shape), args);
         Ok(())
+    }
+
+    /// All gradients in one kernel.
+    fn single(
+        &self,
+        job: &mut Job<'_>,
+        shape: Shape,
+        prologue: &Prologue,
+        [states, w, inverse, scores]: [Ptr; 4],
+    ) -> Result<(), Error> {
+        let keys = Keys::new(self, job)?;
+        let (d_o, d_ht) = (job.input("d_o")?, job.input("d_ht")?);
+        let (d_v, d_h0) = (job.output("d_v"), job.output("d_h0"));
+        let Layout { offsets, chunks, .. } = self.layout;
+        let inputs = [self.q, self.k, d_o, states, w, inverse, scores, self.g, self.beta, d_ht];
+        let [d_q, d_k, partial_q, partial_k] = keys.pointers();
+        let outputs = [d_q, d_k, d_v, partial_q, partial_k, keys.d_g, keys.d_beta, d_h0, offsets, chunks];
+        let args = self.tail(job, &[inputs, outputs].concat());
+        job.launch(self.kernel(job, "GatedDeltaBackward", shape), Self::sweeps(job, shape), args);
+        keys.finish(self, job, prologue)
     }
 
     fn forward(&self, job: &mut Job<'_>) -> Result<(), Error> {
@@ -160,16 +213,8 @@ impl Common {
     }
 
     fn gradient(&self, job: &mut Job<'_>, prologue: &Prologue, saved: [Ptr; 4]) -> Result<(), Error> {
-        let [h, k] = [Dim::H, Dim::K].map(|d| job.problem.size(d));
-        let hv = value_heads(job);
-        let grouped = hv > h;
-        let [d_q, d_k, d_g, d_beta] = Prologue::gradients(job, self.rows)?;
-        let mut partial = |name, wanted: Ptr| match grouped && wanted != Ptr::NULL {
-            true => job.workspace(name, DType::F32, self.rows * hv * k),
-            false => Ok(Ptr::NULL),
-        };
-        let (partial_q, partial_k) = (partial("partial_q", d_q)?, partial("partial_k", d_k)?);
-        let direct = |wanted| if grouped { Ptr::NULL } else { wanted };
+        let keys = Keys::new(self, job)?;
+        let [d_q, d_k, partial_q, partial_k] = keys.pointers();
         let [w, d_v, states, d_states] = saved;
         let Layout { offsets, chunks, sequence_of_chunk, .. } = self.layout;
         let pointers = [
@@ -182,23 +227,59 @@ impl Common {
             d_states,
             self.g,
             self.beta,
-            direct(d_q),
-            direct(d_k),
+            d_q,
+            d_k,
             partial_q,
             partial_k,
-            d_g,
-            d_beta,
+            keys.d_g,
+            keys.d_beta,
             offsets,
             chunks,
             sequence_of_chunk,
         ];
         let args = self.tail(job, &pointers);
         job.launch(self.kernel(job, "GatedDeltaGradient", self.shapes.gradient), self.chunks(job), args);
-        for (partial, sum) in [(partial_q, d_q), (partial_k, d_k)] {
+        keys.finish(self, job, prologue)
+    }
+}
+
+/// Where the gradients go that all value heads of a key head, or the prologue, have a part in.
+struct Keys {
+    d_q: Ptr,
+    d_k: Ptr,
+    d_g: Ptr,
+    d_beta: Ptr,
+    /// For each value head, where there are several to a key head.
+    partial: Option<[Ptr; 2]>,
+}
+
+impl Keys {
+    fn new(common: &Common, job: &mut Job<'_>) -> Result<Self, Error> {
+        let [h, k] = [Dim::H, Dim::K].map(|d| job.problem.size(d));
+        let hv = value_heads(job);
+        let [d_q, d_k, d_g, d_beta] = Prologue::gradients(job, common.rows)?;
+        let mut partial = |name, wanted: Ptr| match wanted != Ptr::NULL {
+            true => job.workspace(name, DType::F32, common.rows * hv * k),
+            false => Ok(Ptr::NULL),
+        };
+        let partial = if hv > h { Some([partial("partial_q", d_q)?, partial("partial_k", d_k)?]) } else { None };
+        Ok(Self { d_q, d_k, d_g, d_beta, partial })
+    }
+
+    /// d_q, d_k, and what is written instead of them.
+    fn pointers(&self) -> [Ptr; 4] {
+        match self.partial {
+            Some([q, k]) => [Ptr::NULL, Ptr::NULL, q, k],
+            None => [self.d_q, self.d_k, Ptr::NULL, Ptr::NULL],
+        }
+    }
+
+    fn finish(&self, common: &Common, job: &mut Job<'_>, prologue: &Prologue) -> Result<(), Error> {
+        for (partial, sum) in self.partial.into_iter().flatten().zip([self.d_q, self.d_k]) {
             if partial != Ptr::NULL {
-                sum_groups(job, self.rows, self.width, [partial, sum]);
+                sum_groups(job, common.rows, common.width, [partial, sum]);
             }
         }
-        prologue.backward(job, self.rows, self.width, [d_q, d_k, d_g, d_beta])
+        prologue.backward(job, common.rows, common.width, [self.d_q, self.d_k, self.d_g, self.d_beta])
     }
 }

@@ -29,9 +29,14 @@ pub(crate) fn shapes(target: Target, scalar: Scalar, width: usize) -> Shapes {
     Shapes { most, reverse, gradient: shape(most.chunk, slice) }
 }
 
-/// Where there is room for it, the forward pass of `gated_delta_rule` in one kernel.
+/// Where there is room for it, the forward pass of `gated_delta_rule` in one kernel, and with it [`backward`].
 pub(crate) fn fused(target: Target, scalar: Scalar, width: usize) -> Option<Shape> {
     (target == Target::Cuda && scalar != Scalar::F32 && width <= 128).then_some(shape(32, width))
+}
+
+/// The backward pass in one kernel, after a forward pass that keeps its states; where values are no wider than the slice.
+pub(crate) fn backward(target: Target, scalar: Scalar, width: usize) -> Option<Shape> {
+    fused(target, scalar, width).map(|fused| shape(64, fused.slice))
 }
 
 pub(super) fn kernels(target: Target) -> Vec<Kernel> {
@@ -47,8 +52,14 @@ pub(super) fn kernels(target: Target) -> Vec<Kernel> {
         add("GatedDeltaReverse", reverse);
         add("GatedDeltaGradient", gradient);
         match fused(target, scalar, width) {
-            Some(fused) => add("GatedDeltaFused", fused),
+            Some(fused) => {
+                add("GatedDeltaFused", fused);
+                add("GatedDeltaKept", fused);
+            }
             None => add("GatedDeltaForward", most),
+        }
+        if let Some(backward) = backward(target, scalar, width) {
+            add("GatedDeltaBackward", backward);
         }
     }
     kernels

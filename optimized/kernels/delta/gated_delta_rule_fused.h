@@ -1,0 +1,474 @@
+// The backward pass of gated_delta_rule in one kernel, for 16-bit operands, values no wider than a slice, and machines
+// with room in shared memory, after a forward pass that keeps what this one needs (GatedDeltaKept):
+//   GatedDeltaBackward  grid N * HV
+// Chunks of C tokens go from the last to the first, each in four steps. One role takes the gradient of the state, which
+// it holds in registers, through the chunk by halves: d_v of a half, then the state; it leaves a copy of the gradient
+// behind the chunk in shared memory. The other, a step behind, makes the pairs' products, d_q, d_k, d_beta and d_g of
+// the whole chunk. What is wide in K lies in panels of 64 columns, so that products take them one at a time.
+#pragma once
+
+#if !defined(TILE_HIP)
+namespace delta {
+
+template <class T>
+struct BackwardArgs {
+    const T *q, *k, *d_o;                        // [R, H, K] twice, [R, HV, V] or null
+    const T *states, *w, *inverse, *scores;      // what GatedDeltaKept left
+    const float *g, *beta;                       // [R, HV]
+    const float* d_ht;                           // [N, HV, K, V] or null
+    T *d_q, *d_k, *d_v;                          // [R, H, K] twice, [R, HV, V], each or null; when HV > H, instead of
+    float *partial_q, *partial_k;                // d_q and d_k [R, HV, K], each or null
+    float *d_g, *d_beta, *d_h0;                  // [R, HV] twice, [N, HV, K, V], each or null
+    const long long *offsets, *chunks;
+    int H, HV, K, V;
+    float scale;
+};
+static_assert(sizeof(BackwardArgs<bf16>) == 20 * 8 + 5 * 4 + 4, "twin of BackwardArgs");
+
+template <class T, int C, int K, int V>
+struct GatedDeltaBackward {
+    using Args = BackwardArgs<T>;
+    static constexpr int STATE_WARPS = V / 16, GRADIENT_WARPS = C / 16, WARPS = STATE_WARPS + GRADIENT_WARPS;
+    static constexpr int HALF = C / 2, PANEL = 64, PANELS = K / PANEL, MIN_BLOCKS = 1;
+    using State = Acc<V, PANEL, STATE_WARPS>;  // a panel, transposed
+    using Values = Acc<V, HALF, STATE_WARPS>;
+    using Operand = Reg<T, V, HALF, STATE_WARPS>;
+    using Square = Acc<C, C, GRADIENT_WARPS>;
+    using Pairs = Reg<T, C, C, GRADIENT_WARPS>;
+    using Keys = Acc<C, PANEL, GRADIENT_WARPS>;
+    using Tokens = Reg<T, C, V, GRADIENT_WARPS>;
+    struct Chunk {
+        Tile<T, C, PANEL> q[PANELS], k[PANELS];
+        union {
+            Tile<T, C, V> d_o;
+            Tile<T, C, PANEL> out;  // a panel of d_k, after it
+        };
+    };
+    struct Half {
+        Tile<T, HALF, HALF> inverse, scores;
+    };
+    // what a token keeps from the beginning of its chunk, of its half, and to the end of them
+    struct Factors {
+        Prefix<C> G;
+        float from_start[C], to_end[C], half_start[C], half_end[C], half[2], whole;
+    };
+    struct Memory {
+        Chunk chunk[2];
+        Tile<T, C, V> w, d_v;
+        Tile<T, V, PANEL> state[PANELS], d_state[PANELS];
+        Half half[2];
+        Tile<T, C, C> d_scores, d_system;
+        float g[3][C], beta[3][C];
+        Factors factors[2];
+        float reads[PANELS][C], removed[PANELS][C], written[PANELS][C], before[C], after[C];
+        float columns[GRADIENT_WARPS][C], crossing[GRADIENT_WARPS][C], through[GRADIENT_WARPS];
+    };
+    static_assert(PANEL == C, "d_system is where d_q goes out by panels");
+    // where it does not fit, nobody launches it
+    static constexpr bool FITS = sizeof(Memory) <= TILE_SHARED_MOST;
+    using Shared = typename Choose<FITS, Memory, float>::type;
+
+    struct Place {
+        long long row, length, first, state;
+        int hv, hk, chunks;
+
+        // i counts chunks from the last
+        TILE_FN Span span(int i) const {
+            const long long token = (long long)(chunks - 1 - i) * C, left = length - token;
+            return {row + token, left < C ? (int)left : C};
+        }
+        TILE_FN long long kept(const Args& a, int i) const { return (first + chunks - 1 - i) * a.HV + hv; }
+    };
+    static TILE_FN Place place(const Args& a) {
+        const int n = block_id() / a.HV, hv = block_id() % a.HV;
+        const long long row = a.offsets[n], first = a.chunks[n];
+        return {row, a.offsets[n + 1] - row, first, (long long)block_id() * a.K * a.V, hv, hv / (a.HV / a.H),
+                (int)(a.chunks[n + 1] - first)};
+    }
+
+    struct StateRole {
+        Memory& s;
+        const Args& a;
+        const Place& at;
+        State D[PANELS];
+        Values dV;
+
+        TILE_FN void fetch_gates(int i) {
+            if (i >= at.chunks) return;
+            const Span rows = at.span(i);
+            load_gates<STATE_WARPS>(s.g[i % 3], a.g, rows.row * a.HV + at.hv, a.HV, rows.count);
+            load_async<STATE_WARPS>(s.beta[i % 3], a.beta + rows.row * a.HV + at.hv, a.HV, rows.count);
+        }
+        TILE_FN void fetch(int i) {
+            if (i >= at.chunks) return;
+            Chunk& x = s.chunk[i % 2];
+            const Span rows = at.span(i);
+            const long long ldk = (long long)a.H * a.K, ldv = (long long)a.HV * a.V;
+            const long long key = rows.row * ldk + (long long)at.hk * a.K;
+            TILE_UNROLL
+            for (int h = 0; h < PANELS; h++) {
+                load_async<STATE_WARPS>(x.q[h], a.q + key + h * PANEL, ldk, rows.count, a.K - h * PANEL);
+                load_async<STATE_WARPS>(x.k[h], a.k + key + h * PANEL, ldk, rows.count, a.K - h * PANEL);
+            }
+            const T* d_o = a.d_o ? a.d_o : a.w;  // of the same shape, and not read then
+            const long long value = rows.row * ldv + (long long)at.hv * a.V;
+            load_async<STATE_WARPS>(x.d_o, d_o + value, ldv, rows.count, a.d_o ? a.V : 0);
+        }
+        // the state before chunk i and the residuals in it
+        TILE_FN void fetch_kept(int i) {
+            const Span rows = at.span(i);
+            const T* from = a.states + at.kept(a, i) * a.V * K;
+            TILE_UNROLL
+            for (int h = 0; h < PANELS; h++)
+                load_async<STATE_WARPS>(s.state[h], from + h * PANEL, K, a.V, PANEL);
+            const long long ld = (long long)a.HV * a.V, value = rows.row * ld + (long long)at.hv * a.V;
+            load_async<STATE_WARPS>(s.w, a.w + value, ld, rows.count, a.V);
+        }
+        // of the n-th half from the last
+        TILE_FN void fetch_half(int n) {
+            if (n < 2 * at.chunks) {
+                const long long square = (at.kept(a, n / 2) * 2 + 1 - n % 2) * HALF * HALF;
+                load_async<STATE_WARPS>(s.half[n % 2].inverse, a.inverse + square, HALF, HALF, HALF);
+                load_async<STATE_WARPS>(s.half[n % 2].scores, a.scores + square, HALF, HALF, HALF);
+            }
+            commit();
+        }
+
+        TILE_FN void begin() {
+            TILE_UNROLL
+            for (int h = 0; h < PANELS; h++) {
+                if (a.d_ht)
+                    load(D[h], a.d_ht + at.state + (long long)h * PANEL * a.V, 1, a.V, a.V, a.K - h * PANEL);
+                else
+                    D[h].fill(0);
+            }
+            fetch(0);
+            fetch_gates(0);
+            fetch_gates(1);
+            fetch_half(0);
+            wait<0>();
+        }
+        TILE_FN void ready() {}
+        TILE_FN void step(int c) {
+            const int i = c / 4;
+            if (i >= at.chunks) return;
+            const int half = 1 - c / 2 % 2;
+            if (c % 2 == 0)
+                values(i, half);
+            else
+                update(i, half);
+        }
+
+        // d_v^T = (dS'^T k^T diag(to the end) + d_o^T P) diag(beta) X
+        TILE_FN void values(int i, int half) {
+            Chunk& x = s.chunk[i % 2];
+            const Factors& f = s.factors[i % 2];
+            const Half& y = s.half[1 - half];
+            fetch_half(2 * i + 2 - half);
+            Values dU;
+            dU.fill(0);
+            Reg<T, V, PANEL, STATE_WARPS> left[PANELS];
+            TILE_UNROLL
+            for (int h = 0; h < PANELS; h++) left[h].round(D[h]);
+            prepare(left[0], left[PANELS - 1], dU);
+            TILE_UNROLL
+            for (int h = 0; h < PANELS; h++) {
+                auto&& k = rows<HALF>(x.k[h], half);
+                issue(dU, left[h], t(k));
+            }
+            settle(left[0], left[PANELS - 1], dU);
+            const int first = half * HALF;
+            dU.for_each([&](float& z, int, int j) { z *= f.half_end[first + j]; });
+            Operand operand;
+            auto&& d_o = rows<HALF>(x.d_o, half);
+            operand.load(t(d_o));
+            mma(dU, operand, y.scores);
+            const float(&beta)[C] = s.beta[i % 3];
+            dU.for_each([&](float& z, int, int j) { z *= beta[first + j]; });
+            operand.round(dU);
+            dV.fill(0);
+            mma(dV, operand, y.inverse);
+            if (half == 0) keep(half);
+        }
+        TILE_FN void keep(int half) {
+            auto&& d_v = rows<HALF>(s.d_v, half);
+            store(t(d_v), dV);
+        }
+
+        // dS = whole dS' + scale (diag(from the start) d_o)^T q - (diag(from the start) d_v)^T k
+        TILE_FN void update(int i, int half) {
+            Chunk& x = s.chunk[i % 2];
+            const Factors& f = s.factors[i % 2];
+            if (half == 1) {
+                fetch_kept(i);
+                commit();
+                fetch(i + 1);
+                fetch_gates(i + 2);
+                commit();
+                keep(half);
+                TILE_UNROLL
+                for (int h = 0; h < PANELS; h++) store(s.d_state[h], D[h]);
+            }
+            const int first = half * HALF;
+            const float scale = a.scale, whole = f.half[half];
+            Operand read, removed;
+            auto&& d_o = rows<HALF>(x.d_o, half);
+            read.load(t(d_o));
+            read.for_each([&](float& z, int, int j) { z *= scale * f.half_start[first + j]; });
+            dV.for_each([&](float& z, int, int j) { z *= -f.half_start[first + j]; });
+            removed.round(dV);
+            TILE_UNROLL
+            for (int h = 0; h < PANELS; h++) D[h].for_each([whole](float& z, int, int) { z *= whole; });
+            prepare(read, removed, D[0], D[PANELS - 1]);
+            TILE_UNROLL
+            for (int h = 0; h < PANELS; h++) {
+                issue(D[h], read, rows<HALF>(x.q[h], half));
+                issue(D[h], removed, rows<HALF>(x.k[h], half));
+            }
+            settle(read, removed, D[0], D[PANELS - 1]);
+            if (half == 1)
+                wait<1>();
+            else
+                wait<0>();
+        }
+        TILE_FN void end() {
+            if (!a.d_h0) return;
+            TILE_UNROLL
+            for (int h = 0; h < PANELS; h++)
+                store_global(a.d_h0 + at.state + (long long)h * PANEL * a.V, 1, a.V, D[h], a.V, a.K - h * PANEL);
+        }
+    };
+
+    struct GradientRole {
+        Memory& s;
+        const Args& a;
+        const Place& at;
+        Square decays, y;  // Y, and q k^T before it
+
+        TILE_FN bool sums() const { return a.d_g || a.d_beta; }
+        TILE_FN void factors(int i) {
+            if (i >= at.chunks) return;
+            Factors& f = s.factors[i % 2];
+            prefix_sum<GRADIENT_WARPS>(f.G, s.g[i % 3]);
+            group_barrier<GRADIENT_WARPS>();
+            for_each_index<GRADIENT_WARPS, C>([&](int j) {
+                const int last = j < HALF ? HALF - 1 : C - 1;
+                f.from_start[j] = exp<T>(f.G[j]);
+                f.to_end[j] = exp<T>(f.G.between(C - 1, j));
+                f.half_start[j] = j < HALF ? f.from_start[j] : exp<T>(f.G.between(j, HALF - 1));
+                f.half_end[j] = exp<T>(f.G.between(last, j));
+                if (j == HALF - 1) f.half[0] = f.from_start[j];
+                if (j == C - 1) f.half[1] = f.half_start[j], f.whole = f.from_start[j];
+            });
+        }
+        TILE_FN void begin() {}
+        TILE_FN void ready() { factors(0); }
+        TILE_FN void step(int c) {
+            const int i = (c - 1) / 4;
+            if (c == 0 || i >= at.chunks) return;
+            if (c % 4 == 1)
+                scores(i);
+            else if (c % 4 == 2)
+                queries(i);
+            else if (c % 4 == 3)
+                system(i);
+            else
+                keys(i);
+        }
+
+        // q k^T or k k^T
+        TILE_FN void squares(Square& acc, Tile<T, C, PANEL> (&left)[PANELS], Tile<T, C, PANEL> (&right)[PANELS]) {
+            acc.fill(0);
+            TILE_UNROLL
+            for (int h = 0; h < PANELS; h++) {
+                Reg<T, C, PANEL, GRADIENT_WARPS> x;
+                x.load(left[h]);
+                product(acc, x, t(right[h]));
+            }
+        }
+        TILE_FN void scores(int i) {
+            Chunk& x = s.chunk[i % 2];
+            squares(y, x.q, x.k);
+            const Factors& f = s.factors[i % 2];
+            decays.for_each([&](float& d, int r, int c) { d = f.G.template decay<T>(r, c); });
+            factors(i + 1);
+        }
+
+        TILE_FN void put(T* out, float* partial, Tile<T, C, PANEL>& by, const Keys& acc, int i, int h) {
+            const Span rows = at.span(i);
+            const int cols = a.K - h * PANEL;
+            if (partial) {
+                float* to = partial + (rows.row * a.HV + at.hv) * a.K + h * PANEL;
+                store_global(to, (long long)a.HV * a.K, 1, acc, rows.count, cols);
+            }
+            if (!out) return;
+            T* to = out + (rows.row * a.H + at.hk) * a.K + h * PANEL;
+            store_global(to, (long long)a.H * a.K, by, acc, rows.count, cols);
+        }
+        // the sums over a row of a tile, element by element
+        TILE_FN void dot(float (&out)[C], const Keys& acc, const Tile<T, C, PANEL>& by) {
+            Keys products = acc;
+            zip(products, by, [](float& z, float x, int, int) { z *= x; });
+            own_row_sums(out, products, [](float z, int, int) { return z; });
+        }
+
+        // d_o w^T, d_q = scale diag(from the start) d_o S^T + d_scores k
+        TILE_FN void queries(int i) {
+            Chunk& x = s.chunk[i % 2];
+            const Factors& f = s.factors[i % 2];
+            const float(&beta)[C] = s.beta[i % 3];
+            const float scale = a.scale;
+            Pairs left;
+            {
+                Square d;
+                d.fill(0);
+                {
+                    Tokens d_o;
+                    d_o.load(x.d_o);
+                    product(d, d_o, t(s.w));
+                }
+                zip(y, d, [scale](float& z, float p, int, int) { z *= scale * p; });
+                zip(d, decays, [&](float& z, float decay, int, int c) { z *= scale * beta[c] * decay; });
+                store(s.d_scores, d);
+                left.round(d);
+            }
+            if (!a.d_q && !a.partial_q && !a.d_g) return;
+            TILE_UNROLL
+            for (int h = 0; h < PANELS; h++) {
+                Keys dQ;
+                dQ.fill(0);
+                {
+                    Tokens d_o;
+                    d_o.load(x.d_o);
+                    product(dQ, d_o, s.state[h]);
+                }
+                dQ.for_each([&](float& z, int r, int) { z *= scale * f.from_start[r]; });
+                if (a.d_g) dot(s.reads[h], dQ, x.q[h]);
+                product(dQ, left, x.k[h]);
+                put(a.d_q, a.partial_q, s.d_system, dQ, i, h);
+            }
+        }
+
+        // d_v w^T, and what Y says
+        TILE_FN void system(int i) {
+            Chunk& x = s.chunk[i % 2];
+            const float(&beta)[C] = s.beta[i % 3];
+            Square d, l;
+            {
+                Tokens d_v;
+                d_v.load(s.d_v);
+                d.fill(0);
+                product(d, d_v, t(s.w));
+            }
+            squares(l, x.k, x.k);
+            zip(l, d, [](float& z, float p, int r, int c) { z = r > c ? z * p : 0.f; });
+            zip(y, l, [](float& z, float p, int, int) { z -= p; });
+            zip(y, decays, [](float& z, float decay, int, int) { z *= decay; });
+            zip(d, decays, [&](float& z, float decay, int r, int c) { z = r > c ? -z * beta[c] * decay : 0.f; });
+            store(s.d_system, d);
+            if (a.d_beta) own_column_sums(s.columns, y, [](float z, int, int) { return z; });
+            if (a.d_g) {
+                y.for_each([&](float& z, int, int c) { z *= beta[c]; });
+                own_crossing_sums(s.crossing, y);
+            }
+            if (!a.d_v) return;
+            const Span rows = at.span(i);
+            const long long ld = (long long)a.HV * a.V, value = rows.row * ld + (long long)at.hv * a.V;
+            store_global<GRADIENT_WARPS>(a.d_v + value, ld, s.d_v, rows.count, a.V);
+        }
+
+        // d_k = beta diag(to the end) w dS'^T - diag(from the start) d_v S^T + d_scores^T q + (d_system + d_system^T) k
+        TILE_FN void keys(int i) {
+            if (!a.d_k && !a.partial_k && !sums()) return;
+            Chunk& x = s.chunk[i % 2];
+            const Factors& f = s.factors[i % 2];
+            const float(&beta)[C] = s.beta[i % 3];
+            TILE_UNROLL
+            for (int h = 0; h < PANELS; h++) {
+                Keys dK, read;
+                {
+                    Tokens w;
+                    w.load(s.w);
+                    dK.fill(0);
+                    product(dK, w, s.d_state[h]);
+                }
+                dK.for_each([&](float& z, int r, int) { z *= f.to_end[r]; });
+                if (sums()) dot(s.written[h], dK, x.k[h]);
+                {
+                    Tokens d_v;
+                    d_v.load(s.d_v);
+                    read.fill(0);
+                    product(read, d_v, s.state[h]);
+                }
+                read.for_each([&](float& z, int r, int) { z *= -f.from_start[r]; });
+                if (a.d_g) dot(s.removed[h], read, x.k[h]);
+                zip(dK, read, [&](float& z, float p, int r, int) { z = z * beta[r] + p; });
+                Pairs left;
+                left.load(t(s.d_scores));
+                product(dK, left, x.q[h]);
+                left.load(s.d_system);
+                product(dK, left, x.k[h]);
+                left.load(t(s.d_system));
+                product(dK, left, x.k[h]);
+                put(a.d_k, a.partial_k, x.out, dK, i, h);
+            }
+            if (sums()) scalars(i, f, beta);
+        }
+
+        // d_g of a token is what passes through its gate: earlier tokens and the state into the outgoing state, the
+        // state to what reads it from there on, and the pairs of an earlier token and a later or the same one
+        TILE_FN void scalars(int i, const Factors& f, const float (&beta)[C]) {
+            if (a.d_g) {
+                float share = 0;
+                TILE_UNROLL
+                for (int h = 0; h < PANELS; h++) share += inner_product<GRADIENT_WARPS>(s.state[h], s.d_state[h]);
+                warp_sums<GRADIENT_WARPS>(s.through, share);
+            }
+            group_barrier<GRADIENT_WARPS>();
+            const Span rows = at.span(i);
+            const long long head = rows.row * a.HV + at.hv;
+            for_each_index<GRADIENT_WARPS, C>([&](int j) {
+                float written = 0, reads = 0, columns = 0;
+                TILE_UNROLL
+                for (int h = 0; h < PANELS; h++) written += s.written[h][j];
+                s.before[j] = beta[j] * written;
+                if (a.d_beta) {
+                    TILE_UNROLL
+                    for (int w = 0; w < GRADIENT_WARPS; w++) columns += s.columns[w][j];
+                    if (j < rows.count) a.d_beta[head + (long long)j * a.HV] = written + columns;
+                }
+                if (!a.d_g) return;
+                TILE_UNROLL
+                for (int h = 0; h < PANELS; h++) reads += s.reads[h][j] + s.removed[h][j];
+                s.after[j] = reads;
+            });
+            if (!a.d_g) return;
+            group_barrier<GRADIENT_WARPS>();
+            for_each_index<GRADIENT_WARPS, C>([&](int token) {
+                float before = 0, after = 0, within = 0, through = 0;
+                for (int j = 0; j < C; j++) {
+                    before += j < token ? s.before[j] : 0.f;
+                    after += j >= token ? s.after[j] : 0.f;
+                }
+                TILE_UNROLL
+                for (int w = 0; w < GRADIENT_WARPS; w++) within += s.crossing[w][token], through += s.through[w];
+                if (token < rows.count)
+                    a.d_g[head + (long long)token * a.HV] = (before + after) + (within + f.whole * through);
+            });
+        }
+        TILE_FN void end() {}
+    };
+
+    static TILE_FN void run(Memory& s, const Args& a) {
+        const Place at = place(a);
+        StateRole state{s, a, at};
+        GradientRole gradients{s, a, at};
+        lockstep<STATE_WARPS, GRADIENT_WARPS>(4 * at.chunks + 1, state, gradients);
+    }
+    static TILE_FN void run(float&, const Args&) {}
+};
+
+}  // namespace delta
+
+using delta::GatedDeltaBackward;
+#endif
