@@ -3,8 +3,8 @@
 //   GatedDeltaBackward  grid N * HV
 // Chunks of C tokens go from the last to the first, each in four steps. One role takes the gradient of the state, which
 // it holds in registers, through the chunk by halves: d_v of a half, then the state; it leaves a copy of the gradient
-// behind the chunk in shared memory. The other, a step behind, makes the pairs' products, d_q, d_k, d_beta and d_g of
-// the whole chunk. What is wide in K lies in panels of 64 columns, so that products take them one at a time.
+// behind the chunk in shared memory. The other, a step behind, makes the pairs' products, d_q, d_k and the sums of the
+// whole chunk, of which the first, which has less to do, makes d_beta and d_g. What is wide in K lies in panels of 64 columns, so that products take them one at a time.
 #pragma once
 
 #if !defined(TILE_HIP)
@@ -61,7 +61,7 @@ struct GatedDeltaBackward {
         float g[3][C], beta[3][C];
         Factors factors[2];
         float reads[PANELS][C], removed[PANELS][C], written[PANELS][C], before[C], after[C];
-        float columns[GRADIENT_WARPS][C], crossing[GRADIENT_WARPS][C], through[GRADIENT_WARPS];
+        float columns[GRADIENT_WARPS][C], crossing[GRADIENT_WARPS][C], through[2][STATE_WARPS];
     };
     static_assert(PANEL == C, "d_system is where d_q goes out by panels");
     // where it does not fit, nobody launches it
@@ -148,7 +148,7 @@ struct GatedDeltaBackward {
             fetch_half(0);
             wait<0>();
         }
-        TILE_FN void ready() {}
+        TILE_FN void ready() { factors(0); }
         TILE_FN void step(int c) {
             const int i = c / 4;
             if (i >= at.chunks) return;
@@ -203,6 +203,8 @@ struct GatedDeltaBackward {
                 fetch_kept(i);
                 commit();
                 fetch(i + 1);
+                scalars(i - 1);
+                group_barrier<STATE_WARPS>();
                 fetch_gates(i + 2);
                 commit();
                 keep(half);
@@ -226,12 +228,80 @@ struct GatedDeltaBackward {
                 issue(D[h], removed, rows<HALF>(x.k[h], half));
             }
             settle(read, removed, D[0], D[PANELS - 1]);
-            if (half == 1)
-                wait<1>();
-            else
-                wait<0>();
+            if (half == 1) return wait<1>();
+            rest(i);
+            wait<0>();
+        }
+        // while the other role is busy with the chunk
+        TILE_FN void rest(int i) {
+            if (a.d_g) {
+                float share = 0;
+                TILE_UNROLL
+                for (int h = 0; h < PANELS; h++) share += inner_product<STATE_WARPS>(s.state[h], s.d_state[h]);
+                warp_sums<STATE_WARPS>(s.through[i % 2], share);
+            }
+            factors(i + 1);
+            if (!a.d_v) return;
+            const Span rows = at.span(i);
+            const long long ld = (long long)a.HV * a.V, value = rows.row * ld + (long long)at.hv * a.V;
+            store_global<STATE_WARPS>(a.d_v + value, ld, s.d_v, rows.count, a.V);
+        }
+        TILE_FN void factors(int i) {
+            if (i >= at.chunks) return;
+            Factors& f = s.factors[i % 2];
+            prefix_sum<STATE_WARPS>(f.G, s.g[i % 3]);
+            group_barrier<STATE_WARPS>();
+            for_each_index<STATE_WARPS, C>([&](int j) {
+                const int last = j < HALF ? HALF - 1 : C - 1;
+                f.from_start[j] = exp<T>(f.G[j]);
+                f.to_end[j] = exp<T>(f.G.between(C - 1, j));
+                f.half_start[j] = j < HALF ? f.from_start[j] : exp<T>(f.G.between(j, HALF - 1));
+                f.half_end[j] = exp<T>(f.G.between(last, j));
+                if (j == HALF - 1) f.half[0] = f.from_start[j];
+                if (j == C - 1) f.half[1] = f.half_start[j], f.whole = f.from_start[j];
+            });
+        }
+        // d_g of a token is what passes through its gate: earlier tokens and the state into the outgoing state, the
+        // state to what reads it from there on, and the pairs of an earlier token and a later or the same one
+        TILE_FN void scalars(int i) {
+            if (i < 0 || (!a.d_g && !a.d_beta)) return;
+            const Factors& f = s.factors[i % 2];
+            const float(&beta)[C] = s.beta[i % 3];
+            const Span rows = at.span(i);
+            const long long head = rows.row * a.HV + at.hv;
+            for_each_index<STATE_WARPS, C>([&](int j) {
+                float written = 0, reads = 0, columns = 0;
+                TILE_UNROLL
+                for (int h = 0; h < PANELS; h++) written += s.written[h][j];
+                s.before[j] = beta[j] * written;
+                if (a.d_beta) {
+                    TILE_UNROLL
+                    for (int w = 0; w < GRADIENT_WARPS; w++) columns += s.columns[w][j];
+                    if (j < rows.count) a.d_beta[head + (long long)j * a.HV] = written + columns;
+                }
+                if (!a.d_g) return;
+                TILE_UNROLL
+                for (int h = 0; h < PANELS; h++) reads += s.reads[h][j] + s.removed[h][j];
+                s.after[j] = reads;
+            });
+            if (!a.d_g) return;
+            group_barrier<STATE_WARPS>();
+            for_each_index<STATE_WARPS, C>([&](int token) {
+                float before = 0, after = 0, within = 0, through = 0;
+                for (int j = 0; j < C; j++) {
+                    before += j < token ? s.before[j] : 0.f;
+                    after += j >= token ? s.after[j] : 0.f;
+                }
+                TILE_UNROLL
+                for (int w = 0; w < GRADIENT_WARPS; w++) within += s.crossing[w][token];
+                TILE_UNROLL
+                for (int w = 0; w < STATE_WARPS; w++) through += s.through[i % 2][w];
+                if (token < rows.count)
+                    a.d_g[head + (long long)token * a.HV] = (before + after) + (within + f.whole * through);
+            });
         }
         TILE_FN void end() {
+            scalars(at.chunks - 1);
             if (!a.d_h0) return;
             TILE_UNROLL
             for (int h = 0; h < PANELS; h++)
@@ -246,23 +316,8 @@ struct GatedDeltaBackward {
         Square decays, y;  // Y, and q k^T before it
 
         TILE_FN bool sums() const { return a.d_g || a.d_beta; }
-        TILE_FN void factors(int i) {
-            if (i >= at.chunks) return;
-            Factors& f = s.factors[i % 2];
-            prefix_sum<GRADIENT_WARPS>(f.G, s.g[i % 3]);
-            group_barrier<GRADIENT_WARPS>();
-            for_each_index<GRADIENT_WARPS, C>([&](int j) {
-                const int last = j < HALF ? HALF - 1 : C - 1;
-                f.from_start[j] = exp<T>(f.G[j]);
-                f.to_end[j] = exp<T>(f.G.between(C - 1, j));
-                f.half_start[j] = j < HALF ? f.from_start[j] : exp<T>(f.G.between(j, HALF - 1));
-                f.half_end[j] = exp<T>(f.G.between(last, j));
-                if (j == HALF - 1) f.half[0] = f.from_start[j];
-                if (j == C - 1) f.half[1] = f.half_start[j], f.whole = f.from_start[j];
-            });
-        }
         TILE_FN void begin() {}
-        TILE_FN void ready() { factors(0); }
+        TILE_FN void ready() {}
         TILE_FN void step(int c) {
             const int i = (c - 1) / 4;
             if (c == 0 || i >= at.chunks) return;
@@ -272,8 +327,10 @@ struct GatedDeltaBackward {
                 queries(i);
             else if (c % 4 == 3)
                 system(i);
-            else
+            else {
                 keys(i);
+                y.fill(0), decays.fill(0);  // not needed meanwhile, so that their registers are free
+            }
         }
 
         // q k^T or k k^T
@@ -291,7 +348,6 @@ struct GatedDeltaBackward {
             squares(y, x.q, x.k);
             const Factors& f = s.factors[i % 2];
             decays.for_each([&](float& d, int r, int c) { d = f.G.template decay<T>(r, c); });
-            factors(i + 1);
         }
 
         TILE_FN void put(T* out, float* partial, Tile<T, C, PANEL>& by, const Keys& acc, int i, int h) {
@@ -371,10 +427,6 @@ struct GatedDeltaBackward {
                 y.for_each([&](float& z, int, int c) { z *= beta[c]; });
                 own_crossing_sums(s.crossing, y);
             }
-            if (!a.d_v) return;
-            const Span rows = at.span(i);
-            const long long ld = (long long)a.HV * a.V, value = rows.row * ld + (long long)at.hv * a.V;
-            store_global<GRADIENT_WARPS>(a.d_v + value, ld, s.d_v, rows.count, a.V);
         }
 
         // d_k = beta diag(to the end) w dS'^T - diag(from the start) d_v S^T + d_scores^T q + (d_system + d_system^T) k
@@ -383,7 +435,7 @@ struct GatedDeltaBackward {
             Chunk& x = s.chunk[i % 2];
             const Factors& f = s.factors[i % 2];
             const float(&beta)[C] = s.beta[i % 3];
-            TILE_UNROLL
+            TILE_ROLL
             for (int h = 0; h < PANELS; h++) {
                 Keys dK, read;
                 {
@@ -412,50 +464,8 @@ struct GatedDeltaBackward {
                 product(dK, left, x.k[h]);
                 put(a.d_k, a.partial_k, x.out, dK, i, h);
             }
-            if (sums()) scalars(i, f, beta);
         }
 
-        // d_g of a token is what passes through its gate: earlier tokens and the state into the outgoing state, the
-        // state to what reads it from there on, and the pairs of an earlier token and a later or the same one
-        TILE_FN void scalars(int i, const Factors& f, const float (&beta)[C]) {
-            if (a.d_g) {
-                float share = 0;
-                TILE_UNROLL
-                for (int h = 0; h < PANELS; h++) share += inner_product<GRADIENT_WARPS>(s.state[h], s.d_state[h]);
-                warp_sums<GRADIENT_WARPS>(s.through, share);
-            }
-            group_barrier<GRADIENT_WARPS>();
-            const Span rows = at.span(i);
-            const long long head = rows.row * a.HV + at.hv;
-            for_each_index<GRADIENT_WARPS, C>([&](int j) {
-                float written = 0, reads = 0, columns = 0;
-                TILE_UNROLL
-                for (int h = 0; h < PANELS; h++) written += s.written[h][j];
-                s.before[j] = beta[j] * written;
-                if (a.d_beta) {
-                    TILE_UNROLL
-                    for (int w = 0; w < GRADIENT_WARPS; w++) columns += s.columns[w][j];
-                    if (j < rows.count) a.d_beta[head + (long long)j * a.HV] = written + columns;
-                }
-                if (!a.d_g) return;
-                TILE_UNROLL
-                for (int h = 0; h < PANELS; h++) reads += s.reads[h][j] + s.removed[h][j];
-                s.after[j] = reads;
-            });
-            if (!a.d_g) return;
-            group_barrier<GRADIENT_WARPS>();
-            for_each_index<GRADIENT_WARPS, C>([&](int token) {
-                float before = 0, after = 0, within = 0, through = 0;
-                for (int j = 0; j < C; j++) {
-                    before += j < token ? s.before[j] : 0.f;
-                    after += j >= token ? s.after[j] : 0.f;
-                }
-                TILE_UNROLL
-                for (int w = 0; w < GRADIENT_WARPS; w++) within += s.crossing[w][token], through += s.through[w];
-                if (token < rows.count)
-                    a.d_g[head + (long long)token * a.HV] = (before + after) + (within + f.whole * through);
-            });
-        }
         TILE_FN void end() {}
     };
 
