@@ -23,7 +23,11 @@
 //   partial_q, partial_k   R * HV * K each, when HV > H
 // d_v is needed by GatedDeltaGradient: without a taker for it, it is a workspace too.
 //
+// or, in elements of T and with chunks of 64 tokens, what GatedDeltaKept leaves for GatedDeltaBackward:
+//   states             total * HV * V * KP           inverse, scores  total * HV * 2 * 32 * 32 each      w  R * HV * V
+//
 // Launches (one-dimensional grids; a grid of 0 blocks is not launched)
+//   both passes: GatedDeltaKept, GatedDeltaBackward   alone, where there is room for them and V is no wider than KP
 //   forward:   GatedDeltaFused     N * HV * slices       alone, where there is room for it
 //          or  GatedDeltaPrepare   total * HV
 //              GatedDeltaForward   N * HV * slices
@@ -36,7 +40,8 @@
 // Instances (T, C, KP, V), K <= KP. C and KP are the same throughout a pass; every kernel counts slices by its own V, which
 // only cuts the value width and so may be any of 16, 32, 64, 128 that fits.
 //   CUDA   bf16, f16: (64, 64, 64) (64, 128, 64) (32, 256, 64), Reverse also with V = 128 for KP = 128; Gradient's V is 32
-//          at most, 16 for KP = 256; Fused: (32, 64, 64) (32, 128, 128)
+//          at most, 16 for KP = 256; Fused, Kept: (32, 64, 64) (32, 128, 128);
+//          Backward: (64, 64, 64) (64, 128, 128)
 //          float:     (32, 64, 32) (32, 128, 32) (16, 256, 32)
 //   HIP    bf16, f16: (32, 64, 32) (32, 128, 32) (16, 256, 16)    float: (16, 64, 16) (16, 128, 16) (16, 256, 16)
 //   host   any of these

@@ -4,7 +4,8 @@
 // Chunks of C tokens go from the last to the first, each in four steps. One role takes the gradient of the state, which
 // it holds in registers, through the chunk by halves: d_v of a half, then the state; it leaves a copy of the gradient
 // behind the chunk in shared memory. The other, a step behind, makes the pairs' products, d_q, d_k and the sums of the
-// whole chunk, of which the first, which has less to do, makes d_beta and d_g. What is wide in K lies in panels of 64 columns, so that products take them one at a time.
+// whole chunk, of which the first, which has less to do, makes d_beta and d_g. What is wide in K lies in panels of 64
+// columns, so that products take them one at a time.
 #pragma once
 
 #if !defined(TILE_HIP)
