@@ -24,7 +24,8 @@
 // d_v is needed by GatedDeltaGradient: without a taker for it, it is a workspace too.
 //
 // or, in elements of T and with chunks of 64 tokens, what GatedDeltaKept leaves for GatedDeltaBackward:
-//   states             total * HV * V * KP           inverse, scores  total * HV * 2 * 32 * 32 each      w  R * HV * V
+//   states             total * HV * V * KP           w    R * HV * V
+//   inverse, scores    total * HV * 2 * 32 * 32 each
 //
 // Launches (one-dimensional grids; a grid of 0 blocks is not launched)
 //   both passes: GatedDeltaKept, GatedDeltaBackward   alone, where there is room for them and V is no wider than KP

@@ -34,7 +34,7 @@ pub(crate) fn fused(target: Target, scalar: Scalar, width: usize) -> Option<Shap
     (target == Target::Cuda && scalar != Scalar::F32 && width <= 128).then_some(shape(32, width))
 }
 
-/// The backward pass in one kernel, after a forward pass that keeps its states; where values are no wider than the slice.
+/// The backward pass in one kernel, after a forward pass that keeps its states; for values no wider than the slice.
 pub(crate) fn backward(target: Target, scalar: Scalar, width: usize) -> Option<Shape> {
     fused(target, scalar, width).map(|fused| shape(64, fused.slice))
 }
