@@ -17,6 +17,8 @@ constexpr int STRAND = 8;
 // two neighbouring channels
 struct Two {
     float x, y;
+    TILE_FN Two operator+(const Two& o) const { return {x + o.x, y + o.y}; }
+    TILE_FN Two operator-(const Two& o) const { return {x - o.x, y - o.y}; }
     TILE_FN Two operator*(const Two& o) const { return {x * o.x, y * o.y}; }
     TILE_FN Two operator*(float o) const { return {x * o, y * o}; }
 };
@@ -29,6 +31,19 @@ TILE_FN Two get(const S& tile, int row, int c) {
 template <class S>
 TILE_FN void put(S& tile, int row, int c, const Two& x) {
     tile.set_pair(row, c, x.x, x.y);
+}
+
+// exp(REACH) times an operand, and what they multiply, stay within their types; gates of -5 for 16 tokens are within bf16's
+template <class T>
+constexpr float REACH = 80.5f;
+template <>
+constexpr float REACH<f16> = 7.f;
+// exp of it is zero; a sum with more in it would only lose its last places
+TILE_FN float least(float gate) { return gate < -110.f ? -110.f : gate; }
+// exp(-G), zero where it is out of reach
+template <class T>
+TILE_FN float upward(float G) {
+    return G < -REACH<T> ? 0.f : exp<T>(-G);
 }
 
 TILE_FN bool meet(int S, int i, int j) { return i > j && (i ^ j) / S == 1; }

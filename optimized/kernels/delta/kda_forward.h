@@ -1,7 +1,12 @@
 // The forward pass of kda in one kernel, for 16-bit operands and machines with room in shared memory:
 //   KdaFused   grid N * HV * slices, no workspace
-// A block's warps have two roles, a chunk apart: the pairs' role turns decays, keys and queries of the next chunk into what
+// A block's warps have two roles, a chunk apart: the pairs' role turns gates, keys and queries of the next chunk into what
 // the state's role multiplies with, while the state passes through the present one. Nothing of it leaves the chip.
+//
+// Pairs within a block of 16 tokens are a product of operands relative to the block's beginning: with G_ic the sum of
+// channel c's gates from there to token i, exp(G) goes into what reads and exp(-G) into what is read. The latter grows:
+// tokens' channels with G < -reach are left out of the product (they are late), and added pair by pair. Pairs of two blocks
+// meet at the boundary between them, with factors that are no more than 1. Nothing depends on a later token's gate.
 #pragma once
 
 #if !defined(TILE_HIP)
@@ -21,19 +26,22 @@ struct FusedArgs {
 static_assert(sizeof(FusedArgs<bf16>) == 9 * 8 + 5 * 4 + 4, "twin of FusedArgs");
 
 template <class T, int C, int K, int V>
-struct Fused {
+struct KdaFused {
     using Args = FusedArgs<T>;
     static constexpr int STATE_WARPS = V / 16, PAIR_WARPS = 8, WARPS = STATE_WARPS + PAIR_WARPS, MIN_BLOCKS = 1;
     // a thread of the pairs' role walks STRAND tokens of two channels; a block of pairs is BLOCK tokens wide
-    static constexpr int STRAND = 8, STRANDS = C / STRAND, BLOCK = 16, BLOCKS = C / BLOCK, LEVELS = 3 + BLOCKS;
-    static_assert(BLOCKS <= 2 && C == 1 << LEVELS, "one block of two strands a channel, or two");
+    static constexpr int STRAND = 8, STRANDS = C / STRAND, BLOCK = 16, BLOCKS = C / BLOCK;
+    static_assert(BLOCKS == 2 && STRANDS == 4, "two blocks of two strands");
+    static constexpr float REACH = channels::REACH<T>;
     struct Gates {
         Tile<float, C, K> g;
         float beta[C];
     };
-    // keys and queries as they meet at 1 << level
-    struct Meeting {
-        Tile<T, C, K> q, k;
+    // what pairs are products of
+    struct Operands {
+        Tile<T, C, K> rise;              // exp(-G) k
+        Tile<T, BLOCK, K> far;           // of the first block: k decayed to its end
+        Tile<T, 2 * BLOCK, K> near;      // of the second block: exp(G) k, then scale exp(G) q; of the first they are in kq
     };
     // X diag(beta), P, F k, R
     struct Ready {
@@ -46,10 +54,10 @@ struct Fused {
         Tile<T, C, V> v[2];       // and o after it
         Gates gates[2];
         Ready ready[2];
-        Meeting meeting[LEVELS];
-        Tile<float, C, C> system;
-        Two total[STRANDS][K / 2];  // decays of whole strands
-        float diagonal[C];
+        Operands pairs;
+        Tile<float, C, C> system, late;  // late: what late channels add to the scores
+        Two total[STRANDS][K / 2];       // gates of whole strands
+        float ends[BLOCKS * K];          // and of whole blocks
     };
     using State = Acc<V, K, STATE_WARPS>;  // transposed, as in the other sweeps
     using Values = Acc<V, C, STATE_WARPS>;
@@ -74,160 +82,141 @@ struct Fused {
         const Args& a;
         const Place& at;
         static constexpr int W = PAIR_WARPS, ITEMS = K / 2 * STRANDS;
-        static_assert(ITEMS <= W * 32, "a strand for each thread at most");
-        // what a thread keeps of its strand between two barriers
+        static constexpr int OWNED = ITEMS > W * 32 ? ITEMS : W * 32;
+        // sums of gates from the strand's beginning
         struct Strand {
-            Two d[STRAND];
+            Two G[STRAND];
         };
 
-        // a token reads itself undecayed
-        TILE_FN void diagonal(Tile<T, 2 * C, K>& kq) {
-            groups<W, W>([&](int b) {
-                if (b >= BLOCKS) return;
-                const auto &k = rows<BLOCK>(kq, b), &q = rows<BLOCK>(kq, BLOCKS + b);
-                Acc<BLOCK, BLOCK, 1> p;
-                p.fill(0);
-                mma(p, q, t(k));
-                p.for_each([&](float& y, int i, int j) {
-                    if (i == j) s.diagonal[BLOCK * b + i] = a.scale * y;
-                });
+        template <class F>
+        static TILE_FN void for_each_strand(Own<Strand, OWNED, W>& strands, F f) {
+            strands.for_each([&](Strand& x, int n) {
+                if (ITEMS == OWNED || n < ITEMS) f(x.G, n / (K / 2), n % (K / 2) * 2);
             });
         }
-
-        // where pairs meet within a strand
-        template <int LEVEL>
-        TILE_FN void meet(const Two (&d)[STRAND], const Tile<T, 2 * C, K>& kq, int first, int c) {
-            constexpr int S = 1 << LEVEL;
-            Meeting& m = s.meeting[LEVEL];
-            TILE_UNROLL
-            for (int mid = S; mid < STRAND; mid += 2 * S) {
-                Two run = {1, 1};
-                TILE_UNROLL
-                for (int i = mid - 1; i >= mid - S; i--) {
-                    put(m.k, first + i, c, get(kq, first + i, c) * run);
-                    run = run * d[i];
-                }
-                run = {1, 1};
-                TILE_UNROLL
-                for (int i = mid; i < mid + S; i++) {
-                    run = run * d[i];
-                    put(m.k, first + i, c, get(kq, first + i, c) * run);
-                    put(m.q, first + i, c, get(kq, C + first + i, c) * run);
-                }
-            }
-            if constexpr (LEVEL > 0) meet<LEVEL - 1>(d, kq, first, c);
-        }
-
-        // Where pairs of different strands meet, and the chunk's ends: from is what lies before the strand in its half
-        // of the chunk and in the chunk, to what lies behind it.
-        TILE_FN void across(const Two (&d)[STRAND], int strand, int c, Tile<T, 2 * C, K>& kq, Tile<T, C, K>& written) {
-            const bool odd = strand % 2, late = strand / 2;
-            const int first = strand * STRAND;
-            auto total = [&](int n) { return s.total[n][c / 2]; };
-            const Two one = {1, 1}, beside = total(strand ^ 1);
-            const Two half = BLOCKS > 1 ? total(late ? 0 : 2) * total(late ? 1 : STRANDS - 1) : one;
-            const Two from_half = odd ? beside : one, to_half = odd ? one : beside;
-            const Two from = late ? from_half * half : from_half, to = late ? to_half : to_half * half;
-            Meeting &near = s.meeting[3], &far = s.meeting[LEVELS - 1];
-            Two run = one;
-            TILE_UNROLL
-            for (int i = STRAND - 1; i >= 0; i--) {
-                const Two k = get(kq, first + i, c);
-                if (!odd) put(near.k, first + i, c, k * run);
-                if (BLOCKS > 1 && !late) put(far.k, first + i, c, k * (run * to_half));
-                put(written, first + i, c, k * (run * to));
-                run = run * d[i];
-            }
-            run = one;
+        static TILE_FN void sums(Two (&G)[STRAND], const Tile<float, C, K>& g, int first, int c) {
+            Two sum = {0, 0};
             TILE_UNROLL
             for (int i = 0; i < STRAND; i++) {
-                run = run * d[i];
-                const Two k = get(kq, first + i, c), q = get(kq, C + first + i, c);
-                if (odd) {
-                    put(near.k, first + i, c, k * run);
-                    put(near.q, first + i, c, q * run);
-                }
-                if (BLOCKS > 1 && late) {
-                    const Two f = run * from_half;
-                    put(far.k, first + i, c, k * f);
-                    put(far.q, first + i, c, q * f);
-                }
-                const Two f = run * from;
-                put(kq, first + i, c, k * f);
-                put(kq, C + first + i, c, q * (f * Two{a.scale, a.scale}));
+                Two z;
+                g.get_pair(z.x, z.y, first + i, c);
+                G[i] = sum = sum + Two{channels::least(z.x), channels::least(z.y)};
             }
         }
+        static TILE_FN Two decay(const Two& x) { return {exp<T>(x.x), exp<T>(x.y)}; }
+        static TILE_FN Two rise(const Two& G) { return {channels::upward<T>(G.x), channels::upward<T>(G.y)}; }
 
-        template <class F>
-        static TILE_FN void for_each_strand(Own<Strand, W * 32, W>& strands, F f) {
-            strands.for_each([&](Strand& x, int n) {
-                if (ITEMS == W * 32 || n < ITEMS) f(x.d, n / (K / 2), n % (K / 2) * 2);
-            });
+        // the first block: what reads is as the state wants it
+        TILE_FN void first_block(const Two (&G)[STRAND], const Two& before, const Two& end, const Two& rest, int row, int c,
+                                 Tile<T, 2 * C, K>& kq, Tile<T, C, K>& written) {
+            Operands& x = s.pairs;
+            TILE_UNROLL
+            for (int i = 0; i < STRAND; i++) {
+                const Two k = get(kq, row + i, c), q = get(kq, C + row + i, c), sum = before + G[i];
+                const Two down = decay(sum), to_end = k * decay(end - sum);
+                put(x.rise, row + i, c, k * rise(sum));
+                put(x.far, row + i, c, to_end);
+                put(written, row + i, c, to_end * rest);
+                put(kq, row + i, c, k * down);
+                put(kq, C + row + i, c, q * (down * a.scale));
+            }
+        }
+        TILE_FN void second_block(const Two (&G)[STRAND], const Two& before, const Two& end, const Two& from, int row, int c,
+                                  Tile<T, 2 * C, K>& kq, Tile<T, C, K>& written) {
+            Operands& x = s.pairs;
+            TILE_UNROLL
+            for (int i = 0; i < STRAND; i++) {
+                const Two k = get(kq, row + i, c), q = get(kq, C + row + i, c), sum = before + G[i];
+                const Two down = decay(sum), near_k = k * down, near_q = q * (down * a.scale);
+                put(x.rise, row + i, c, k * rise(sum));
+                put(written, row + i, c, k * decay(end - sum));
+                put(x.near, row - BLOCK + i, c, near_k);
+                put(x.near, row + i, c, near_q);
+                put(kq, row + i, c, near_k * from);
+                put(kq, C + row + i, c, near_q * from);
+            }
         }
         TILE_FN void strands(Tile<T, 2 * C, K>& kq, const Tile<float, C, K>& g, Ready& y) {
-            Own<Strand, W * 32, W> strands;
-            for_each_strand(strands, [&](Two(&d)[STRAND], int strand, int c) {
-                Two sum = {0, 0};
-                TILE_UNROLL
-                for (int i = 0; i < STRAND; i++) {
-                    Two z;
-                    g.get_pair(z.x, z.y, strand * STRAND + i, c);
-                    sum.x += z.x, sum.y += z.y;
-                    d[i] = {exp<T>(z.x), exp<T>(z.y)};
-                }
-                s.total[strand][c / 2] = {exp<float>(sum.x), exp<float>(sum.y)};
-            });
-            for_each_strand(strands, [&](Two(&d)[STRAND], int strand, int c) {
-                meet<2>(d, kq, strand * STRAND, c);
+            Own<Strand, OWNED, W> strands;
+            for_each_strand(strands, [&](Two(&G)[STRAND], int strand, int c) {
+                sums(G, g, strand * STRAND, c);
+                s.total[strand][c / 2] = G[STRAND - 1];
             });
             group_barrier<W>();
-            for_each_strand(strands, [&](Two(&d)[STRAND], int strand, int c) {
-                across(d, strand, c, kq, y.written);
-                if (strand > 0) return;
-                Two whole = {1, 1};
-                for (int n = 0; n < STRANDS; n++) whole = whole * s.total[n][c / 2];
-                y.whole[c] = whole.x, y.whole[c + 1] = whole.y;
+            for_each_strand(strands, [&](Two(&G)[STRAND], int strand, int c) {
+                const bool odd = strand % 2, second = strand / 2;
+                auto total = [&](int n) { return s.total[n][c / 2]; };
+                const Two ends[2] = {total(0) + total(1), total(2) + total(3)};
+                const Two before = odd ? total(strand - 1) : Two{0, 0};
+                if (second)
+                    second_block(G, before, ends[1], decay(ends[0]), strand * STRAND, c, kq, y.written);
+                else
+                    first_block(G, before, ends[0], decay(ends[1]), strand * STRAND, c, kq, y.written);
+                if (odd) return;
+                const Two end = second ? ends[1] : ends[0], all = ends[0] + ends[1];
+                s.ends[second * K + c] = end.x, s.ends[second * K + c + 1] = end.y;
+                if (!second) y.whole[c] = exp<float>(all.x), y.whole[c + 1] = exp<float>(all.y);
             });
         }
 
-        // block b of the diagonal, of scores or of the system
-        template <int LEVEL>
-        TILE_FN void inside(Acc<BLOCK, BLOCK, 1>& sum, bool keys, int b) {
-            Meeting& m = s.meeting[LEVEL];
-            Acc<BLOCK, BLOCK, 1> p;
-            p.fill(0);
-            const auto& right = rows<BLOCK>(m.k, b);
-            const auto& left = keys ? rows<BLOCK>(m.k, b) : rows<BLOCK>(m.q, b);
-            mma(p, left, t(right));
-            zip(sum, p, [](float& y, float x, int i, int j) { y = channels::meet(1 << LEVEL, i, j) ? x : y; });
-            if constexpr (LEVEL > 0) inside<LEVEL - 1>(sum, keys, b);
-        }
-        // two blocks on the diagonal and one below it, of scores and of the system, a warp each
-        TILE_FN void squares(Ready& y, const float (&beta)[C]) {
-            groups<W, W>([&](int g) {
-                const bool keys = g % 2;
-                const int b = g / 2;
-                Acc<BLOCK, BLOCK, 1> p;
-                p.fill(0);
-                if (b < BLOCKS) {
-                    inside<3>(p, keys, b);
-                    keep(p, y, beta, keys, b, b);
-                } else if (BLOCKS > 1 && b == BLOCKS) {
-                    Meeting& m = s.meeting[LEVELS - 1];
-                    const auto& right = rows<BLOCK>(m.k, 0);
-                    const auto& left = keys ? rows<BLOCK>(m.k, 1) : rows<BLOCK>(m.q, 1);
-                    mma(p, left, t(right));
-                    keep(p, y, beta, keys, 1, 0);
+        // Late channels, pair by pair; rare, and apart, so that the loops do not weigh on the common case. Their sums take
+        // the gates' place.
+        TILE_FN void late(Tile<float, C, K>& g, const float (&beta)[C], int step) {
+            Own<Strand, OWNED, W> strands;
+            for_each_strand(strands, [&](Two(&G)[STRAND], int strand, int c) {
+                sums(G, g, strand * STRAND, c);
+                const Two before = strand % 2 ? s.total[strand - 1][c / 2] : Two{0, 0};
+                for (int i = 0; i < STRAND; i++) put(g, strand * STRAND + i, c, before + G[i]);
+            });
+            group_barrier<W>();
+            const Span here = span(at, step);
+            const long long ld = (long long)a.H * a.K, first = here.row * ld + (long long)at.hk * a.K;
+            for_each_rolled<W>(BLOCKS * BLOCK * BLOCK, [&](int n) {
+                const int i = n / BLOCK, j = i / BLOCK * BLOCK + n % BLOCK;
+                float p = 0, l = 0;
+                TILE_ROLL
+                for (int c = 0; c < a.K && j <= i && i < here.count; c++) {
+                    const float from = g.at(j, c);
+                    if (from >= -REACH) continue;
+                    const float k = to_float(a.k[first + j * ld + c]) * exp<T>(g.at(i, c) - from);
+                    p = fused(to_float(a.q[first + i * ld + c]), k, p);
+                    l = fused(to_float(a.k[first + i * ld + c]), k, l);
                 }
+                s.late.set(i, j, a.scale * p);
+                s.system.set(i, j, l * beta[j]);
+            });
+            group_barrier<W>();
+        }
+
+        // two blocks on the diagonal and one below it, of scores and of the system, a warp each
+        TILE_FN void squares(Tile<T, 2 * C, K>& kq, Ready& y, const float (&beta)[C], bool late) {
+            groups<W, W>([&](int g) {
+                for (int n = g; n < 2 * (BLOCKS + 1); n += W) square(kq, y, beta, late, n / 2, n % 2);
             });
         }
-        TILE_FN void keep(Acc<BLOCK, BLOCK, 1>& p, Ready& y, const float (&beta)[C], bool keys, int row, int col) {
-            p.for_each([&](float& x, int i, int j) {
-                i += BLOCK * row, j += BLOCK * col;
+        TILE_FN void square(Tile<T, 2 * C, K>& kq, Ready& y, const float (&beta)[C], bool late, int b, bool keys) {
+            Operands& x = s.pairs;
+            const auto& first = rows<BLOCK>(kq, keys ? 0 : BLOCKS);
+            const auto& second = rows<BLOCK>(x.near, keys ? 0 : 1);
+            const auto& near = rows<BLOCK>(x.rise, b % BLOCKS);
+            const auto& far = rows<BLOCK>(x.far, 0);
+            Acc<BLOCK, BLOCK, 1> p;
+            p.fill(0);
+            if (b == 0)
+                mma(p, first, t(near));
+            else if (b == 1)
+                mma(p, second, t(near));
+            else
+                mma(p, second, t(far));
+            const int row = b > 0 ? BLOCK : 0, col = b == 1 ? BLOCK : 0;
+            const bool within = b < BLOCKS, more = late && within;
+            p.for_each([&](float& z, int i, int j) {
+                z = within && i < j + (keys ? 1 : 0) ? 0.f : z;
+                i += row, j += col;
                 if (keys)
-                    s.system.set(i, j, x * beta[j]);
+                    s.system.set(i, j, z * beta[j] + (more ? s.system.at(i, j) : 0.f));
                 else
-                    y.scores.set(i, j, i == j ? s.diagonal[i] : a.scale * x);
+                    y.scores.set(i, j, z + (more ? s.late.at(i, j) : 0.f));
             });
         }
 
@@ -235,10 +224,11 @@ struct Fused {
             Tile<T, 2 * C, K>& kq = s.kq[step % 3];
             Gates& gates = s.gates[step % 2];
             Ready& y = s.ready[step % 2];
-            diagonal(kq);
             strands(kq, gates.g, y);
             group_barrier<W>();
-            squares(y, gates.beta);
+            const bool some = lowest(s.ends) < -REACH;
+            if (some) late(gates.g, gates.beta, step);
+            squares(kq, y, gates.beta, some);
             invert_unit_lower<W>(y.inverse, s.system, [&](float z, int i, int) { return z * gates.beta[i]; });
         }
 
@@ -342,12 +332,6 @@ struct Fused {
         lockstep<STATE_WARPS, PAIR_WARPS>(at.steps, state, pair);
     }
 };
-
-// chunks of half the tokens where shared memory is short: no other kernel sees them
-template <class T, int C, int K, int V>
-constexpr bool FITS = sizeof(typename Fused<T, C, K, V>::Shared) <= TILE_SHARED_MOST;
-template <class T, int C, int K, int V>
-struct KdaFused : Choose<FITS<T, C, K, V>, Fused<T, C, K, V>, Fused<T, 16, K, V>>::type {};
 
 }  // namespace kda
 
