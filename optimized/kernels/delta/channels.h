@@ -1,18 +1,20 @@
-// Decays of single channels over stretches of tokens, as products of the tokens' own decays: never a quotient, so
-// nothing overflows, and nothing of a later token is in what an earlier one sees.
+// Decays of single channels over stretches of tokens, as products of the tokens' own decays, so that nothing of a later
+// token is in what an earlier one sees.
 //
-// Two tokens j < i meet at S, the highest bit in which they differ: they lie in the two halves, of S tokens each, of a
-// node of 2 S. With mid the first token of its upper half, the decay from j to i is that from j to mid times that from
-// mid to i, and each is a factor of one token alone. So every token has one factor at each S, and the pairs that
-// meet at S are a product of matrices.
+// Two tokens of one block of 16, j <= i: with D_i the decay from the block's beginning to i, that from j to i is D_i / D_j.
+// The first goes into what reads, the second into what is read, and the pairs of a block are one product of matrices. A
+// token's channel with D_j < LEAST is left out of it (it is late), and added pair by pair.
+// Two tokens of different blocks meet at S, the highest bit in which they differ: they lie in the two halves, of S tokens
+// each, of a node of 2 S. With mid the first token of its upper half, the decay from j to i is that from j to mid times that
+// from mid to i, and each is a factor of one token alone, never a quotient.
 #pragma once
 #include "span.h"
 
 namespace channels {
 using namespace tile;
 
-// tokens that one thread walks, in two neighbouring channels
-constexpr int STRAND = 8;
+// tokens that one thread walks, in two neighbouring channels, and tokens of a block
+constexpr int STRAND = 8, BLOCK = 16;
 
 // two neighbouring channels
 struct Two {
@@ -44,6 +46,22 @@ TILE_FN float least(float gate) { return gate < -110.f ? -110.f : gate; }
 template <class T>
 TILE_FN float upward(float G) {
     return G < -REACH<T> ? 0.f : exp<T>(-G);
+}
+// The same of the decay itself. Of two factors one is times LIFT and the other through it, a power of two, so that both are
+// as far from where their type begins as from where it ends.
+template <class T>
+constexpr float LEAST = 1.1e-35f;
+template <class T>
+constexpr float LIFT = 288230376151711744.f;
+template <>
+constexpr float LEAST<f16> = 4.6e-5f;
+template <>
+constexpr float LIFT<f16> = 32.f;
+template <class T>
+TILE_FN float falling(float decay) {
+    const bool late = decay < LEAST<T>;
+    const float y = reciprocal<T>(late ? 1.f : decay) * (1 / LIFT<T>);
+    return late ? 0.f : y;
 }
 
 TILE_FN bool meet(int S, int i, int j) { return i > j && (i ^ j) / S == 1; }
@@ -77,21 +95,36 @@ TILE_FN void for_each_factor(const Tile<float, C, K>& decay, F f) {
     for_each_index<W, K / 2 * (C / STRAND)>([&](int n) {
         const int c = n % (K / 2) * 2, first = n / (K / 2) * STRAND, last = first + STRAND;
         auto keep = [&](int i, const Two& x) { f(i, c, x); };
-        if constexpr (S >= STRAND) {
-            const int begin = first / S * S;
-            if (upper(S, first))
-                rise(decay, c, begin, first, last, keep);
-            else
-                fall(decay, c, first, last, begin + S, keep);
-        } else {
-            TILE_UNROLL
-            for (int low = 0; low < STRAND; low += 2 * S) {
-                const int mid = first + low + S;
-                fall(decay, c, mid - S, mid, mid, keep);
-                rise(decay, c, mid, mid, mid + S, keep);
-            }
-        }
+        const int begin = first / S * S;
+        if (upper(S, first))
+            rise(decay, c, begin, first, last, keep);
+        else
+            fall(decay, c, first, last, begin + S, keep);
     });
+}
+// the same with the products from the block's start to each token; ends: those of whole blocks
+template <int W, int C, int K, class F>
+TILE_FN void for_each_in_block(const Tile<float, C, K>& decay, float (&ends)[C / BLOCK * K], F f) {
+    for_each_index<W, K / 2 * (C / STRAND)>([&](int n) {
+        const int c = n % (K / 2) * 2, first = n / (K / 2) * STRAND, begin = first / BLOCK * BLOCK;
+        rise(decay, c, begin, first, first + STRAND, [&](int i, const Two& x) {
+            f(i, c, x);
+            if (i != begin + BLOCK - 1) return;
+            ends[begin / BLOCK * K + c] = x.x, ends[begin / BLOCK * K + c + 1] = x.y;
+        });
+    });
+}
+// product over (from, to]
+template <int C, int K>
+TILE_FN float between(const Tile<float, C, K>& decay, int c, int from, int to) {
+    float run = 1;
+    TILE_ROLL
+    for (int i = from + 1; i <= to; i++) run = run * decay.at(i, c);
+    return run;
+}
+template <class T, int C, int K>
+TILE_FN bool is_late(const Tile<float, C, K>& decay, int c, int i) {
+    return between(decay, c, i / BLOCK * BLOCK - 1, i) < LEAST<T>;
 }
 // the same with the products from the chunk's start to each token, and from each token to the chunk's end
 template <int W, int C, int K, class F>
@@ -123,7 +156,7 @@ TILE_FN void decays(Tile<float, C, K>& g, float (&whole)[K]) {
 }
 
 // Pairs of tokens: scores_ij = sum_c q_i k_j decay_c(j to i) for i >= j, system_ij the same of k and k for i > j; the
-// rest is zero. q_at and k_at receive what the factors make of q and k.
+// rest is zero. q_at and k_at receive what the factors make of q and k, k_by what is read within a block.
 template <int W, class T, int C, int K>
 struct Pairs {
     using Keys = Tile<T, C, K>;
@@ -145,17 +178,50 @@ struct Pairs {
         // what does not meet here is of no number
         zip(scores, p, [](float& y, float x, int i, int j) { y = meet(S, i, j) ? x : y; });
         zip(system, l, [](float& y, float x, int i, int j) { y = meet(S, i, j) ? x : y; });
-        if constexpr (S > 1) meeting<S / 2>(q, k, q_at, k_at, decay);
+        if constexpr (S > BLOCK) meeting<S / 2>(q, k, q_at, k_at, decay);
     }
 
-    // begins and ends with a barrier
-    TILE_FN void form(const Keys& q, const Keys& k, Keys& q_at, Keys& k_at, const Tile<float, C, K>& decay) {
+    // begins and ends with a barrier; returns whether channels are late
+    TILE_FN bool form(const Keys& q, const Keys& k, Keys& q_at, Keys& k_at, Keys& k_by, const Tile<float, C, K>& decay,
+                      float (&ends)[C / BLOCK * K]) {
+        group_barrier<W>();
+        for_each_in_block<W>(decay, ends, [&](int i, int c, const Two& x) {
+            const Two key = get(k, i, c);
+            const Two lifted = x * LIFT<T>;
+            put(k_at, i, c, key * lifted);
+            put(q_at, i, c, get(q, i, c) * lifted);
+            put(k_by, i, c, key * Two{falling<T>(x.x), falling<T>(x.y)});
+        });
         group_barrier<W>();
         scores.fill(0);
         system.fill(0);
-        mma<LOWER_OUT>(scores, q, t(k));
-        scores.for_each([](float& y, int i, int j) { y = i == j ? y : 0.f; });
-        meeting<C / 2>(q, k, q_at, k_at, decay);
+        mma_both<LOWER_OUT>(scores, system, q_at, k_at, t(k_by));
+        scores.for_each([](float& y, int i, int j) { y = i / BLOCK == j / BLOCK && i >= j ? y : 0.f; });
+        system.for_each([](float& y, int i, int j) { y = i / BLOCK == j / BLOCK && i > j ? y : 0.f; });
+        if constexpr (C > BLOCK) meeting<C / 2>(q, k, q_at, k_at, decay);
+        group_barrier<W>();
+        return lowest(ends) < LEAST<T>;
+    }
+
+    // what late channels add; begins and ends with a barrier
+    TILE_FN void add_late(const Keys& q, const Keys& k, const Tile<float, C, K>& decay, Tile<float, C, C>& p,
+                          Tile<float, C, C>& l) {
+        for_each_rolled<W>(C * C, [&](int n) {
+            const int i = n / C, j = n % C;
+            float of_q = 0, of_k = 0;
+            TILE_ROLL
+            for (int c = 0; c < K && j <= i && i / BLOCK == j / BLOCK; c++) {
+                if (!is_late<T>(decay, c, j)) continue;
+                const float x = k.at(j, c) * between(decay, c, j, i);
+                of_q = fused(q.at(i, c), x, of_q);
+                of_k = fused(k.at(i, c), x, of_k);
+            }
+            p.set(i, j, of_q);
+            l.set(i, j, j < i ? of_k : 0.f);
+        });
+        group_barrier<W>();
+        zip(scores, p, [](float& y, float x, int, int) { y += x; });
+        zip(system, l, [](float& y, float x, int, int) { y += x; });
         group_barrier<W>();
     }
 };

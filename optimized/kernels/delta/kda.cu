@@ -18,9 +18,9 @@
 // Workspaces, in elements of T:
 //   read_q, read_k, written_k (E q, E k, F k)   R * HV * K each      w    R * HV * V
 //   inverse, scores                             total * HV * C * C each
+//   states, d_states                            total * HV * V * KP each
 // and in floats:
 //   whole (R)                   total * HV * KP
-//   states, d_states            total * HV * V * KP each
 //   partial_q, partial_k        R * HV * K each, when HV > H
 // d_v is needed by KdaGradient: without a taker for it, it is a workspace too.
 //
@@ -65,16 +65,17 @@ struct KdaPrepare {
     using Args = PrepareArgs<T>;
     static constexpr int WARPS = 256 / TILE_LANES, MIN_BLOCKS = 1;
     struct Shared {
-        Tile<T, C, K> q, k, q_at, k_at;
+        Tile<T, C, K> q, k, q_at, k_at, k_by;
         Tile<float, C, K> decay;
-        Tile<float, C, C> system;
+        Tile<float, C, C> system, late;
         Tile<T, C, C> out;
-        float beta[C], whole[K];
+        float beta[C], whole[K], ends[C / channels::BLOCK * K];
     };
 
     static TILE_FN void squares(Shared& s, const Args& a) {
         channels::Pairs<WARPS, T, C, K> pairs;
-        pairs.form(s.q, s.k, s.q_at, s.k_at, s.decay);
+        if (pairs.form(s.q, s.k, s.q_at, s.k_at, s.k_by, s.decay, s.ends))
+            pairs.add_late(s.q, s.k, s.decay, s.late, s.system);
         pairs.scores.for_each([&](float& y, int, int) { y *= a.scale; });
         pairs.system.for_each([&](float& y, int, int j) { y *= s.beta[j]; });
         store(s.out, pairs.scores);
@@ -129,7 +130,7 @@ struct SweepArgs {
     const T *inverse, *scores;             // [total, HV, C, C]; States does not read scores
     T* o;                                  // [R, HV, V]      Forward only
     float* ht;                             // [N, HV, K, V]   Forward only, or null
-    float* states;                         // [total, HV, V, KP] before each chunk, States only
+    T* states;                             // [total, HV, V, KP] before each chunk, States only
     T* w;                                  // [R, HV, V]      States only
     const long long *offsets, *chunks;
     int HV, K, V;
@@ -154,7 +155,10 @@ struct Sweep {
         float beta[C], whole[K];
     };
     static constexpr int STAGES = TILE_ASYNC && 2 * sizeof(Stage) <= TILE_SHARED_LIMIT ? 2 : 1;
-    struct Shared {
+    struct Left {
+        Tile<T, V, K> state;
+    };
+    struct Shared : Choose<STATES, Left, Nothing>::type {
         Stage stage[STAGES];
     };
     using State = Acc<V, K, WARPS>;
@@ -199,13 +203,13 @@ struct Sweep {
                             a.V - at.v0);
     }
 
-    static TILE_FN void step(State& S, Stage& x, const Args& a, const Place& at, int c) {
+    static TILE_FN void step(State& S, Shared& s, Stage& x, const Args& a, const Place& at, int c) {
         const Span rows = span<C>(a.offsets, at.sequence, c);
         const long long chunk = (a.chunks[at.sequence] + c) * a.HV + at.hv;
         Values w;
         residual(w, S, x);
         if constexpr (STATES) {
-            store_global(a.states + (chunk * a.V + at.v0) * K, K, 1, S, a.V - at.v0, K);
+            store_global(a.states + (chunk * a.V + at.v0) * K, K, s.state, S, a.V - at.v0, K);
             write(a.w, x, w, a, at, rows);
         }
         w.for_each([&](float& y, int, int i) { y *= x.beta[i]; });
@@ -238,7 +242,7 @@ struct Sweep {
             if (STAGES > 1 && c < 0) continue;
             wait<STAGES - 1>();
             publish();
-            step(S, s.stage[c % STAGES], a, at, c);
+            step(S, s, s.stage[c % STAGES], a, at, c);
             barrier();
         }
         if constexpr (!STATES)

@@ -12,8 +12,8 @@
 // with
 // j < t <= i, at each S of channels.h by themselves: there a token of the upper half is crossed by what it and the
 // later
-// tokens of its half read, one of the lower half by what the earlier tokens of its half have written. No sum cancels
-// against another.
+// tokens of its half read, one of the lower half by what the earlier tokens of its half have written. There no sum cancels
+// against another; within a block of 16 see below.
 #pragma once
 
 namespace kda {
@@ -25,7 +25,7 @@ struct ReverseArgs {
     const float* d_ht;                     // [N, HV, K, V] or null
     const T *inverse, *scores;             // [total, HV, C, C]
     T* d_v;                                // [R, HV, V]
-    float* d_states;                       // [total, HV, V, KP] behind each chunk, or null
+    T* d_states;                           // [total, HV, V, KP] behind each chunk, or null
     float* d_h0;                           // [N, HV, K, V] or null
     const long long *offsets, *chunks;
     int HV, K, V;
@@ -45,10 +45,11 @@ struct KdaReverse {
         float beta[C], whole[K];
     };
     static constexpr int STAGES =
-        TILE_ASYNC && 2 * sizeof(Stage) + sizeof(Tile<T, C, V>) <= TILE_SHARED_LIMIT ? 2 : 1;
+        TILE_ASYNC && 2 * sizeof(Stage) + sizeof(Tile<T, C + K, V>) <= TILE_SHARED_LIMIT ? 2 : 1;
     struct Shared {
         Stage stage[STAGES];
         Tile<T, C, V> d_v;
+        Tile<T, V, K> d_state;
     };
     using State = Acc<V, K, WARPS>;
     using Values = Acc<V, C, WARPS>;
@@ -85,7 +86,7 @@ struct KdaReverse {
     static TILE_FN void step(State& dS, Shared& s, Stage& x, const Args& a, const Place& at, int c) {
         const Span rows = span<C>(a.offsets, at.sequence, c);
         const long long chunk = (a.chunks[at.sequence] + c) * a.HV + at.hv;
-        if (a.d_states) store_global(a.d_states + (chunk * a.V + at.v0) * K, K, 1, dS, a.V - at.v0, K);
+        if (a.d_states) store_global(a.d_states + (chunk * a.V + at.v0) * K, K, s.d_state, dS, a.V - at.v0, K);
         Values d_v;
         values(d_v, dS, x);
         store(t(s.d_v), d_v);
@@ -130,7 +131,7 @@ struct GradientArgs {
     const T *q, *k;                  // [R, H, K]
     const T* d_o;                    // [R, HV, V] or null
     const T *w, *d_v;                // [R, HV, V]
-    const float *states, *d_states;  // [total, HV, V, KP]
+    const T *states, *d_states;      // [total, HV, V, KP]
     const float *g, *beta;           // [R, HV, K], [R, HV]
     T *d_q, *d_k;                    // [R, H, K], each or null; when HV > H null, and instead
     float *partial_q, *partial_k;    // [R, HV, K], each or null
@@ -150,15 +151,10 @@ struct KdaGradient {
     using Floats = Tile<float, C, K>;
     struct Slice {
         Tile<T, C, V> d_o, w, d_v;
-        Tile<float, V, K> state, d_state;
-    };
-    // the states as operands
-    struct Rounded {
         Tile<T, V, K> state, d_state;
     };
-    struct Nothing {};
     struct Inside {
-        Tile<T, C, K> q, k, q_at, k_at;
+        Tile<T, C, K> q, k, q_at, k_at, k_by;
         Tile<T, C, C> A, B;
         Floats decay, factor, d_g;  // factor also takes what crosses
     };
@@ -166,11 +162,9 @@ struct KdaGradient {
         Slice slice;
         Inside inside;
     };
-    static constexpr bool ROUNDS = sizeof(T) < sizeof(float);
     struct Shared {
         Scratch at;
-        typename Choose<ROUNDS, Rounded, Nothing>::type rounded;
-        float beta[C], diagonal[C], d_beta[C], whole[K], carried[K], scratch[WARPS * C];
+        float beta[C], diagonal[C], d_beta[C], whole[K], carried[K], ends[C / channels::BLOCK * K], scratch[WARPS * C];
     };
     using Keys = Acc<C, K, WARPS>;
     using Square = Acc<C, C, WARPS>;
@@ -201,27 +195,17 @@ struct KdaGradient {
         load_async<WARPS>(x.decay, a.g + at.head * a.K, (long long)a.HV * a.K, at.rows.count, a.K);
     }
 
-    template <class S>
-    static TILE_FN void add_products(Sums& sums, const Slice& x, const S& state, const S& d_state) {
-        mma(sums.d_q, x.d_o, state);
-        mma(sums.read, x.d_v, state);
-        mma(sums.written, x.w, d_state);
-        mma<LOWER_OUT>(sums.A, x.d_o, t(x.w));
-        mma<LOWER_OUT>(sums.B, x.d_v, t(x.w));
-    }
     static TILE_FN void add_slice(Sums& sums, const Slice& x, Shared& s) {
         for_each_index<WARPS, K>([&](int c) {
             float y = s.carried[c];
             for (int v = 0; v < V; v++) y = fused(x.state.at(v, c), x.d_state.at(v, c), y);
             s.carried[c] = y;
         });
-        if constexpr (ROUNDS) {
-            round_both<WARPS>(s.rounded.state, x.state, s.rounded.d_state, x.d_state);
-            barrier();
-            add_products(sums, x, s.rounded.state, s.rounded.d_state);
-        } else {
-            add_products(sums, x, x.state, x.d_state);
-        }
+        mma(sums.d_q, x.d_o, x.state);
+        mma(sums.read, x.d_v, x.state);
+        mma(sums.written, x.w, x.d_state);
+        mma<LOWER_OUT>(sums.A, x.d_o, t(x.w));
+        mma<LOWER_OUT>(sums.B, x.d_v, t(x.w));
     }
 
     // what each token reads or writes across goes where its factor was
@@ -235,18 +219,11 @@ struct KdaGradient {
     static TILE_FN void cross(Inside& x) {
         for_each_index<WARPS, K*(C / STRAND)>([&](int n) {
             const int c = n % K, first = n / K * STRAND, last = first + STRAND;
-            if constexpr (S >= STRAND) {
-                const int begin = first / S * S;
-                if (channels::upper(S, first))
-                    later(x, c, first, last, begin + S);
-                else
-                    earlier(x, c, begin, first, last);
-            } else {
-                for (int low = first; low < last; low += 2 * S) {
-                    earlier(x, c, low, low, low + S);
-                    later(x, c, low + S, low + 2 * S, low + 2 * S);
-                }
-            }
+            const int begin = first / S * S;
+            if (channels::upper(S, first))
+                later(x, c, first, last, begin + S);
+            else
+                earlier(x, c, begin, first, last);
         });
         barrier();
     }
@@ -334,7 +311,86 @@ struct KdaGradient {
         zip(d_q, d_k, [&](float& y, float d, int i, int) { y = channels::upper(S, i) ? y + d : s.beta[i] * d; });
         keep(x, d_q);
         cross<S>(x);
-        if constexpr (S > 1) meeting<S / 2>(sums, x, s);
+        if constexpr (S > channels::BLOCK) meeting<S / 2>(sums, x, s);
+    }
+
+    // The pairs of a block. A gate is crossed by what tokens from it on read, less what is read of them there: pairs on one
+    // side of it cancel, to the accuracy of f32 sums, because both of their terms are of the same rounded operands.
+    static TILE_FN void within(Sums& sums, Inside& x, Shared& s) {
+        channels::for_each_in_block<WARPS>(x.decay, s.ends, [&](int i, int c, const Two& f) {
+            const Two k = get(x.k, i, c);
+            const Two lifted = f * channels::LIFT<T>;
+            put(x.factor, i, c, f);
+            put(x.q_at, i, c, get(x.q, i, c) * lifted);
+            put(x.k_at, i, c, k * lifted);
+            put(x.k_by, i, c, k * Two{channels::falling<T>(f.x), channels::falling<T>(f.y)} * s.beta[i]);
+        });
+        auto here = [](int i, int j) { return i > j && i / channels::BLOCK == j / channels::BLOCK; };
+        Square m;
+        zip(m, sums.A, [&](float& y, float d, int i, int j) { y = here(i, j) ? d : 0.f; });
+        store(x.A, m);
+        zip(m, sums.B, [&](float& y, float d, int i, int j) { y = here(i, j) ? -d : 0.f; });
+        store(x.B, m);
+        barrier();
+        Keys d_q, read, written, crossing;
+        d_q.fill(0);
+        read.fill(0);
+        written.fill(0);
+        mma<LOWER_A>(d_q, x.A, x.k_by);
+        mma<LOWER_A>(read, x.B, x.k_by);
+        mma<UPPER_A>(written, t(x.A), x.q_at);
+        mma<UPPER_A>(written, t(x.B), x.k_at);
+        zip(crossing, d_q, [&](float& y, float d, int i, int c) { y = x.q_at.at(i, c) * d; });
+        zip(crossing, read, [&](float& y, float d, int i, int c) { y += x.k_at.at(i, c) * d; });
+        zip(crossing, written, [&](float& y, float d, int i, int c) { y -= x.k_by.at(i, c) * d; });
+        zip(d_q, x.factor, [](float& y, float f, int, int) { y *= f * channels::LIFT<T>; });
+        zip(read, x.factor, [](float& y, float f, int, int) { y *= f * channels::LIFT<T>; });
+        zip(written, x.factor, [](float& y, float f, int, int) { y *= channels::falling<T>(f); });
+        if (lowest(s.ends) < channels::LEAST<T>) late(d_q, read, written, crossing, x, s);
+        zip(sums.d_q, d_q, [](float& y, float d, int, int) { y += d; });
+        zip(sums.read, read, [](float& y, float d, int, int) { y += d; });
+        zip(sums.read, written, [&](float& y, float d, int i, int) { y += s.beta[i] * d; });
+        zip(sums.written, written, [&](float& y, float d, int i, int c) { y += x.k.at(i, c) * d; });
+        keep(x, crossing);
+        for_each_index<WARPS, K*(C / STRAND)>([&](int n) {
+            const int first = n / K * STRAND;
+            later(x, n % K, first, first + STRAND, first / channels::BLOCK * channels::BLOCK + channels::BLOCK);
+        });
+        barrier();
+    }
+    // what late channels add to each, pair by pair, by way of the factors' place
+    static TILE_FN void late(Keys& d_q, Keys& read, Keys& written, Keys& crossing, Inside& x, Shared& s) {
+        auto reads = [&](const Tile<T, C, C>& m) {
+            barrier();
+            for_each_rolled<WARPS>(C * K, [&](int n) {
+                const int i = n / K, c = n % K;
+                float sum = 0;
+                TILE_ROLL
+                for (int j = i / channels::BLOCK * channels::BLOCK; j < i; j++)
+                    if (channels::is_late<T>(x.decay, c, j))
+                        sum += m.at(i, j) * s.beta[j] * x.k.at(j, c) * channels::between(x.decay, c, j, i);
+                x.factor.set(i, c, sum);
+            });
+            barrier();
+        };
+        reads(x.A);
+        zip(d_q, x.factor, [](float& y, float d, int, int) { y += d; });
+        zip(crossing, x.factor, [&](float& y, float d, int i, int c) { y += x.q.at(i, c) * d; });
+        reads(x.B);
+        zip(read, x.factor, [](float& y, float d, int, int) { y += d; });
+        zip(crossing, x.factor, [&](float& y, float d, int i, int c) { y += x.k.at(i, c) * d; });
+        barrier();
+        for_each_rolled<WARPS>(C * K, [&](int n) {
+            const int j = n / K, c = n % K, end = channels::is_late<T>(x.decay, c, j) ? j / channels::BLOCK + 1 : 0;
+            float sum = 0;
+            TILE_ROLL
+            for (int i = j + 1; i < end * channels::BLOCK; i++)
+                sum += (x.A.at(i, j) * x.q.at(i, c) + x.B.at(i, j) * x.k.at(i, c)) * channels::between(x.decay, c, j, i);
+            x.factor.set(j, c, sum);
+        });
+        barrier();
+        zip(written, x.factor, [](float& y, float d, int, int) { y += d; });
+        zip(crossing, x.factor, [&](float& y, float d, int j, int c) { y -= s.beta[j] * x.k.at(j, c) * d; });
     }
 
     // a token and itself: nothing is crossed
@@ -362,7 +418,8 @@ struct KdaGradient {
         barrier();
         reads(sums, x, s, a.scale);
         writes(sums, x, s);
-        meeting<C / 2>(sums, x, s);
+        if constexpr (C > channels::BLOCK) meeting<C / 2>(sums, x, s);
+        within(sums, x, s);
         diagonal(sums, x, s);
         row_sums<WARPS>(s.d_beta, s.scratch, sums.written, [](float y, int, int) { return y; });
         for_each_index<WARPS, C>([&](int i) {

@@ -157,8 +157,8 @@ impl Common {
         let state = self.layout.total * hv * v * self.width;
         let (mut states, mut w, mut d_states) = (Ptr::NULL, Ptr::NULL, Ptr::NULL);
         if local {
-            states = job.workspace("states", DType::F32, state)?;
-            d_states = job.workspace("d_states", DType::F32, state)?;
+            states = job.workspace("states", storage, state)?;
+            d_states = job.workspace("d_states", storage, state)?;
             w = job.workspace("w", storage, self.rows * hv * v)?;
             self.sweep(job, "KdaStates", [Ptr::NULL, Ptr::NULL, states, w])?;
         }
