@@ -154,7 +154,7 @@ struct KdaGradient {
         Tile<T, V, K> state, d_state;
     };
     struct Inside {
-        Tile<T, C, K> q, k, q_at, k_at, k_by;
+        Tile<T, C, K> q, k, q_at, k_at;
         Tile<T, C, C> A, B;
         Floats decay, factor, d_g;  // factor also takes what crosses
     };
@@ -317,13 +317,13 @@ struct KdaGradient {
     // The pairs of a block. A gate is crossed by what tokens from it on read, less what is read of them there: pairs on one
     // side of it cancel, to the accuracy of f32 sums, because both of their terms are of the same rounded operands.
     static TILE_FN void within(Sums& sums, Inside& x, Shared& s) {
+        auto by = [&](float k, float f, int i) { return k * channels::falling<T>(f) * s.beta[i]; };
         channels::for_each_in_block<WARPS>(x.decay, s.ends, [&](int i, int c, const Two& f) {
             const Two k = get(x.k, i, c);
             const Two lifted = f * channels::LIFT<T>;
             put(x.factor, i, c, f);
             put(x.q_at, i, c, get(x.q, i, c) * lifted);
-            put(x.k_at, i, c, k * lifted);
-            put(x.k_by, i, c, k * Two{channels::falling<T>(f.x), channels::falling<T>(f.y)} * s.beta[i]);
+            put(x.k_at, i, c, Two{by(k.x, f.x, i), by(k.y, f.y, i)});
         });
         auto here = [](int i, int j) { return i > j && i / channels::BLOCK == j / channels::BLOCK; };
         Square m;
@@ -336,13 +336,21 @@ struct KdaGradient {
         d_q.fill(0);
         read.fill(0);
         written.fill(0);
-        mma<LOWER_A>(d_q, x.A, x.k_by);
-        mma<LOWER_A>(read, x.B, x.k_by);
+        mma<LOWER_A>(d_q, x.A, x.k_at);
+        mma<LOWER_A>(read, x.B, x.k_at);
+        barrier();
+        for_each_index<WARPS, K / 2 * C>([&](int n) {
+            const int i = n / (K / 2), c = n % (K / 2) * 2;
+            put(x.k_at, i, c, get(x.k, i, c) * (get(x.factor, i, c) * channels::LIFT<T>));
+        });
+        barrier();
         mma<UPPER_A>(written, t(x.A), x.q_at);
         mma<UPPER_A>(written, t(x.B), x.k_at);
         zip(crossing, d_q, [&](float& y, float d, int i, int c) { y = x.q_at.at(i, c) * d; });
         zip(crossing, read, [&](float& y, float d, int i, int c) { y += x.k_at.at(i, c) * d; });
-        zip(crossing, written, [&](float& y, float d, int i, int c) { y -= x.k_by.at(i, c) * d; });
+        zip(crossing, written, [&](float& y, float d, int i, int c) {
+            y -= to_float(round_to<T>(by(x.k.at(i, c), x.factor.at(i, c), i))) * d;
+        });
         zip(d_q, x.factor, [](float& y, float f, int, int) { y *= f * channels::LIFT<T>; });
         zip(read, x.factor, [](float& y, float f, int, int) { y *= f * channels::LIFT<T>; });
         zip(written, x.factor, [](float& y, float f, int, int) { y *= channels::falling<T>(f); });
