@@ -351,6 +351,7 @@ TILE_FN void store_block(Transposed<S>& view, int r, int c, const float (&x)[8])
     store_block_at<true>(view.tile, r, c, x);
 }
 
+// of W warps whose first one's number is a multiple of W
 template <int W>
 TILE_FN void group_barrier() {
     const int group = 1 + thread_index() / (W * TILE_LANES);
@@ -381,15 +382,19 @@ TILE_FN void play(int n, Role& role) {
     publish();
     role.end();
 }
-// Of two roles of eight warps each, the first gets registers of the second, which has no products of warp groups.
+// The wider role has the first warps, so that each role's first warp is a multiple of its number of warps: group_barrier
+// counts on that. Of two roles of eight warps each, the first gets registers of the second, which has no products of warp
+// groups.
 template <int W0, int W1, class A, class B>
 TILE_FN void lockstep(int n, A& a, B& b) {
+    static_assert(W0 % W1 == 0 || W1 % W0 == 0, "either role's warps begin at a multiple of their number");
+    constexpr bool REVERSED = W0 % W1 != 0;
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
     constexpr bool EVEN = W0 == 8 && W1 == 8;
 #else
     constexpr bool EVEN = false;
 #endif
-    if (thread_index() < W0 * TILE_LANES) {
+    if (REVERSED ? thread_index() >= W1 * TILE_LANES : thread_index() < W0 * TILE_LANES) {
         if constexpr (EVEN) asm volatile("setmaxnreg.inc.sync.aligned.u32 136;");
         play(n, a);
     } else {
