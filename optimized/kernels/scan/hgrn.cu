@@ -8,8 +8,10 @@
 // one pass; in a second it knows the state that enters it and gives its outputs. Between the passes everything stays in
 // registers, so that every number is loaded once, and the copies of later chunks are under way meanwhile.
 //
-// Where sequences fill the device, each is one piece. Where they are few, each is several, HgrnPieces sums up what
-// every piece does, and a piece begins with what the pieces before it (backward: behind it) make of h0 (of d_ht).
+// Where sequences fill the device, each is one piece. Where they are few, each is cut after every so many tokens,
+// HgrnPieces sums up what every piece does, and a piece begins with what the pieces before it (backward: behind it) make
+// of h0 (of d_ht). Where no sequence has more than one token, as in a step of generation, HgrnStep takes 16 bytes of
+// channels a thread, with the very operations of a segment.
 //
 // Tokens are rows p of [B T, D]; piece i owns the rows offsets[i] .. offsets[i+1] and belongs to sequence n =
 // owners[i], whose pieces are pieces[n] .. pieces[n+1]; chunks[i] = sum of ceil(length / C) over the pieces before i,
@@ -17,6 +19,7 @@
 //
 // first:     HgrnPieces     grid P slices     where P > N
 // forward:   HgrnForward    grid P slices     also before backward when d_g is wanted, for the states
+//            HgrnStep       grid N slices     instead, of one token without gradients; slices of 256 threads' channels
 // backward:  HgrnBackward   grid P slices
 // workspace: states, f32, total D elements; where P > N decays, ends, backs, f32, P D each (no initialisation needed).
 #include "../tile/tile.h"
@@ -85,12 +88,21 @@ struct Scan {
     // what the pieces from .. to, in this order or the other, make of a state
     static TILE_FN void begin(float (&carry)[K], const float* state, const Place& at, const Args& a, const float* ends,
                               int from, int to) {
-        const int step = from < to ? 1 : -1;
+        constexpr int AHEAD = 8;  // loaded together, for the sake of their latency
+        const int step = from < to ? 1 : -1, count = (to - from) * step;
         for_each_index<WARPS, K>([&](int k) {
             float h = state && k < at.width ? state[at.state + k] : 0.f;
-            for (int i = from; i != to && k < at.width; i += step) {
-                const long long to = (long long)i * a.D + at.first + k;
-                h = fused(a.decays[to], h, ends[to]);
+            for (int i = 0; i < count && k < at.width; i += AHEAD) {
+                float decay[AHEAD], end[AHEAD];
+                TILE_UNROLL
+                for (int u = 0; u < AHEAD; u++) {
+                    const int piece = from + step * (i + u < count ? i + u : i);
+                    const long long of = (long long)piece * a.D + at.first + k;
+                    decay[u] = a.decays[of], end[u] = ends[of];
+                }
+                TILE_UNROLL
+                for (int u = 0; u < AHEAD; u++)
+                    if (i + u < count) h = fused(decay[u], h, end[u]);
             }
             carry[k] = h;
         });
@@ -389,8 +401,48 @@ struct HgrnPieces : Scan<T, C, K, V> {
     }
 };
 
+// Sequences of one token, or of none.
+template <class T, int C, int K, int V>
+struct HgrnStep {
+    using Args = hgrn::Args<T>;
+    static constexpr int THREADS = 256, WARPS = THREADS / TILE_LANES, MIN_BLOCKS = 1, EACH = 16 / sizeof(T);
+    struct Shared {
+        float unused;
+    };
+
+    template <bool WIDE>
+    static TILE_FN void step(const Args& a, int n, int c) {
+        const int left = a.D - c;
+        const long long row = a.offsets[n], token = row * a.D + c, state = (long long)n * a.D + c;
+        float h[EACH] = {};
+        if (a.h0) read_floats<WIDE>(h, a.h0 + state, left);
+        if (row < a.offsets[n + 1]) {
+            float x[EACH], g[EACH];
+            read_floats<WIDE>(x, a.x + token, left);
+            read_floats<WIDE>(g, a.g + token, left);
+            TILE_UNROLL
+            for (int e = 0; e < EACH; e++) h[e] = fused(exp<float>(g[e]), h[e], x[e]);
+            if (a.o) write_floats<WIDE>(a.o + token, left, h);
+        }
+        if (a.ht) write_floats<WIDE>(a.ht + state, left, h);
+    }
+
+    static TILE_FN void run(Shared&, const Args& a) {
+        const int n = block_id() / a.slices, first = block_id() % a.slices * (THREADS * EACH);
+        for_each_index<WARPS, THREADS>([&](int i) {
+            const int c = first + i * EACH;
+            if (c >= a.D) return;
+            if (wide_rows(a.D, EACH))
+                step<true>(a, n, c);
+            else
+                step<false>(a, n, c);
+        });
+    }
+};
+
 }  // namespace hgrn
 
 using hgrn::HgrnBackward;
 using hgrn::HgrnForward;
 using hgrn::HgrnPieces;
+using hgrn::HgrnStep;
