@@ -4,6 +4,7 @@
 //! for all of them. A time counts only for a candidate that has just answered a small case of the same op, widths and
 //! type rightly, gradients included, and whose timed outputs are finite.
 
+mod drawn;
 mod floor;
 mod ledger;
 mod plans;
@@ -19,12 +20,12 @@ use std::time::Duration;
 use reports::record::Timed;
 
 use crate::candidate::open::{OpenError, OpenOptions, open};
-use crate::candidate::{BenchRequest, Candidate, Fill, Mode, Reply, Request, Timing};
+use crate::candidate::{BenchRequest, Candidate, Reply, Timing};
 use crate::case::{self, Case};
 use crate::cli::{BenchArgs, Pass};
 use crate::glob::selects;
-use crate::sample::{self, Profile};
 
+pub(crate) use drawn::Drawn;
 use floor::{Ceilings, Least};
 use ledger::Ledger;
 pub use plans::{Costs, all as plans};
@@ -32,8 +33,11 @@ pub(crate) use table::median;
 use trust::{Right, Trust};
 use watch::Watch;
 
-/// How often the candidates take turns at a case.
+/// How often several candidates take turns at a case.
 const TURNS: usize = 4;
+
+/// Iterations of the first turn, which tells how long one takes, and at least of all later ones together.
+const FEW: usize = 3;
 
 /// A bench that cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -44,11 +48,14 @@ pub enum Error {
     /// A case that is none.
     #[error(transparent)]
     Case(#[from] case::Error),
-    /// Filters that fit nothing.
-    #[error("no standard case of these groups fits {filters:?}; name other groups with --shapes, or give a whole case")]
+    /// A filter that fits nothing.
+    #[error(
+        "no standard case of these groups fits {filter:?}; name other groups with --shapes, the beginning of a case \
+         ('gla(B=1'), a pattern for the whole of it ('*gla(*T=8192*)') or a case in full ('gla(B=1,T=64,H=2)')"
+    )]
     Nothing {
-        /// The filters.
-        filters: Vec<String>,
+        /// The filter.
+        filter: String,
     },
     /// The records cannot be written.
     #[error("cannot write {path}: {source}; choose another folder with --out")]
@@ -77,15 +84,13 @@ impl Error {
 /// See [`enum@Error`].
 pub fn command(args: &BenchArgs) -> Result<ExitCode, Error> {
     let options = OpenOptions { timeout: Duration::from_secs(args.timeout), ..OpenOptions::default() };
+    // a mistake in a case is told before anybody is started
     let asked = asked(&args.filters)?;
     let mut candidates = Vec::new();
     for name in std::iter::once(&args.candidate).chain(&args.against) {
         candidates.push(open(name, &options)?);
     }
-    let cases = match asked {
-        Some(cases) => cases,
-        None => selected(args, &candidates)?,
-    };
+    let cases = selected(args, asked, &candidates)?;
     let identities: Vec<_> = candidates.iter().map(|c| c.identity().clone()).collect();
     let mut ledger = Ledger::open(&args.out, &identities, args.json)?;
     let (mut trust, mut fine) = (Trust::default(), true);
@@ -112,23 +117,29 @@ fn show(text: &str) {
     _ = std::io::stdout().write_all(text.as_bytes());
 }
 
-/// The cases that are given in full; `None` when there are only filters.
-fn asked(filters: &[String]) -> Result<Option<Vec<Case>>, Error> {
-    let whole = |f: &&String| f.contains('(') && f.ends_with(')') && !f.contains('*');
-    if filters.is_empty() || !filters.iter().all(|f| whole(&f)) {
-        return Ok(None);
-    }
-    Ok(Some(filters.iter().map(|text| text.parse()).collect::<Result<_, _>>()?))
+/// Whether a filter is a case in full.
+fn whole(filter: &str) -> bool {
+    filter.contains('(') && filter.ends_with(')') && !filter.contains('*')
 }
 
-/// The standard cases that fit the filters, of ops that somebody has.
-fn selected(args: &BenchArgs, candidates: &[Box<dyn Candidate>]) -> Result<Vec<Case>, Error> {
-    let filters = &args.filters;
+/// The cases that are given in full.
+fn asked(filters: &[String]) -> Result<Vec<Case>, Error> {
+    Ok(filters.iter().filter(|f| whole(f)).map(|text| text.parse()).collect::<Result<_, _>>()?)
+}
+
+/// Those, and the standard cases that fit the other filters, of ops that somebody has.
+fn selected(args: &BenchArgs, asked: Vec<Case>, candidates: &[Box<dyn Candidate>]) -> Result<Vec<Case>, Error> {
+    let filters: Vec<&String> = args.filters.iter().filter(|f| !whole(f)).collect();
     let mut cases = standard::cases(candidates.iter().any(|c| on_a_gpu(c.as_ref())), &args.shapes);
     let known = |case: &Case| candidates.iter().any(|c| c.ops().iter().any(|op| op == case.problem.spec.name));
     cases.retain(known);
-    cases.retain(|case| filters.is_empty() || filters.iter().any(|f| selects(f, &case.to_string())));
-    if cases.is_empty() { Err(Error::Nothing { filters: filters.to_vec() }) } else { Ok(cases) }
+    let texts: Vec<String> = cases.iter().map(Case::to_string).collect();
+    if let Some(idle) = filters.iter().find(|f| !texts.iter().any(|text| selects(f, text))) {
+        return Err(Error::Nothing { filter: (*idle).clone() });
+    }
+    let named = |text: &str| args.filters.is_empty() || filters.iter().any(|f| selects(f, text));
+    let standard = cases.into_iter().zip(&texts).filter(|(_, text)| named(text)).map(|(case, _)| case);
+    Ok(asked.into_iter().chain(standard).collect())
 }
 
 fn on_a_gpu(candidate: &dyn Candidate) -> bool {
@@ -176,12 +187,13 @@ fn side_by_side(
     trust: &mut Trust,
     watch: &Watch,
 ) -> Vec<Row> {
-    let turns = TURNS.min(args.iterations as usize);
-    let request = BenchRequest {
+    let all = args.iterations as usize;
+    let turns = if candidates.len() > 1 { TURNS } else { 2 };
+    let mut request = BenchRequest {
         problem: case.problem.clone(),
         dtype: case.dtype,
         want: standard::want(&case.problem, backward),
-        iterations: (args.iterations as usize).div_ceil(turns),
+        iterations: FEW.min(all),
         profile: case.profile.name().to_owned(),
         seed: case.seed,
     };
@@ -192,8 +204,12 @@ fn side_by_side(
             Err(reply) => refuse(row, &reply),
         }
     }
-    for _ in 0..turns {
+    for turn in 0..turns {
         for (candidate, row) in candidates.iter_mut().zip(&mut rows).filter(|(_, row)| row.timed.checked) {
+            request.iterations = if turn == 0 { FEW.min(all) } else { left(&row.timed.times_ns, turns - turn, args) };
+            if request.iterations == 0 {
+                continue;
+            }
             watch.seen();
             let timing = candidate.bench(&request);
             row.looks.extend(watch.seen());
@@ -207,6 +223,14 @@ fn side_by_side(
         row.timed.device_state = watch.state(&row.looks);
     }
     rows
+}
+
+/// Iterations of one of the turns that are left: so many as there is time for, and [`FEW`] in all at least.
+fn left(times_ns: &[f64], turns: usize, args: &BenchArgs) -> usize {
+    let (done, each) = (times_ns.len(), median(times_ns).unwrap_or(f64::INFINITY));
+    let affordable = (args.seconds * 1e9 / each) as usize;
+    let all = affordable.clamp(2 * FEW, (2 * FEW).max(args.iterations as usize)).min(args.iterations as usize);
+    all.saturating_sub(done).div_ceil(turns)
 }
 
 fn row(candidate: &dyn Candidate, case: &Case, backward: bool, want: &[String], args: &BenchArgs) -> Row {
@@ -252,38 +276,43 @@ fn refuse(row: &mut Row, reply: &Reply) {
     row.timed.problem = Some(table::sentence(reply));
 }
 
-/// The call that a bench repeats, with its inputs drawn; kept, because candidates take turns at the same one.
-#[derive(Debug, Default)]
-pub(crate) struct Drawn(Option<(BenchRequest, Request)>);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
 
-impl Drawn {
-    /// The call for `request`.
-    ///
-    /// # Errors
-    /// An unknown profile.
-    pub(crate) fn question(&mut self, request: &BenchRequest) -> Result<&Request, Reply> {
-        let same = |known: &BenchRequest| {
-            let (a, b) = (known, request);
-            a.problem == b.problem && (a.dtype, a.seed, &a.want, &a.profile) == (b.dtype, b.seed, &b.want, &b.profile)
-        };
-        let drawn = match self.0.take() {
-            Some(drawn) if same(&drawn.0) => drawn,
-            _ => (request.clone(), draw(request)?),
-        };
-        Ok(&self.0.insert(drawn).1)
+    fn args(words: &[&str]) -> BenchArgs {
+        #[derive(Parser)]
+        struct Line {
+            #[command(flatten)]
+            bench: BenchArgs,
+        }
+        Line::try_parse_from([&["bench"], words].concat()).expect("a command line").bench
     }
-}
 
-fn draw(request: &BenchRequest) -> Result<Request, Reply> {
-    let wrong = || {
-        let known = Profile::ALL.map(Profile::name).join(", ");
-        Reply::Failed(format!("bench: field profile is {}, expected one of {known}", request.profile))
-    };
-    let profile = Profile::from_name(&request.profile).ok_or_else(wrong)?;
-    let case = Case { problem: request.problem.clone(), dtype: request.dtype, profile, seed: request.seed };
-    let gradients = request.want.iter().any(|w| request.problem.spec.output(w).is_none());
-    let mut cotangents = if gradients { sample::cotangents(&case) } else { Default::default() };
-    cotangents.retain(|name, _| request.want.iter().any(|w| name.strip_prefix("d_") == Some(w)));
-    let (inputs, want) = (sample::inputs(&case), request.want.clone());
-    Ok(Request { problem: case.problem, dtype: case.dtype, inputs, cotangents, want, fill: Fill::Any, mode: Mode::Any })
+    #[test]
+    fn cases_beginnings_and_patterns_are_told_apart() {
+        assert!(whole("hgrn(B=1,T=5)") && !whole("hgrn(B=1") && !whole("hgrn(*)") && !whole("hgrn"));
+        assert!(asked(&["hgrn(B=1,T=5,D=oops)".to_owned()]).is_err(), "before anybody is started");
+        let chosen = |words: &[&str]| {
+            let args = args(words);
+            selected(&args, asked(&args.filters)?, &[open("reference", &OpenOptions::default())?])
+        };
+        let ops = |words: &[&str]| -> Vec<&str> {
+            chosen(words).expect("cases").iter().map(|c| c.problem.spec.name).collect()
+        };
+        assert_eq!(ops(&["gla(B=1"]), ["gla"], "not simple_gla");
+        let both = ["gla", "gated_delta_rule"];
+        assert_eq!(ops(&["gla(B=1,T=7)", "gated_delta_rule(B=4"]), both, "a case, and standard ones");
+        let none = chosen(&["gla(", "gla(B=9"]).expect_err("there is no such case");
+        assert!(none.to_string().contains("\"gla(B=9\""), "{none}");
+    }
+
+    #[test]
+    fn slow_ones_are_timed_less_often() {
+        let args = args(&["--iterations", "20", "--seconds", "1"]);
+        assert_eq!(left(&[1e6; 3], 3, &args), 6, "17 in three turns");
+        assert_eq!(left(&[1e8; 3], 1, &args), 7, "ten of a tenth of a second");
+        assert_eq!(left(&[9e9; 3], 1, &args), 3, "six at least");
+    }
 }

@@ -204,9 +204,12 @@ pub struct BenchArgs {
     /// Others to time in the same run, in turn with the first
     #[arg(long, value_name = "NAME")]
     pub against: Vec<String>,
-    /// Timed iterations of each case, after warm-up
+    /// Timed iterations of each case at most, after warm-up
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub iterations: u32,
+    /// Time for one candidate's iterations at one case; six there are in any case
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
+    pub seconds: f64,
     /// Groups of standard cases; for processors there is one group
     #[arg(long, value_enum, value_name = "GROUP", value_delimiter = ',', default_value = "headline")]
     pub shapes: Vec<Shapes>,
@@ -228,7 +231,8 @@ pub struct BenchArgs {
     /// Records on stdout, one JSON line each; everything else goes to stderr
     #[arg(long)]
     pub json: bool,
-    /// Cases to time instead of the standard ones, or parts of the standard ones' strings
+    /// Cases to time instead of the standard ones, or what standard ones are chosen by: 'gla(B=1' is the beginning of a
+    /// case, '*gla(*T=8192*)' all of it, T=8192 a part
     #[arg(value_name = "CASE|FILTER")]
     pub filters: Vec<String>,
 }

@@ -15,10 +15,15 @@ pub fn fits(pattern: &str, text: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// Whether a filter of the command line selects `text`: a pattern for the whole when it has a `*`, else a part.
+/// Whether a filter of the command line selects `text`: a pattern for the whole when it has a `*`, else its beginning when
+/// it names an op and a parenthesis, else a part.
 #[must_use]
 pub fn selects(filter: &str, text: &str) -> bool {
-    if filter.contains('*') { fits(filter, text) } else { text.contains(filter) }
+    match filter {
+        _ if filter.contains('*') => fits(filter, text),
+        _ if filter.contains('(') => text.starts_with(filter),
+        _ => text.contains(filter),
+    }
 }
 
 #[cfg(test)]
@@ -35,5 +40,6 @@ mod tests {
             assert!(!fits(pattern, text), "{pattern} {text}");
         }
         assert!(selects("T=1", "hgrn(T=1)") && !selects("T=1*", "hgrn(T=1)"));
+        assert!(selects("gla(T=1", "gla(T=16)") && !selects("gla(T=1", "simple_gla(T=16)"), "one op's");
     }
 }

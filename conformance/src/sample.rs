@@ -83,7 +83,8 @@ fn seeded(case: &Case) -> String {
     format!("fla-conformance {VERSION} {op} {sizes} {seqs:?} {profile} {seed}")
 }
 
-fn input(case: &Case, port: &Port) -> Tensor {
+/// One input of a case.
+pub(crate) fn input(case: &Case, port: &Port) -> Tensor {
     let shape = case.problem.shape(port);
     let draw = Draw::new(case, port);
     let width = shape.last().copied().unwrap_or(1).max(1);
