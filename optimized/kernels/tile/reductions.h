@@ -57,36 +57,10 @@ TILE_FN void add_partial_sums(float (&out)[N], const float* scratch) {
     });
     barrier();
 }
-template <int W, int M, int N, class F>
-TILE_FN void row_sums(float (&out)[M], float (&scratch)[W * M], Acc<M, N, W>& acc, F f) {
+// to(row, sum), by one lane for each row of a warp's part of an accumulator; to(column, sum) likewise
+template <int M, int N, int W, class F, class To>
+TILE_FN void each_row_sum(Acc<M, N, W>& acc, F f, To to) {
     using C = Acc<M, N, W>;
-    barrier();
-    if (C::active()) {
-        TILE_UNROLL
-        for (int m = 0; m < C::BLOCK_ROWS; m++) {
-            float s[ROW_SLOTS] = {};
-            const int r = C::first_row() + 16 * m;
-            TILE_UNROLL
-            for (int n = 0; n < C::BLOCK_COLS; n++) {
-                TILE_UNROLL
-                for (int e = 0; e < BLOCK_ELEMENTS; e++)
-                    s[row_slot(e)] += f(acc.d[m][n][e], r + block_row(e), C::first_col() + 16 * n + block_col(e));
-            }
-            TILE_UNROLL
-            for (int e = 0; e < BLOCK_ELEMENTS; e++)
-                if (first_of_row_slot(e)) {
-                    const float total = sum_over_row(s[row_slot(e)]);
-                    if (block_col(e) == 0) scratch[warp<W>() % C::WARP_COLS * M + r + block_row(e)] = total;
-                }
-        }
-    }
-    add_partial_sums<W, C::WARP_COLS>(out, scratch);
-}
-// for accumulators of which each warp owns whole rows
-template <int M, int N, int W, class F>
-TILE_FN void own_row_sums(float (&out)[M], Acc<M, N, W>& acc, F f) {
-    using C = Acc<M, N, W>;
-    static_assert(C::WARP_COLS == 1 && C::WARP_ROWS == W, "a warp owns whole rows");
     TILE_UNROLL
     for (int m = 0; m < C::BLOCK_ROWS; m++) {
         float s[ROW_SLOTS] = {};
@@ -95,37 +69,66 @@ TILE_FN void own_row_sums(float (&out)[M], Acc<M, N, W>& acc, F f) {
         for (int n = 0; n < C::BLOCK_COLS; n++) {
             TILE_UNROLL
             for (int e = 0; e < BLOCK_ELEMENTS; e++)
-                s[row_slot(e)] += f(acc.d[m][n][e], r + block_row(e), 16 * n + block_col(e));
+                s[row_slot(e)] += f(acc.d[m][n][e], r + block_row(e), C::first_col() + 16 * n + block_col(e));
         }
         TILE_UNROLL
         for (int e = 0; e < BLOCK_ELEMENTS; e++)
             if (first_of_row_slot(e)) {
                 const float total = sum_over_row(s[row_slot(e)]);
-                if (block_col(e) == 0) out[r + block_row(e)] = total;
+                if (block_col(e) == 0) to(r + block_row(e), total);
             }
     }
 }
-// of the rows that each warp owns
-template <int M, int N, int W, class F>
-TILE_FN void own_column_sums(float (&out)[W][N], Acc<M, N, W>& acc, F f) {
+template <int M, int N, int W, class F, class To>
+TILE_FN void each_column_sum(Acc<M, N, W>& acc, F f, To to) {
     using C = Acc<M, N, W>;
-    static_assert(C::WARP_COLS == 1 && C::WARP_ROWS == W, "a warp owns whole rows");
     TILE_UNROLL
     for (int n = 0; n < C::BLOCK_COLS; n++) {
         float s[COL_SLOTS] = {};
+        const int c = C::first_col() + 16 * n;
         TILE_UNROLL
         for (int m = 0; m < C::BLOCK_ROWS; m++) {
             TILE_UNROLL
             for (int e = 0; e < BLOCK_ELEMENTS; e++)
-                s[col_slot(e)] += f(acc.d[m][n][e], C::first_row() + 16 * m + block_row(e), 16 * n + block_col(e));
+                s[col_slot(e)] += f(acc.d[m][n][e], C::first_row() + 16 * m + block_row(e), c + block_col(e));
         }
         TILE_UNROLL
         for (int e = 0; e < BLOCK_ELEMENTS; e++)
             if (first_of_col_slot(e)) {
                 const float total = sum_over_column(s[col_slot(e)]);
-                if (block_row(e) == 0) out[warp<W>()][16 * n + block_col(e)] = total;
+                if (block_row(e) == 0) to(c + block_col(e), total);
             }
     }
+}
+template <int W, int M, int N, class F>
+TILE_FN void row_sums(float (&out)[M], float (&scratch)[W * M], Acc<M, N, W>& acc, F f) {
+    using C = Acc<M, N, W>;
+    float* own = scratch + warp<W>() % C::WARP_COLS * M;
+    barrier();
+    if (C::active()) each_row_sum(acc, f, [&](int row, float total) { own[row] = total; });
+    add_partial_sums<W, C::WARP_COLS>(out, scratch);
+}
+template <int W, int M, int N, class F>
+TILE_FN void column_sums(float (&out)[N], float (&scratch)[W * N], Acc<M, N, W>& acc, F f) {
+    using C = Acc<M, N, W>;
+    float* own = scratch + warp<W>() / C::WARP_COLS * N;
+    barrier();
+    if (C::active()) each_column_sum(acc, f, [&](int column, float total) { own[column] = total; });
+    add_partial_sums<W, C::WARP_ROWS>(out, scratch);
+}
+// for accumulators of which each warp owns whole rows; columns are summed over these
+template <int M, int N, int W, class F>
+TILE_FN void own_row_sums(float (&out)[M], Acc<M, N, W>& acc, F f) {
+    using C = Acc<M, N, W>;
+    static_assert(C::WARP_COLS == 1 && C::WARP_ROWS == W, "a warp owns whole rows");
+    each_row_sum(acc, f, [&](int row, float total) { out[row] = total; });
+}
+template <int M, int N, int W, class F>
+TILE_FN void own_column_sums(float (&out)[W][N], Acc<M, N, W>& acc, F f) {
+    using C = Acc<M, N, W>;
+    static_assert(C::WARP_COLS == 1 && C::WARP_ROWS == W, "a warp owns whole rows");
+    float(&own)[N] = out[warp<W>()];
+    each_column_sum(acc, f, [&](int column, float total) { own[column] = total; });
 }
 #if defined(TILE_CUDA)
 // acc is overwritten; a row's elements lie with four lanes, two neighbours each of eight
@@ -160,31 +163,6 @@ template <int W>
 TILE_FN void warp_sums(float (&out)[W], float s) {
     for (int step = TILE_LANES / 2; step > 0; step /= 2) s += shuffle_xor(s, step);
     if (lane() == 0) out[warp<W>()] = s;
-}
-template <int W, int M, int N, class F>
-TILE_FN void column_sums(float (&out)[N], float (&scratch)[W * N], Acc<M, N, W>& acc, F f) {
-    using C = Acc<M, N, W>;
-    barrier();
-    if (C::active()) {
-        TILE_UNROLL
-        for (int n = 0; n < C::BLOCK_COLS; n++) {
-            float s[COL_SLOTS] = {};
-            const int c = C::first_col() + 16 * n;
-            TILE_UNROLL
-            for (int m = 0; m < C::BLOCK_ROWS; m++) {
-                TILE_UNROLL
-                for (int e = 0; e < BLOCK_ELEMENTS; e++)
-                    s[col_slot(e)] += f(acc.d[m][n][e], C::first_row() + 16 * m + block_row(e), c + block_col(e));
-            }
-            TILE_UNROLL
-            for (int e = 0; e < BLOCK_ELEMENTS; e++)
-                if (first_of_col_slot(e)) {
-                    const float total = sum_over_column(s[col_slot(e)]);
-                    if (block_row(e) == 0) scratch[warp<W>() / C::WARP_COLS * N + c + block_col(e)] = total;
-                }
-        }
-    }
-    add_partial_sums<W, C::WARP_ROWS>(out, scratch);
 }
 template <int W>
 TILE_FN float total(float (&scratch)[W], float s) {
