@@ -6,13 +6,16 @@
 #   reports/evidence.sh PROGRAM OUT fla FORM [SUITE [FILTER...]]
 #                                                     fla's kernels of one form (chunk, fused_recurrent, fused_chunk,
 #                                                     parallel); SHARDS (12) processes compile at the same time
-#   reports/evidence.sh PROGRAM OUT bench [FILTER...] ours beside fla's chunk form, autotuned, and jla where it is installed;
-#                                                     nothing else should run. SHAPES (headline) are groups of shapes
+#   reports/evidence.sh PROGRAM OUT bench [FILTER...] ours beside fla's forms (FORMS: chunk, fused_recurrent, fused and
+#                                                     module), autotuned, and jla where it is installed; nothing else
+#                                                     should run. SHAPES (headline) are groups of shapes
+#   reports/evidence.sh PROGRAM OUT shapes [FILTER...]
+#                                                     ours alone at all standard shapes
 #
 # fla's stages need python3 with flash-linear-attention 0.6.0, torch and triton, and conformance/python on PYTHONPATH.
 # LIMIT (seconds, 3600) ends a stage.
 set -euo pipefail
-[ $# -ge 3 ] || { sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -ge 3 ] || { sed -n '2,17s/^# \{0,1\}//p' "$0"; exit 2; }
 program=$1 out=$2 stage=$3 limit=${LIMIT:-3600} shim='python3 -m fla_conformance.shims.fla'
 mkdir -p "$out"
 oracle="--oracle-cache $out/oracle" # what one stage has computed the next need not
@@ -35,9 +38,13 @@ fla)
   wait
   tail -qn 1 "$out"/fla-"$form-$suite"-*.log ;;
 bench)
-  peers=(--against "$shim --form chunk" --against "$shim --form fused_recurrent")
+  peers=()
+  for form in ${FORMS:-chunk fused_recurrent fused module}; do peers+=(--against "$shim --form $form"); done
   ! python3 -c 'import jla' 2>/dev/null || peers+=(--against 'python3 -m fla_conformance.shims.jla')
   judged "$program" bench --candidate cuda "${peers[@]}" --shapes "${SHAPES:-headline}" \
     --timeout 900 --iterations 40 --out "$out/bench" "${@:4}" 2>&1 | tee "$out/bench.log" ;;
-*) echo "no stage $stage: own, fla or bench" >&2; exit 2 ;;
+shapes)
+  judged "$program" bench --candidate cuda --shapes all --iterations 10 --seconds 0.5 --out "$out/shapes" "${@:4}" 2>&1 |
+    tee "$out/shapes.log" ;;
+*) echo "no stage $stage: own, fla, bench or shapes" >&2; exit 2 ;;
 esac

@@ -13,6 +13,7 @@ mod table;
 mod trust;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -22,8 +23,9 @@ use reports::record::Timed;
 use crate::candidate::open::{OpenError, OpenOptions, open};
 use crate::candidate::{BenchRequest, Candidate, Reply, Timing};
 use crate::case::{self, Case};
-use crate::cli::{BenchArgs, Pass};
+use crate::cli::{BenchArgs, Pass, Shapes};
 use crate::glob::selects;
+use crate::sample::Profile;
 
 pub(crate) use drawn::Drawn;
 use floor::{Ceilings, Least};
@@ -95,6 +97,9 @@ pub fn command(args: &BenchArgs) -> Result<ExitCode, Error> {
     let mut ledger = Ledger::open(&args.out, &identities, args.json)?;
     let (mut trust, mut fine) = (Trust::default(), true);
     let watch = Watch::start(candidates.iter().any(|c| on_a_gpu(c.as_ref())));
+    let asked: Vec<_> =
+        cases.iter().flat_map(|c| passes(args.pass, c).into_iter().map(move |pass| (c, pass))).collect();
+    trust.prepare(&asked);
     for case in &cases {
         for backward in passes(args.pass, case) {
             let rows = side_by_side(&mut candidates, case, backward, args, &mut trust, &watch);
@@ -110,6 +115,13 @@ pub fn command(args: &BenchArgs) -> Result<ExitCode, Error> {
         show(&table::closing(cpu, ledger.path()));
     }
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The standard cases of published comparisons, in production's regime of the gates.
+#[must_use]
+pub fn headline() -> BTreeSet<String> {
+    let cases = standard::cases(true, &[Shapes::Headline]);
+    cases.iter().filter(|c| c.profile == Profile::Typical).map(Case::to_string).collect()
 }
 
 /// Prints what is for people; nobody reading it is no reason to stop, as the records are kept.

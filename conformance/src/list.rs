@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use optimized::Backend;
 use reference::spec::OpSpec;
 use reports::record::Run;
-use reports::speed;
+use reports::speed::{self, Tree};
 use reports::support::{self, NoMarks, SupportRow, Trial};
 
 use crate::case::Case;
@@ -190,12 +190,17 @@ fn support(args: &ListArgs) -> Result<ExitCode, Error> {
     })
 }
 
-/// The speed table.
+/// The speed tables.
 fn speed(args: &ListArgs) -> Result<ExitCode, Error> {
-    let hashes = reference::specs().filter_map(|s| Some((s.name.to_owned(), optimized::kernel_hash(s.name)?)));
-    let table = speed::table(&committed(args)?, &hashes.collect());
-    document(args, "speed", &table, |path, document| {
-        speed::splice(document, &table).map_err(|source| Error::SpeedMarks { path: path.clone(), source })
+    let names = || reference::specs().map(|s| s.name);
+    let tree = Tree {
+        kernels: names().filter_map(|op| Some((op.to_owned(), optimized::kernel_hash(op)?))).collect(),
+        memory: names().map(|op| (op.to_owned(), optimized::workspaces(op))).collect(),
+        headline: crate::bench::headline(),
+    };
+    let speed = speed::speed(&committed(args)?, &tree);
+    document(args, "speed", &format!("{}\n{}", speed.summary, speed.whole), |path, document| {
+        speed.splice(document).map_err(|source| Error::SpeedMarks { path: path.clone(), source })
     })
 }
 

@@ -18,7 +18,7 @@ mod source;
 
 pub use engine::{Answer, Call, Engine, Fill, Plan, Timing, plan};
 pub use error::Error;
-pub use source::{kernel_hash, units};
+pub use source::{kernel_hash, units, workspaces};
 
 /// Where kernels run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

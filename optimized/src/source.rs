@@ -31,6 +31,24 @@ pub fn kernel_hash(op: &str) -> Option<String> {
     Some(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// What an op's kernels ask of memory beside inputs and outputs, as the head comments of its sources say it, in the symbols
+/// told there. Empty for an op without kernels.
+#[must_use]
+pub fn workspaces(op: &str) -> Vec<String> {
+    let row = KERNELS.iter().find(|row| row.op == op);
+    let sources = row.into_iter().flat_map(|row| row.sources).filter_map(|source| original(source));
+    sources.filter_map(|text| workspace(&text)).collect()
+}
+
+/// The paragraph of a head comment that begins with "workspace", without that word.
+fn workspace(source: &str) -> Option<String> {
+    let comment = source.lines().map_while(|line| line.strip_prefix("//")).map(str::trim);
+    let mut lines = comment.skip_while(|line| !line.to_ascii_lowercase().starts_with("workspace"));
+    let first = lines.next()?.trim_start_matches(char::is_alphabetic).trim_start_matches([':', ',']);
+    let words = std::iter::once(first).chain(lines.take_while(|line| !line.is_empty())).flat_map(str::split_whitespace);
+    Some(words.collect::<Vec<_>>().join(" "))
+}
+
 /// The unit of one kernel for a GPU.
 pub(crate) fn unit(kernel: &Kernel, backend: Backend) -> String {
     let mut text = expand(kernel.source, backend, &original);
@@ -120,6 +138,16 @@ mod tests {
         let distinct: BTreeSet<_> = KERNELS.iter().map(|row| row.sources).collect();
         assert_eq!(hashes.iter().collect::<BTreeSet<_>>().len(), distinct.len(), "one for each set of sources");
         assert_eq!(kernel_hash("there is no such op"), None);
+    }
+
+    #[test]
+    fn every_op_says_what_memory_it_takes() {
+        for row in KERNELS {
+            assert!(workspaces(row.op).iter().any(|text| text.len() > 20), "{}: a head comment is silent", row.op);
+        }
+        let comment = "// x\n// Workspaces, in floats:\n//   a  N * D\n// and more\n//\n// Launches\nint x;\n";
+        assert_eq!(workspace(comment).as_deref(), Some("in floats: a N * D and more"));
+        assert_eq!(workspace("// x\nint y;\n// workspace: no\n"), None);
     }
 
     #[test]

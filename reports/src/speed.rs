@@ -1,13 +1,14 @@
 //! The speed table: what was timed, side by side, and never more than the records hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use crate::marks;
 use crate::record::{Run, Timed};
 
-/// Between which lines of a document the table stands.
-pub const MARKS: [&str; 2] = ["<!-- speed:begin -->", "<!-- speed:end -->"];
+/// Between which lines of a document the summary stands, and all rows.
+pub const MARKS: [[&str; 2]; 2] =
+    [["<!-- speed-summary:begin -->", "<!-- speed-summary:end -->"], ["<!-- speed:begin -->", "<!-- speed:end -->"]];
 
 /// Marks a ratio to a time that was not taken in the same run.
 const ELSEWHERE: &str = " ◦";
@@ -19,28 +20,56 @@ const NO_RECORD: &str = "–";
 
 const PASSES: [&str; 2] = ["forward", "forward+backward"];
 
-/// A document without the marks between which the table stands.
+/// A document without the marks between which a table stands.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the document has no lines {:?} and {:?}, in this order", MARKS[0], MARKS[1])]
+#[error("the document has neither lines {:?} and {:?} nor {:?} and {:?}", MARKS[0][0], MARKS[0][1], MARKS[1][0], MARKS[1][1])]
 pub struct NoMarks;
 
-/// The table in Markdown: a section for each device, a row for each case that kernels of ours were timed at. `current`
-/// are the hashes of the kernel sources in this tree, by op.
+/// What is known of the ops in this tree.
+#[derive(Debug, Clone, Default)]
+pub struct Tree {
+    /// Hashes of the kernel sources, by op.
+    pub kernels: BTreeMap<String, String>,
+    /// What an op's kernels ask of memory beside inputs and outputs, in words.
+    pub memory: BTreeMap<String, Vec<String>>,
+    /// The cases of the summary.
+    pub headline: BTreeSet<String>,
+}
+
+/// The tables in Markdown: a section for each device, a row for each case that kernels of ours were timed at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Speed {
+    /// The cases of published comparisons.
+    pub summary: String,
+    /// All cases, op by op.
+    pub whole: String,
+}
+
+/// Both tables, from records and what is in the tree.
 #[must_use]
-pub fn table(runs: &[Run], current: &BTreeMap<String, String>) -> String {
+pub fn speed(runs: &[Run], tree: &Tree) -> Speed {
     let mut devices: Vec<&str> =
         runs.iter().filter(|r| own(r) && !r.timed.is_empty()).map(|r| r.candidate.device.as_str()).collect();
     devices.sort_unstable();
     devices.dedup();
-    devices.into_iter().map(|device| section(device, runs, current)).collect()
+    let each = |section: fn(&str, &[&Run], &Tree) -> String| {
+        let of = |device: &&str| -> Vec<&Run> { runs.iter().filter(|r| r.candidate.device == **device).collect() };
+        devices.iter().map(|device| section(device, &of(device), tree)).collect()
+    };
+    Speed { summary: each(summary), whole: each(whole) }
 }
 
-/// The document with the table between its marks.
-///
-/// # Errors
-/// A document without them.
-pub fn splice(document: &str, table: &str) -> Result<String, NoMarks> {
-    marks::put(document, MARKS, table).ok_or(NoMarks)
+impl Speed {
+    /// The document with the tables between the marks that it has.
+    ///
+    /// # Errors
+    /// A document without any.
+    pub fn splice(&self, document: &str) -> Result<String, NoMarks> {
+        let [summary, whole] = MARKS;
+        let first = marks::put(document, summary, &self.summary);
+        let both = marks::put(first.as_deref().unwrap_or(document), whole, &self.whole);
+        both.or(first).ok_or(NoMarks)
+    }
 }
 
 /// Whether the kernels are ours, on a GPU.
@@ -48,22 +77,46 @@ fn own(run: &Run) -> bool {
     matches!(run.candidate.name.as_str(), "cuda" | "hip") && !run.candidate.kernels.is_empty()
 }
 
-fn section(device: &str, runs: &[Run], current: &BTreeMap<String, String>) -> String {
-    let here: Vec<&Run> = runs.iter().filter(|r| r.candidate.device == device).collect();
+fn summary(device: &str, runs: &[&Run], tree: &Tree) -> String {
+    let rows: Vec<_> = rows(runs).into_iter().filter(|(_, case)| tree.headline.contains(*case)).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
     let mut text = format!(
         "\n**{device}**\n\n\
          | op, case | forward, × floor | ÷ best peer | forward and backward, × floor | ÷ best peer | \
          memory beside inputs and outputs | ÷ fla | error, ours / fla |\n|---|---|---|---|---|---|---|---|\n"
     );
-    let rows = rows(&here);
-    if rows.is_empty() {
-        return String::new();
-    }
     for (op, case) in rows {
-        let [forward, both] = PASSES.map(|pass| Compared::of(&here, case, pass, current.get(op)));
+        let [forward, both] = PASSES.map(|pass| Compared::of(runs, case, pass, tree.kernels.get(op)));
         let (times, memory) = ([forward.time(), forward.ratio(), both.time(), both.ratio()], both.memory());
         let cells: Vec<String> = times.into_iter().chain(memory).chain([both.error(&forward)]).collect();
         let _ = writeln!(text, "| `{op}` {} | {} |", label(case), cells.join(" | "));
+    }
+    text
+}
+
+fn whole(device: &str, runs: &[&Run], tree: &Tree) -> String {
+    let (mut text, mut last) = (format!("\n## {device}\n"), "");
+    for (op, case) in rows(runs) {
+        if op != last {
+            let _ = writeln!(text, "\n### `{op}`\n");
+            for line in tree.memory.get(op).into_iter().flatten() {
+                let _ = writeln!(text, "Workspace: {line}\n");
+            }
+            text.push_str(
+                "| case | forward, ms | × floor | ÷ best peer | forward and backward, ms | × floor | ÷ best peer | \
+                 workspace forward | of both | ÷ fla | error, ours / fla | host, µs | first call, s |\n\
+                 |---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+            );
+            last = op;
+        }
+        let [forward, both] = PASSES.map(|pass| Compared::of(runs, case, pass, tree.kernels.get(op)));
+        let times = [&forward, &both].map(|c| [c.milliseconds(), c.time(), c.ratio()]).concat();
+        let [of_both, fla] = both.memory();
+        let memory = [forward.memory()[0].clone(), of_both, fla, both.error(&forward)];
+        let calls = [forward.host(), both.first_call(&forward)];
+        let _ = writeln!(text, "| {} | {} |", label(case), [&times[..], &memory, &calls].concat().join(" | "));
     }
     text
 }
@@ -125,6 +178,22 @@ impl<'a> Compared<'a> {
         let peers = newest.into_values().filter(|(run, ..)| run.candidate.kernels.is_empty()).collect();
         let stale = own.is_some_and(|(run, timed, _)| run.candidate.kernels.get(&timed.op) != current);
         Self { own, alike, peers, stale }
+    }
+
+    fn milliseconds(&self) -> String {
+        self.own.map_or(NO_RECORD.into(), |(.., ns)| format!("{:.3}", ns / 1e6))
+    }
+
+    /// Microseconds in which a call is queued, after the first.
+    fn host(&self) -> String {
+        let ns = self.own.and_then(|(_, timed, _)| timed.host_ns);
+        ns.map_or(NO_RECORD.into(), |ns| format!("{:.1}", ns / 1e3))
+    }
+
+    /// Seconds of the first call of this kind: of this pass, else of the other.
+    fn first_call(&self, other: &Self) -> String {
+        let of = |c: &Self| c.own.and_then(|(_, timed, _)| timed.first_call_ns);
+        of(self).or_else(|| of(other)).map_or(NO_RECORD.into(), |ns| format!("{:.1}", ns / 1e9))
     }
 
     fn time(&self) -> String {
@@ -228,7 +297,9 @@ mod tests {
     }
 
     fn row(runs: &[Run], hash: &str) -> String {
-        let text = table(runs, &[("gla".to_owned(), hash.to_owned())].into());
+        let kernels = [("gla".to_owned(), hash.to_owned())].into();
+        let tree = Tree { kernels, headline: [CASE.to_owned()].into(), ..Tree::default() };
+        let text = speed(runs, &tree).summary;
         text.lines().find(|line| line.starts_with("| `gla`")).unwrap_or_default().to_owned()
     }
 
@@ -268,10 +339,27 @@ mod tests {
     }
 
     #[test]
-    fn the_table_goes_between_its_marks() {
-        let document = format!("a\n{}\nold\n{}\nz\n", MARKS[0], MARKS[1]);
-        let new = splice(&document, "new\n").expect("the marks are there");
-        assert_eq!(new, format!("a\n{}\nnew\n{}\nz\n", MARKS[0], MARKS[1]));
-        assert_eq!(splice("nothing", "new"), Err(NoMarks));
+    fn all_cases_stand_op_by_op_and_few_in_the_summary() {
+        let memory = [("gla".to_owned(), vec!["states, total H V K elements".to_owned()])].into();
+        let tree = Tree { memory, ..Tree::default() };
+        let mut own = run("cuda", "x", 1.0);
+        own.timed[0].host_ns = Some(4200.0);
+        let Speed { summary, whole } = speed(&[own], &tree);
+        assert_eq!(summary, "", "nothing of it is a headline");
+        assert!(whole.contains("### `gla`\n\nWorkspace: states, total H V K elements\n\n| case"), "{whole}");
+        let row =
+            "| B=1, T=8192, H=96, long memory | – | – | – | 1.000 | 2.00 † | – | – | 1.0 MiB | – | 0.50 / – | – | – |";
+        assert!(whole.contains(row), "{whole}");
+    }
+
+    #[test]
+    fn the_tables_go_between_their_marks() {
+        let speed = Speed { summary: "few\n".into(), whole: "all\n".into() };
+        let [few, all] = MARKS;
+        let document = |a: &str, b: &str| format!("a\n{}\n{a}{}\nz{}\n{b}{}\n", few[0], few[1], all[0], all[1]);
+        assert_eq!(speed.splice(&document("old\n", "")), Ok(document("few\n", "all\n")));
+        let one = format!("{}\n{}", all[0], all[1]);
+        assert_eq!(speed.splice(&one), Ok(format!("{}\nall\n{}", all[0], all[1])));
+        assert_eq!(speed.splice("nothing"), Err(NoMarks));
     }
 }

@@ -1,8 +1,10 @@
 //! Which candidates have been right at which small case, and how nearly.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use rayon::prelude::*;
 use reference::tensor::Tensors;
 use reports::verdict::{Fault, Measure};
 
@@ -52,6 +54,25 @@ impl Trust {
         verdict
     }
 
+    /// Finds out all that these cases and passes will be judged by, on all cores, before anything is timed.
+    pub(super) fn prepare(&mut self, asked: &[(&Case, bool)]) {
+        let mut smalls: BTreeMap<String, (Case, bool)> = BTreeMap::new();
+        for (case, backward) in asked {
+            let small = standard::small(case);
+            smalls.entry(small.to_string()).or_insert((small, false)).1 |= backward;
+        }
+        let truths = smalls.into_par_iter().map(|(key, (case, backward))| {
+            let truth = Truth::of(&case);
+            // what cannot be found out is said where it is needed
+            _ = truth.outputs();
+            if backward {
+                _ = truth.gradients(&cotangents(&truth, &standard::want(&case.problem, true)));
+            }
+            (key, Arc::new(truth))
+        });
+        self.truths.extend(truths.collect::<Vec<_>>());
+    }
+
     fn truth(&mut self, case: &Case) -> Arc<Truth> {
         let key = case.to_string();
         if let Some((_, truth)) = self.truths.iter().find(|(k, _)| *k == key) {
@@ -63,16 +84,22 @@ impl Trust {
     }
 }
 
+/// The cotangents of the outputs that are wanted.
+fn cotangents(truth: &Truth, want: &[String]) -> Tensors {
+    let mut cotangents = truth.cotangents.clone();
+    cotangents.retain(|name, _| want.iter().any(|w| name.strip_prefix("d_") == Some(w)));
+    cotangents
+}
+
 /// Whether the candidate answers this case rightly, by the judge's own measure.
 fn right(candidate: &mut dyn Candidate, case: &Case, truth: &Truth, backward: bool) -> Result<Right, Reply> {
     let want = standard::want(&case.problem, backward);
-    let cotangents = if backward { truth.cotangents.clone() } else { Default::default() };
-    let cotangents = cotangents.into_iter().filter(|(name, _)| want.iter().any(|w| name.strip_prefix("d_") == Some(w)));
+    let cotangents = if backward { cotangents(truth, &want) } else { Tensors::new() };
     let request = Request {
         problem: case.problem.clone(),
         dtype: case.dtype,
         inputs: truth.inputs.clone(),
-        cotangents: cotangents.collect(),
+        cotangents,
         want,
         fill: Fill::Any,
         mode: Mode::Any,

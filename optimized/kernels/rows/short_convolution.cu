@@ -5,11 +5,10 @@
 //   d_w_j = sum_t d_u_t x_{t-W+1+j},  d_b = sum_t d_u_t; d_x0 is what d_x would be before the sequence.
 //
 // A block works on one chunk of C tokens and COLUMNS pieces of V neighbouring channels. Its items are pieces of a
-// segment of tokens, each walked from its first token to its last with the last W - 1 tokens in registers; later groups
-// of tokens are on their way to shared memory meanwhile, each item's to a place of its own, so that no barrier is needed.
-// Backward walks W - 1 tokens further than its segment, for the d_u that the last of its tokens need. Up to K = 4 taps
-// are kept so; fewer are padded with zeros in front. Kernels named Long take any W, an element at a time, at no such
-// speed.
+// segment of tokens, each walked from its first token to its last with the last W - 1 tokens in registers; the tokens
+// of one group are on their way while the group before is computed. Backward walks W - 1 tokens further than its
+// segment, for the d_u that the last of its tokens need. Up to K = 4 taps are kept so; fewer are padded with zeros in
+// front. Kernels named Long take any W, an element at a time, at no such speed.
 //
 // Tokens are rows p of [B T, D]; sequence n owns the rows offsets[n] .. offsets[n+1]; chunks[n] = sum of ceil(length /
 // C) over the sequences before n, total = chunks[N]. slices = ceil(D / (V COLUMNS)).

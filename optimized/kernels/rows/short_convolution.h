@@ -1,4 +1,4 @@
-// What the kernels of the short convolution share: sequences, the place of an item, its taps, tokens on their way.
+// What the kernels of the short convolution share: sequences, the place of an item, its taps and its tokens.
 #pragma once
 
 #include "../tile/tile.h"
@@ -149,26 +149,19 @@ struct Taps {
     }
 };
 
-// Groups of U tokens on their way, a stage each; beyond the end of what there is they are zero.
-template <class T, int V, int U, int MOST>
-struct Ring {
-    static constexpr int STAGES = TILE_ASYNC ? MOST : 1;
-    Few<T, V> tokens[STAGES][U][THREADS];
-
-    // `left` are there from ptr on
-    template <bool WIDE>
-    TILE_FN void fetch(int item, int stage, const T* ptr, int D, int left, int n) {
-        TILE_UNROLL
-        for (int u = 0; u < U; u++)
-            if (u < left) tokens[stage][u][item].template read_async<WIDE>(ptr + (long long)u * D, n);
+// U tokens, the first of which is `left` before the end of what there is, which is zero from there on
+template <bool WIDE, class T, int U, int V>
+TILE_FN void fetch(Few<T, V> (&x)[U], const T* ptr, int D, int left, int n) {
+    TILE_UNROLL
+    for (int u = 0; u < U; u++) {
+        if (ptr && u < left) {
+            x[u].template read<WIDE>(ptr + (long long)u * D, n);
+        } else {
+            const float zeros[V] = {};
+            x[u].set(zeros);
+        }
     }
-    TILE_FN void get(float (&x)[V], int item, int stage, int u, int left) const {
-        const Few<T, V> few = tokens[stage][u][item];
-        TILE_UNROLL
-        for (int e = 0; e < V; e++) x[e] = u < left ? few[e] : 0.f;
-    }
-    static TILE_FN int after(int stage) { return stage + 1 < STAGES ? stage + 1 : 0; }
-};
+}
 // the last rows of a line become its first
 template <int ROWS, int KEEP, int V>
 TILE_FN void shift(float (&line)[ROWS][V]) {

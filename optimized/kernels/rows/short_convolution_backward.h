@@ -8,62 +8,58 @@ namespace convolution {
 template <class T, int C, int K, int V>
 struct ConvolutionBackward {
     using Args = convolution::Args<T>;
-    static constexpr int WARPS = convolution::WARPS, MIN_BLOCKS = 2, U = 8, ROWS = K - 1 + U;
-    using Ring = convolution::Ring<T, V, U, 2>;
+    static constexpr int WARPS = convolution::WARPS, MIN_BLOCKS = 1, U = 8, ROWS = K - 1 + U;
     struct Sums {
         float of[K + 1][V];
     };
     struct Shared {
-        Ring x, d_o;
         float sums[SEGMENTS][K + 1][COLUMNS * V];
     };
 
-    // d_u of token u of a group into the line, and what it adds to the sums when it is one of the `left` that count
-    static TILE_FN void gradient(float (&line)[ROWS][V], const Taps<T, K, V>& taps, const float (&x)[ROWS][V],
-                                 const float (&d_o)[V], int u, int left, int swish, Sums& sums) {
+    // d_u of U tokens into the end of a line, and what the first `left` of them add to the sums
+    static TILE_FN void gradients(float (&line)[ROWS][V], const Taps<T, K, V>& taps, const float (&x)[ROWS][V],
+                                  const Few<T, V> (&d_o)[U], int left, int swish, Sums& sums) {
         TILE_UNROLL
-        for (int e = 0; e < V; e++) {
-            const float d = d_o[e] * slope<T>(taps.u(x, u, e), swish), counted = u < left ? d : 0.f;
-            line[K - 1 + u][e] = d;
-            sums.of[K][e] += counted;
+        for (int u = 0; u < U; u++) {
             TILE_UNROLL
-            for (int j = 0; j < K; j++) sums.of[j][e] = fused(counted, x[u + j][e], sums.of[j][e]);
+            for (int e = 0; e < V; e++) {
+                const float d = d_o[u][e] * slope<T>(taps.u(x, u, e), swish), counted = u < left ? d : 0.f;
+                line[K - 1 + u][e] = d;
+                sums.of[K][e] += counted;
+                TILE_UNROLL
+                for (int j = 0; j < K; j++) sums.of[j][e] = fused(counted, x[u + j][e], sums.of[j][e]);
+            }
         }
     }
 
     template <bool WIDE>
-    static TILE_FN void walk(Shared& s, int item, const Place<T, C, V>& at, Sums& sums) {
+    static TILE_FN void walk(const Place<T, C, V>& at, Sums& sums) {
         const Args& a = at.sequence.a;
         Taps<T, K, V> taps;
         float x[ROWS][V], d_u[ROWS][V] = {};
-        const int all = at.count + K - 1;
-        int ahead = 0, to = 0, from = 0;
-        auto fetch = [&] {
-            const long long first = at.element + (long long)ahead * a.D;
-            const int left = ahead < all ? at.rest - ahead : 0;
-            s.x.template fetch<WIDE>(item, to, a.x + first, a.D, left, at.n);
-            s.d_o.template fetch<WIDE>(item, to, (a.d_o ? a.d_o : a.x) + first, a.D, a.d_o ? left : 0, at.n);
-            commit();
-            ahead += U;
-            to = Ring::after(to);
-        };
-        TILE_UNROLL
-        for (int stage = 1; stage < Ring::STAGES; stage++) fetch();
+        Few<T, V> next[U], d_next[U];
+        const T* from = a.x + at.element;
+        const T* d_from = a.d_o ? a.d_o + at.element : nullptr;
+        fetch<WIDE>(next, from, a.D, at.rest, at.n);
+        fetch<WIDE>(d_next, d_from, a.D, at.rest, at.n);
         taps.template load<WIDE>(a, at.column, at.n);
         taps.template before<WIDE>(x, at.sequence, at.from, at.column, at.n);
         TILE_ROLL
-        for (int done = 0; done < all; done += U) {
-            fetch();
-            wait<Ring::STAGES - 1>();
+        for (int done = 0; done < at.count + K - 1; done += U) {
+            Few<T, V> d_o[U];
             TILE_UNROLL
             for (int u = 0; u < U; u++) {
-                float d_o[V];
-                s.x.get(x[K - 1 + u], item, from, u, at.rest - done);
-                s.d_o.get(d_o, item, from, u, a.d_o ? at.rest - done : 0);
-                gradient(d_u, taps, x, d_o, u, at.count - done, a.swish, sums);
-                write<WIDE>(at, taps, d_u, d_o, u, done + u);
+                d_o[u] = d_next[u];
+                TILE_UNROLL
+                for (int e = 0; e < V; e++) x[K - 1 + u][e] = next[u][e];
             }
-            from = Ring::after(from);
+            const long long ahead = (long long)(done + U) * a.D;
+            fetch<WIDE>(next, from + ahead, a.D, done + U < at.count + K - 1 ? at.rest - done - U : 0, at.n);
+            fetch<WIDE>(d_next, d_from ? d_from + ahead : nullptr, a.D,
+                        done + U < at.count + K - 1 ? at.rest - done - U : 0, at.n);
+            gradients(d_u, taps, x, d_o, at.count - done, a.swish, sums);
+            TILE_UNROLL
+            for (int u = 0; u < U; u++) write<WIDE>(at, taps, d_u, d_o[u], u, done + u);
             shift<ROWS, K - 1>(x);
             shift<ROWS, K - 1>(d_u);
         }
@@ -72,10 +68,10 @@ struct ConvolutionBackward {
     // d_x of the token K - 1 before the item's token i, whose d_u is in row u + K - 1; d_residual of token i
     template <bool WIDE>
     static TILE_FN void write(const Place<T, C, V>& at, const Taps<T, K, V>& taps, const float (&d_u)[ROWS][V],
-                              const float (&d_o)[V], int u, int i) {
+                              const Few<T, V>& d_o, int u, int i) {
         const Args& a = at.sequence.a;
         if (a.d_residual && i < at.count)
-            write_floats<WIDE>(a.d_residual + at.element + (long long)i * a.D, at.n, d_o);
+            d_o.template write<WIDE>(a.d_residual + at.element + (long long)i * a.D, at.n);
         const int to = i - (K - 1);
         if (!a.d_x || to < 0 || to >= at.count) return;
         float y[V];
@@ -99,9 +95,9 @@ struct ConvolutionBackward {
             Sums sums = {};
             if (at.n > 0 && at.count > 0) {
                 if (wide_rows(a.D, V))
-                    walk<true>(shared, item, at, sums);
+                    walk<true>(at, sums);
                 else
-                    walk<false>(shared, item, at, sums);
+                    walk<false>(at, sums);
             }
             if (!a.partial) return;
             TILE_UNROLL

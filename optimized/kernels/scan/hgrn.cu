@@ -17,11 +17,12 @@
 // owners[i], whose pieces are pieces[n] .. pieces[n+1]; chunks[i] = sum of ceil(length / C) over the pieces before i,
 // total = chunks[P]. slices = ceil(D / K).
 //
-// first:     HgrnPieces     grid P slices     where P > N
+// first:     HgrnPieces     grid P slices     where P > N, or where sequences would be cut and ht is wanted
 // forward:   HgrnForward    grid P slices     also before backward when d_g is wanted, for the states
 //            HgrnStep       grid N slices     instead, of one token without gradients; slices of 256 threads' channels
 // backward:  HgrnBackward   grid P slices
-// workspace: states, f32, total D elements; where P > N decays, ends, backs, f32, P D each (no initialisation needed).
+// workspace: states, f32, total D elements; with HgrnPieces decays, ends, backs, f32, P D each (no
+//            initialisation needed).
 #include "../tile/tile.h"
 
 namespace hgrn {
@@ -203,7 +204,10 @@ struct HgrnForward : Scan<T, C, K, V> {
             barrier();
         }
         barrier();
-        if (at.piece == at.tail - 1) S::end(a.ht, s.carry[n & 1], at);
+        if (at.piece != at.tail - 1) return;
+        // of the pieces' sums, to which tokens that write and forget nothing add nothing, in whatever piece they lie
+        if (a.ends) S::begin(s.carry[n & 1], a.h0, at, a, a.ends, at.lead, at.tail);
+        S::end(a.ht, s.carry[n & 1], at);
     }
 };
 

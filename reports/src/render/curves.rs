@@ -34,6 +34,10 @@ const SIZE: (u32, u32) = (560, 320);
 /// Between the axis and the names under it.
 const GAP: i32 = 8;
 
+/// Height of the line with the names of the lines, and about what a letter takes of it.
+const LEGEND: u32 = 22;
+const LETTER: i32 = 7;
+
 type Drawn<T> = Result<T, DrawingAreaErrorKind<std::convert::Infallible>>;
 
 impl Chart {
@@ -65,14 +69,26 @@ impl Chart {
 
     fn draw(&self, svg: &mut String) -> Drawn<()> {
         let size = (SIZE.0.max(90 + 26 * self.ticks.len() as u32), SIZE.1 + if self.ticks.is_empty() { 0 } else { 90 });
-        let area = SVGBackend::with_string(svg, size).into_drawing_area();
+        let whole = SVGBackend::with_string(svg, size).into_drawing_area();
+        let (legend, area) = whole.split_vertically(LEGEND);
+        self.legend(&legend)?;
         let (low, high) = self.range();
         if self.log {
             self.on(&area, (low..high).log_scale())?;
         } else {
             self.on(&area, low..high)?;
         }
-        area.present().map_err(|_| DrawingAreaErrorKind::LayoutError)
+        whole.present().map_err(|_| DrawingAreaErrorKind::LayoutError)
+    }
+
+    /// Where a logarithmic axis has its ticks: 1, 2 and 5 of each power of ten.
+    fn decades(&self) -> Vec<f64> {
+        let (low, high) = self.range();
+        let powers = low.log10().floor() as i32..=high.log10().ceil() as i32;
+        let step = powers.clone().count() > 6;
+        let of =
+            |power: i32| [1.0, 2.0, 5.0].into_iter().take(if step { 1 } else { 3 }).map(move |x| x * 10f64.powi(power));
+        powers.flat_map(of).filter(|y| (low..=high).contains(y)).collect()
     }
 
     fn on<'a, Y>(&self, area: &DrawingArea<SVGBackend<'a>, Shift>, range: Y) -> Drawn<()>
@@ -90,13 +106,25 @@ impl Chart {
             .y_label_area_size(64)
             .build_cartesian_2d(0.0..most, range)
             .map_err(layout)?;
+        let label = |y: &f64| if self.log { String::new() } else { short(*y) };
         let mut mesh = chart.configure_mesh();
         mesh.disable_x_mesh().x_desc(&self.x).y_desc(&self.y).axis_style(ink).light_line_style(TRANSPARENT);
-        mesh.bold_line_style(ink.mix(0.2)).label_style(("sans-serif", 11, &ink)).y_label_formatter(&|y| short(*y));
+        mesh.bold_line_style(ink.mix(0.2)).label_style(("sans-serif", 11, &ink)).y_label_formatter(&label);
         if !self.ticks.is_empty() {
             mesh.x_labels(0);
         }
+        if self.log {
+            mesh.disable_y_mesh().y_labels(0);
+        }
         mesh.draw().map_err(layout)?;
+        for y in if self.log { self.decades() } else { Vec::new() } {
+            let (x, at) = chart.backend_coord(&(0.0, y));
+            let style = ("sans-serif", 11, &ink).into_text_style(area).pos(Pos::new(HPos::Right, VPos::Center));
+            let (left, top) = area.get_base_pixel();
+            area.draw_text(&short(y), &style, (x - left - GAP, at - top)).map_err(layout)?;
+            let line = PathElement::new(vec![(0.0, y), (most, y)], ink.mix(0.2));
+            chart.draw_series(std::iter::once(line)).map_err(layout)?;
+        }
         let across = self.limit.map(|y| vec![(0.0, y), (most, y)]);
         chart.draw_series(across.map(|line| PathElement::new(line, RED.stroke_width(1)))).map_err(layout)?;
         let (low, high) = self.range();
@@ -104,25 +132,39 @@ impl Chart {
         self.name(area, &places)?;
         let up = self.mark.map(|x| vec![(x, low), (x, high)]);
         chart.draw_series(up.map(|line| PathElement::new(line, RED.mix(0.6).stroke_width(1)))).map_err(layout)?;
-        for (i, (name, line)) in self.lines.iter().enumerate() {
+        for (i, (_, line)) in self.lines.iter().enumerate() {
             let colour = PALETTE[i % PALETTE.len()];
-            let points = line.iter().copied().filter(|p| self.seen(p.1));
-            let drawn = chart.draw_series(LineSeries::new(points, colour.stroke_width(2))).map_err(layout)?;
-            drawn.label(name).legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 14, y)], colour));
+            let points: Vec<_> = line.iter().copied().filter(|p| self.seen(p.1)).collect();
+            // a line of one point is to be seen too
+            let dots = points.iter().filter(|_| !self.ticks.is_empty() || points.len() == 1);
+            chart.draw_series(dots.map(|p| Circle::new(*p, 3, colour.filled()))).map_err(layout)?;
+            chart.draw_series(LineSeries::new(points, colour.stroke_width(2))).map_err(layout)?;
         }
-        let mut legend = chart.configure_series_labels();
-        // falling curves leave the top free, errors that grow the bottom
-        legend.position(if self.log { SeriesLabelPosition::LowerRight } else { SeriesLabelPosition::UpperRight });
-        legend.label_font(("sans-serif", 11, &ink)).border_style(TRANSPARENT).draw().map_err(layout)
+        Ok(())
+    }
+
+    /// The names of the lines, in their colours, above everything.
+    fn legend(&self, area: &DrawingArea<SVGBackend<'_>, Shift>) -> Drawn<()> {
+        let mut x = 74;
+        for (i, (name, _)) in self.lines.iter().enumerate() {
+            let colour = PALETTE[i % PALETTE.len()];
+            let dash = PathElement::new(vec![(x, 12), (x + 14, 12)], colour.stroke_width(3));
+            let style = ("sans-serif", 11, &RGBColor(0x80, 0x80, 0x80)).into_text_style(area);
+            area.draw(&dash).map_err(|_| DrawingAreaErrorKind::LayoutError)?;
+            area.draw_text(name, &style, (x + 18, 6)).map_err(|_| DrawingAreaErrorKind::LayoutError)?;
+            x += 18 + LETTER * (name.chars().count() as i32 + 2);
+        }
+        Ok(())
     }
 
     /// The names of places, downwards from the axis.
     fn name(&self, area: &DrawingArea<SVGBackend<'_>, Shift>, places: &[(i32, i32)]) -> Drawn<()> {
+        let (left, top) = area.get_base_pixel();
         let ink = RGBColor(0x80, 0x80, 0x80);
         let upright = ("sans-serif", 11, &ink).into_text_style(area).transform(FontTransform::Rotate90);
         let upright = upright.pos(Pos::new(HPos::Left, VPos::Center));
         for (name, (x, y)) in self.ticks.iter().zip(places) {
-            area.draw_text(name, &upright, (*x, y + GAP)).map_err(|_| DrawingAreaErrorKind::LayoutError)?;
+            area.draw_text(name, &upright, (x - left, y - top + GAP)).map_err(|_| DrawingAreaErrorKind::LayoutError)?;
         }
         Ok(())
     }
