@@ -240,6 +240,8 @@ impl<'a> Job<'a> {
         (row.lay_out)(&mut job)?;
         let foreign = job.launches.iter().map(|l| l.kernel.source).find(|source| !row.sources.contains(source));
         assert_eq!(foreign, None, "the row of {op} names every source that it launches, for its hash");
+        let kernels: Vec<Kernel> = job.launches.iter().map(|l| l.kernel).collect();
+        job.memory.device.prepare(&kernels)?;
         Ok(job)
     }
 

@@ -5,7 +5,7 @@
 // slices = ceil(V / kernel's V), N sequences, chunks[n] = sum of ceil(length / C) over the sequences before n, total =
 // chunks[N]. An empty grid must not be launched.
 //
-// forward:   GlaForward                    grid N H slices
+// forward:   GlaForward, or GlaRoles where there is room for it      grid N H slices
 // backward:  1. GlaForward                 states wanted, o not (or the forward pass itself leaves the states)
 //            2. GlaStateGradients          grid N H slices
 //            3. GlaGradients               grid total H       (not needed when only d_h0 is wanted; then 1 neither)
@@ -16,6 +16,8 @@
 // shapes <T, C, K, V>: optimized/src/shapes/gla.rs.
 #include "gla_backward.h"
 #include "gla_fused.h"
+#include "gla_pieces.h"
+#include "gla_roles.h"
 
 using gla::GlaForward;
 using gla::GlaForwardBoth;

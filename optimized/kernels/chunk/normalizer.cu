@@ -15,6 +15,12 @@ using namespace sequence;
 
 constexpr float EPSILON = 1e-10f;
 
+// the sum of a row, by parts of every eighth element
+constexpr int PARTS = 8;
+TILE_FN float sum_of_parts(const float* x) {
+    return ((x[0] + x[1]) + (x[2] + x[3])) + ((x[4] + x[5]) + (x[6] + x[7]));
+}
+
 template <class T>
 struct ForwardArgs {
     const T *q, *k;            // [B T, H, K]
@@ -58,7 +64,7 @@ struct NormalizerForward {
     struct Shared {
         Tile<T, C, K> q, k;
         Tile<float, C, K> product;
-        float z[K], total[K], scratch[Keys::SCRATCH];
+        float z[K], total[K], scratch[Keys::SCRATCH], part[C * PARTS];
     };
 
     static TILE_FN void run(Shared& s, const Args& a) {
@@ -80,11 +86,16 @@ struct NormalizerForward {
             });
             barrier();
             const Rows<float> out(a.divisor, at.seq, token, a.H, at.h, 1);
+            for_each_index<WARPS, C * PARTS>([&](int n) {
+                float sum = 0;
+                TILE_UNROLL
+                for (int c = 0; c < K; c += PARTS) sum += s.product.at(n / PARTS, c + n % PARTS);
+                s.part[n] = sum;
+            });
+            barrier();
             for_each_index<WARPS, C>([&](int i) {
-                float sum[4] = {};
-                for (int c = 0; c < K; c++) sum[c % 4] += s.product.at(i, (c + 4 * i) % K);
-                if (i < at.seq.length - token)
-                    out.ptr[i * out.ld] = fused(a.scale, (sum[0] + sum[1]) + (sum[2] + sum[3]), EPSILON);
+                const float sum = sum_of_parts(s.part + i * PARTS);
+                if (i < at.seq.length - token) out.ptr[i * out.ld] = fused(a.scale, sum, EPSILON);
             });
             barrier();
         }
@@ -113,7 +124,7 @@ struct NormalizerSplit {
     static constexpr int WARPS = 128 / TILE_LANES, MIN_BLOCKS = 1;
     struct Shared {
         Tile<T, C, V> o, d_o;
-        float dot[C];
+        float dot[C], part[C * PARTS];
     };
 
     static TILE_FN void run(Shared& s, const Args& a) {
@@ -127,12 +138,15 @@ struct NormalizerSplit {
             commit();
             wait<0>();
             barrier();
-            for_each_index<WARPS, C>([&](int i) {
+            for_each_index<WARPS, C * PARTS>([&](int n) {
                 float sum = 0;
-                for (int c = 0; c < V; c++) sum += s.o.at(i, c) * s.d_o.at(i, c);
-                s.dot[i] += sum;
+                const int i = n / PARTS;
+                TILE_UNROLL
+                for (int c = n % PARTS; c < V; c += PARTS) sum += s.o.at(i, c) * s.d_o.at(i, c);
+                s.part[n] = sum;
             });
             barrier();
+            for_each_index<WARPS, C>([&](int i) { s.dot[i] += sum_of_parts(s.part + i * PARTS); });
             map<WARPS>(s.d_o, s.d_o, [&](float x, int i, int) { return i < count ? x / a.divisor[row + i] : 0.f; });
             barrier();
             store_global<WARPS>(a.d_n + row * a.V + v0, a.V, s.d_o, count, a.V - v0);

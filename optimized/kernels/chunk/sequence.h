@@ -38,6 +38,12 @@ struct Rows {
         : ptr(base + ((seq.row(token) * H + h) * width + column)), ld(static_cast<long long>(seq.step * H) * width) {}
 };
 
+// whether piece i is the first of its sequence, in the order of the recurrence
+TILE_FN bool leads(const int* owners, const long long* firsts, int i, int reverse) {
+    const int n = owners[i];
+    return i == (int)(reverse ? firsts[n + 1] - 1 : firsts[n]);
+}
+
 // rows of a chunk of the sequence and head of at into a tile; zeros where there is nothing to load
 template <int W, class T, int C, int N, class P>
 TILE_FN void fetch_rows(Tile<T, C, N>& tile, const T* base, const P& at, int H, int token, int width, int column) {

@@ -18,6 +18,7 @@
 // shapes <T, C, K, V>: optimized/src/shapes/simple_gla.rs.
 #include "simple_gla_backward.h"
 #include "simple_gla_fused.h"
+#include "simple_gla_pieces.h"
 #include "simple_gla_roles.h"
 
 using simple_gla::SimpleGlaForward;

@@ -16,11 +16,13 @@ struct BackwardArgs {
     const T* states;                           // [total, H, V, K]: before every chunk
     T *d_q, *d_k, *d_v;                        // as q, k, v; each may be null
     float *d_g, *d_h0;                         // [B T, H], [N, H, K, V]; each may be null
-    const long long *offsets, *chunks;         // [N + 1] each
+    const long long *offsets, *chunks;         // [P + 1] each
+    const int* owners;                         // [P], the sequence of a piece
+    const long long* firsts;                   // [N + 1], the first piece of a sequence
     int H, K, V, slices, reverse;              // one slice
     float scale;
 };
-static_assert(sizeof(BackwardArgs<bf16>) == 152, "the launcher's twin must match");
+static_assert(sizeof(BackwardArgs<bf16>) == 168, "the launcher's twin must match");
 
 // d_g of a token is what passes through its gate: the incoming state to outputs from there on, earlier tokens and that
 // state into the outgoing one, and within the chunk the pairs of an earlier token and a later or the same one. None of
@@ -239,7 +241,7 @@ struct SimpleGlaBackward {
             TILE_UNROLL
             for (int w = 0; w < STATE_WARPS; w++) through += s.through[w];
             through *= s.decay;
-            const bool nothing = !a.h0 && token == 0;
+            const bool nothing = !a.h0 && token == 0 && leads(a.owners, a.firsts, block_id() / a.H, a.reverse);
             const Rows<float> out(a.d_g, at.seq, token, a.H, at.h, 1);
             for_each_index<PAIR_WARPS, C>([&](int i) {
                 float after = 0, within = 0, before = 0;

@@ -59,7 +59,7 @@ TILE_FN void running_sums(Columns<R, N, W>& x, float (&total)[N], float (&scratc
             for (int e = 0; e < 2; e++) scratch[run * N + X::column(n) + e] = sum[e];
         }
     }
-    barrier();
+    group_barrier<W>();
     if (!X::active()) return;
     TILE_UNROLL
     for (int n = 0; n < X::EACH; n++) {

@@ -384,8 +384,8 @@ TILE_FN void play(int n, Role& role) {
 }
 // The wider role has the first warps, so that each role's first warp is a multiple of its number of warps: group_barrier
 // counts on that. Of two roles of eight warps each, the first gets registers of the second, which has no products of warp
-// groups.
-template <int W0, int W1, class A, class B>
+// groups: FIRST a thread, and the second what is left.
+template <int W0, int W1, int FIRST = 136, class A, class B>
 TILE_FN void lockstep(int n, A& a, B& b) {
     static_assert(W0 % W1 == 0 || W1 % W0 == 0, "either role's warps begin at a multiple of their number");
     constexpr bool REVERSED = W0 % W1 != 0;
@@ -395,10 +395,10 @@ TILE_FN void lockstep(int n, A& a, B& b) {
     constexpr bool EVEN = false;
 #endif
     if (REVERSED ? thread_index() >= W1 * TILE_LANES : thread_index() < W0 * TILE_LANES) {
-        if constexpr (EVEN) asm volatile("setmaxnreg.inc.sync.aligned.u32 136;");
+        if constexpr (EVEN) asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(FIRST));
         play(n, a);
     } else {
-        if constexpr (EVEN) asm volatile("setmaxnreg.dec.sync.aligned.u32 120;");
+        if constexpr (EVEN) asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(256 - FIRST));
         play(n, b);
     }
 }

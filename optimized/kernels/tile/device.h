@@ -525,12 +525,18 @@ TILE_FN float round_both(Tile<T, R, N>& x, const Tile<float, R, N>& from_x, Tile
     });
     return share;
 }
+// seldom done: small code
 template <int W, class T, int R, int N>
 TILE_FN void fill(Tile<T, R, N>& tile, float x) {
-    for_each_index<W, R * N / 4>([&](int i) {
-        TILE_UNROLL
-        for (int e = 0; e < 4; e++) tile.set(i / (N / 4), i % (N / 4) * 4 + e, x);
-    });
+    constexpr int WIDTH = 16 / sizeof(T), PIECES = N / WIDTH;
+    union {
+        Piece piece;
+        T element[WIDTH];
+    } y;
+    TILE_UNROLL
+    for (int e = 0; e < WIDTH; e++) y.element[e] = round_to<T>(x);
+    TILE_ROLL
+    for (int i = opaque(thread<W>()); i < R * PIECES; i += W * TILE_LANES) *tile.piece(i / PIECES, i % PIECES) = y.piece;
 }
 
 }  // namespace tile

@@ -494,7 +494,7 @@ TILE_FN void groups(F f) {
     for (int g = 0; g < G; g++) f(g);
 }
 // the roles in turn, now one first, now the other: neither may depend on the other between two barriers
-template <int W0, int W1, class A, class B>
+template <int W0, int W1, int FIRST = 0, class A, class B>
 TILE_FN void lockstep(int n, A& a, B& b) {
     a.begin(), b.begin();
     b.ready(), a.ready();

@@ -85,7 +85,7 @@
 // barrier()      orders everything before it with everything after it. Needed between writing shared memory and
 //                reading it back in another operation, and between reading and overwriting it.
 // publish()      barrier, after which product and issue may read what was written before it.
-// lockstep<W0, W1>(n, a, b)  two roles, the block's first W0 warps and its next W1: begin(), ready(), step(0), ..,
+// lockstep<W0, W1, FIRST>(n, a, b)  two roles, the block's first W0 warps and its next W1: begin(), ready(), step(0), ..,
 //                step(n - 1),
 //                end() of each, with publish() between any two. What one role does between two of them must not depend
 //                on what

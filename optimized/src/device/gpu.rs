@@ -1,6 +1,6 @@
 //! What CUDA and HIP have in common: compile at run time, keep binaries on disk, load, launch.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::Device;
 use crate::args::Args;
 use crate::error::Error;
-use crate::shapes::{self, Kernel, Target};
+use crate::shapes::{Kernel, Target};
 use crate::{Backend, DeviceInfo, source};
 
 /// A loaded kernel.
@@ -56,26 +56,6 @@ pub(super) struct Gpu<D: Driver> {
 impl<D: Driver> Gpu<D> {
     pub(super) fn new(driver: D) -> Self {
         Self { driver, loaded: HashMap::new(), scratch: 0, scratch_bytes: 0 }
-    }
-
-    /// The kernel, loaded; its siblings of the same width are built with it, in parallel.
-    fn kernel(&mut self, kernel: &Kernel) -> Result<Loaded, Error> {
-        if let Some(&loaded) = self.loaded.get(kernel) {
-            return Ok(loaded);
-        }
-        let sibling =
-            |other: &Kernel| (other.source, other.scalar, other.width) == (kernel.source, kernel.scalar, kernel.width);
-        let wanted: Vec<Kernel> = shapes::all(self.target()).into_iter().filter(sibling).collect();
-        let driver = &self.driver;
-        let images: Vec<Vec<u8>> = wanted.par_iter().map(|k| image(driver, k)).collect::<Result<_, _>>()?;
-        for (kernel, image) in wanted.into_iter().zip(images) {
-            let loaded = self.driver.load(&image, &kernel.symbol())?;
-            self.loaded.insert(kernel, loaded);
-        }
-        self.loaded
-            .get(kernel)
-            .copied()
-            .ok_or_else(|| Error::Declined(format!("{} has no such shape", kernel.symbol())))
     }
 }
 
@@ -154,8 +134,21 @@ impl<D: Driver> Device for Gpu<D> {
         if bytes.is_empty() { self.driver.synchronize() } else { self.driver.download(address, bytes) }
     }
 
+    /// Those of a call, in parallel, and no others: what a call waits for the first time is the slowest of its own.
+    fn prepare(&mut self, kernels: &[Kernel]) -> Result<(), Error> {
+        let missing: HashSet<Kernel> = kernels.iter().filter(|k| !self.loaded.contains_key(k)).copied().collect();
+        let driver = &self.driver;
+        let built = missing.into_par_iter().map(|k| Ok((k, image(driver, &k)?)));
+        for (kernel, image) in built.collect::<Result<Vec<_>, Error>>()? {
+            let loaded = self.driver.load(&image, &kernel.symbol())?;
+            self.loaded.insert(kernel, loaded);
+        }
+        Ok(())
+    }
+
     fn launch(&mut self, kernel: &Kernel, blocks: usize, args: &Args) -> Result<(), Error> {
-        let loaded = self.kernel(kernel)?;
+        let unprepared = || Error::Declined(format!("{} was launched before it was prepared", kernel.symbol()));
+        let loaded = self.loaded.get(kernel).copied().ok_or_else(unprepared)?;
         let blocks = u32::try_from(blocks).ok().filter(|&b| b <= i32::MAX as u32);
         let blocks = blocks.ok_or_else(|| Error::Declined("more than 2^31 blocks in one launch".to_owned()))?;
         self.driver.launch(loaded, blocks, args)

@@ -32,6 +32,11 @@ pub(crate) trait Device: Send {
     /// Waits for every launch before it.
     fn download(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), Error>;
 
+    /// Compiles and loads the kernels of a call, where that is done at run time.
+    fn prepare(&mut self, _kernels: &[Kernel]) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Runs `blocks` blocks of a kernel.
     fn launch(&mut self, kernel: &Kernel, blocks: usize, args: &Args) -> Result<(), Error>;
 

@@ -16,9 +16,10 @@ pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
     let divides = job.wants_any(&["d_q", "d_k", "d_v", "d_h0", "d_z0"]) && d_o != Ptr::NULL;
     pass.divisor = job.workspace("divisor", DType::F32, rows)?;
     pass.o = if divides { job.output_or_workspace("o", storage, rows * v)? } else { job.output("o") };
+    let offsets = job.layout(sums(job.target).chunk)?.offsets;
     let mut e = Ptr::NULL;
     if pass.o != Ptr::NULL || job.wants("zt") {
-        denominator(job, &pass)?;
+        denominator(job, &pass, offsets)?;
     }
     if pass.o != Ptr::NULL || pass.gradients || job.wants("ht") {
         pass.forward(job)?;
@@ -31,7 +32,7 @@ pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
         d_o = d_n;
     }
     pass.backward(job, d_o)?;
-    if job.wants_any(&["d_q", "d_k", "d_z0"]) { of_denominator(job, &pass, e) } else { Ok(()) }
+    if job.wants_any(&["d_q", "d_k", "d_z0"]) { of_denominator(job, offsets, e) } else { Ok(()) }
 }
 
 /// Launches one block for each sequence and head.
@@ -42,20 +43,20 @@ fn each_head(job: &mut Job<'_>, template: &'static str, args: Args) -> Result<()
     Ok(())
 }
 
-fn denominator(job: &mut Job<'_>, pass: &Pass) -> Result<(), Error> {
+fn denominator(job: &mut Job<'_>, pass: &Pass, offsets: Ptr) -> Result<(), Error> {
     let [q, k, z0] = ["q", "k", "z0"].map(|name| job.input(name));
     let [h, width] = [Dim::H, Dim::K].map(|d| job.problem.size(d));
-    let args = Args::new(&[q?, k?, z0?, pass.divisor, job.output("zt"), pass.layout.offsets]);
+    let args = Args::new(&[q?, k?, z0?, pass.divisor, job.output("zt"), offsets]);
     let args = args.ints(&[h, width, usize::from(job.problem.reversed())]).float(pass.scale);
     each_head(job, "NormalizerForward", args)
 }
 
 /// What the denominator adds to the gradients by q and k, and that by its state.
-fn of_denominator(job: &mut Job<'_>, pass: &Pass, e: Ptr) -> Result<(), Error> {
+fn of_denominator(job: &mut Job<'_>, offsets: Ptr, e: Ptr) -> Result<(), Error> {
     let [q, k, z0, d_zt] = ["q", "k", "z0", "d_zt"].map(|name| job.input(name));
     let [d_q, d_k, d_z0] = ["d_q", "d_k", "d_z0"].map(|name| job.output(name));
     let [h, width] = [Dim::H, Dim::K].map(|d| job.problem.size(d));
-    let args = Args::new(&[q?, k?, z0?, d_zt?, e, d_q, d_k, d_z0, pass.layout.offsets]);
+    let args = Args::new(&[q?, k?, z0?, d_zt?, e, d_q, d_k, d_z0, offsets]);
     let args = args.ints(&[h, width, usize::from(job.problem.reversed())]);
     each_head(job, "NormalizerBackward", args)
 }

@@ -2,8 +2,9 @@
 
 use reference::spec::Dim;
 
+use super::pieces::Cut;
 use crate::args::{Args, Ptr};
-use crate::engine::{Job, Layout};
+use crate::engine::{Job, Layout, Pieces};
 use crate::error::Error;
 use crate::shapes::Shape;
 use crate::shapes::simple_gla::{SOURCE, Shapes, roles, shapes};
@@ -55,7 +56,7 @@ pub(super) struct Pass {
     /// Per token, per head; at most one of them.
     decays: [Ptr; 2],
     shapes: Shapes,
-    pub(super) layout: Layout,
+    cut: Cut,
     states: Ptr,
     /// Whether gradients are wanted, that by the initial state apart.
     pub(super) gradients: bool,
@@ -71,19 +72,13 @@ impl Pass {
         let width = job.width(k)?;
         let scale = job.problem.number("scale").unwrap_or_else(|| (k as f64).powf(-0.5)) as f32;
         let shapes = shapes(job.target, job.scalar, width);
-        let layout = job.layout(shapes.sweep.chunk)?;
         let gradients = job.wants_any(&["d_q", "d_k", "d_v", "d_g"]);
-        let mut pass = Self {
-            width,
-            scale,
-            decays,
-            shapes,
-            layout,
-            states: Ptr::NULL,
-            gradients,
-            divisor: Ptr::NULL,
-            o: Ptr::NULL,
-        };
+        let forward = gradients || job.wants_any(&["o", "ht"]);
+        let slice = roles(job.target, job.scalar, width).unwrap_or(shapes.forward).slice;
+        let slices = job.problem.size(Dim::V).div_ceil(slice);
+        let cut = Cut::new(job, shapes.sweep.chunk, slices, false, forward)?;
+        let mut pass =
+            Self { width, scale, decays, shapes, cut, states: Ptr::NULL, gradients, divisor: Ptr::NULL, o: Ptr::NULL };
         if gradients {
             pass.states = pass.workspace(job, "states")?;
         }
@@ -94,7 +89,7 @@ impl Pass {
     fn workspace(&self, job: &mut Job<'_>, name: &str) -> Result<Ptr, Error> {
         let [h, k, v] = [Dim::H, Dim::K, Dim::V].map(|d| job.problem.size(d));
         let storage = job.storage();
-        job.workspace(name, storage, self.layout.total * h * k * v)
+        job.workspace(name, storage, self.cut.pieces.layout.total * h * k * v)
     }
 
     /// H, K, V, slices, reverse, scale: the tail of every argument struct.
@@ -103,22 +98,62 @@ impl Pass {
         args.ints(&[h, k, v, v.div_ceil(shape.slice), usize::from(job.problem.reversed())]).float(self.scale)
     }
 
-    /// Launches a sweep: one block for each sequence, head and slice of V.
+    /// Launches a sweep: one block for each piece of a sequence, head and slice of V.
     fn sweep(&self, job: &mut Job<'_>, template: &'static str, shape: Shape, args: Args) {
-        let [n, h, v] = [Dim::N, Dim::H, Dim::V].map(|d| job.problem.size(d));
+        let [h, v] = [Dim::H, Dim::V].map(|d| job.problem.size(d));
         let args = self.tail(job, args, shape);
-        job.launch(job.kernel(SOURCE, template, shape, self.width), n * h * v.div_ceil(shape.slice), args);
+        job.launch(
+            job.kernel(SOURCE, template, shape, self.width),
+            self.cut.pieces.count * h * v.div_ceil(shape.slice),
+            args,
+        );
     }
 
     pub(super) fn forward(&self, job: &mut Job<'_>) -> Result<(), Error> {
         let [q, k, v, h0] = ["q", "k", "v", "h0"].map(|name| job.input(name));
-        let ([g, g_gamma], Layout { offsets, chunks, .. }) = (self.decays, self.layout);
-        let (divisor, o, ht, states) = (self.divisor, self.o, job.output("ht"), self.states);
-        let args = Args::new(&[q?, k?, v?, g, g_gamma, h0?, divisor, o, ht, states, offsets, chunks]);
+        let ([g, g_gamma], Layout { offsets, chunks, .. }) = (self.decays, self.cut.pieces.layout);
+        let (divisor, o, states) = (self.divisor, self.o, self.states);
+        let [h0, ht] = self.enter(job, [h0?, job.output("ht")])?;
+        if self.cut.split && o == Ptr::NULL && states == Ptr::NULL {
+            return Ok(());
+        }
+        let args = Args::new(&[q?, k?, v?, g, g_gamma, h0, divisor, o, ht, states, offsets, chunks]);
         match roles(job.target, job.scalar, self.width).filter(|_| o != Ptr::NULL) {
             Some(shape) => self.sweep(job, "SimpleGlaRoles", shape, args),
             None => self.sweep(job, "SimpleGlaForward", self.shapes.forward, args),
         }
+        Ok(())
+    }
+
+    /// The states that enter pieces, and where the last states go: those of sequences unless they are cut.
+    fn enter(&self, job: &mut Job<'_>, [h0, ht]: [Ptr; 2]) -> Result<[Ptr; 2], Error> {
+        if !self.cut.split {
+            return Ok([h0, ht]);
+        }
+        let ([k, v], [g, g_gamma]) = (["k", "v"].map(|name| job.input(name)), self.decays);
+        let starts = self.cut.workspace(job, "starts")?;
+        let args = Args::new(&[&[k?, v?, g, g_gamma][..], &self.cut.outputs(starts)].concat());
+        self.sweep(job, "SimpleGlaPieces", self.shapes.sweep, args);
+        self.cut.join(job, starts, [h0, ht], false);
+        Ok([starts, Ptr::NULL])
+    }
+
+    /// Likewise the gradients that enter pieces from behind, and where those of the first states go.
+    fn enter_back(&self, job: &mut Job<'_>, d_o: Ptr, [d_ht, d_h0]: [Ptr; 2]) -> Result<[Ptr; 2], Error> {
+        if !self.cut.split {
+            return Ok([d_ht, d_h0]);
+        }
+        let backs = self.cut.workspace(job, "backs")?;
+        self.state_gradients(job, d_o, [Ptr::NULL, Ptr::NULL, backs])?;
+        self.cut.join(job, backs, [d_ht, d_h0], true);
+        Ok([backs, Ptr::NULL])
+    }
+
+    /// From the gradient of the last state those of the others, and of the first.
+    fn state_gradients(&self, job: &mut Job<'_>, d_o: Ptr, [d_ht, d_states, d_h0]: [Ptr; 3]) -> Result<(), Error> {
+        let (q, [g, g_gamma], Layout { offsets, chunks, .. }) = (job.input("q")?, self.decays, self.cut.pieces.layout);
+        let args = Args::new(&[q, d_o, g, g_gamma, d_ht, d_states, d_h0, offsets, chunks]);
+        self.sweep(job, "SimpleGlaStateGradients", self.shapes.sweep, args);
         Ok(())
     }
 
@@ -127,24 +162,28 @@ impl Pass {
         if !self.gradients && !job.wants("d_h0") {
             return Ok(());
         }
+        let ends = [job.input("d_ht")?, job.output("d_h0")];
+        let ends = self.enter_back(job, d_o, ends)?;
         let fits = |shape: &Shape| job.roomy && self.gradients && job.problem.size(Dim::V) <= shape.slice;
         if let Some(shape) = roles(job.target, job.scalar, self.width).filter(fits) {
-            return self.fused(job, d_o, shape);
+            return self.fused(job, d_o, ends, shape);
         }
-        let d_states = if self.gradients { self.workspace(job, "d_states")? } else { Ptr::NULL };
-        let (q, d_ht, d_h0) = (job.input("q")?, job.input("d_ht")?, job.output("d_h0"));
-        let ([g, g_gamma], Layout { offsets, chunks, .. }) = (self.decays, self.layout);
-        let args = Args::new(&[q, d_o, g, g_gamma, d_ht, d_states, d_h0, offsets, chunks]);
-        self.sweep(job, "SimpleGlaStateGradients", self.shapes.sweep, args);
-        if self.gradients { self.chunks(job, d_o, d_states) } else { Ok(()) }
+        if !self.gradients {
+            return self.state_gradients(job, d_o, [ends[0], Ptr::NULL, ends[1]]);
+        }
+        let d_states = self.workspace(job, "d_states")?;
+        self.state_gradients(job, d_o, [ends[0], d_states, ends[1]])?;
+        self.chunks(job, d_o, d_states)
     }
 
-    fn fused(&self, job: &mut Job<'_>, d_o: Ptr, shape: Shape) -> Result<(), Error> {
-        let [q, k, v, h0, d_ht] = ["q", "k", "v", "h0", "d_ht"].map(|name| job.input(name));
-        let [d_q, d_k, d_v, d_g, d_h0] = ["d_q", "d_k", "d_v", "d_g", "d_h0"].map(|name| job.output(name));
-        let ([g, g_gamma], Layout { offsets, chunks, .. }) = (self.decays, self.layout);
-        let inputs = [q?, k?, v?, d_o, g, g_gamma, h0?, d_ht?, self.states];
-        let args = Args::new(&[&inputs[..], &[d_q, d_k, d_v, d_g, d_h0, offsets, chunks]].concat());
+    fn fused(&self, job: &mut Job<'_>, d_o: Ptr, [d_ht, d_h0]: [Ptr; 2], shape: Shape) -> Result<(), Error> {
+        let [q, k, v, h0] = ["q", "k", "v", "h0"].map(|name| job.input(name));
+        let [d_q, d_k, d_v, d_g] = ["d_q", "d_k", "d_v", "d_g"].map(|name| job.output(name));
+        let Pieces { layout: Layout { offsets, chunks, .. }, owners, firsts, .. } = self.cut.pieces;
+        let [g, g_gamma] = self.decays;
+        let inputs = [q?, k?, v?, d_o, g, g_gamma, h0?, d_ht, self.states];
+        let outputs = [d_q, d_k, d_v, d_g, d_h0, offsets, chunks, owners, firsts];
+        let args = Args::new(&[&inputs[..], &outputs].concat());
         self.sweep(job, "SimpleGlaBackward", shape, args);
         Ok(())
     }
@@ -152,7 +191,8 @@ impl Pass {
     fn chunks(&self, job: &mut Job<'_>, d_o: Ptr, d_states: Ptr) -> Result<(), Error> {
         let [q, k, v] = ["q", "k", "v"].map(|name| job.input(name));
         let [d_q, d_k, d_v, d_g] = ["d_q", "d_k", "d_v", "d_g"].map(|name| job.output(name));
-        let ([g, g_gamma], Layout { offsets, chunks, sequence_of_chunk, total }) = (self.decays, self.layout);
+        let ([g, g_gamma], Layout { offsets, chunks, sequence_of_chunk, total }) =
+            (self.decays, self.cut.pieces.layout);
         let inputs = [q?, k?, v?, d_o, g, g_gamma, self.states, d_states];
         let outputs = [d_q, d_k, d_v, d_g, offsets, chunks, sequence_of_chunk];
         let shape = self.shapes.gradients;

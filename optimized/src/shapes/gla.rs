@@ -28,8 +28,9 @@ pub(crate) fn shapes(target: Target, scalar: Scalar, width: usize, both: bool) -
     Shapes { sweep, gradients }
 }
 
-/// Where there is room for it, the backward pass without gates of values in one kernel, values being no wider than the slice.
-pub(crate) fn fused(target: Target, scalar: Scalar, width: usize) -> Option<Shape> {
+/// Without gates of values, where there is room for it: the forward pass by two roles, the backward pass in one kernel where
+/// values are no wider than the slice, and what pieces of sequences do.
+pub(crate) fn roomy(target: Target, scalar: Scalar, width: usize) -> Option<Shape> {
     (target == Target::Cuda && scalar != Scalar::F32 && width <= 128).then_some(shape(64, width))
 }
 
@@ -51,8 +52,10 @@ pub(super) fn kernels(target: Target) -> Vec<Kernel> {
                 kernels.push(Kernel { source: SOURCE, template, scalar, chunk, width, slice });
             }
         }
-        if let Some(Shape { chunk, slice }) = fused(target, scalar, width) {
-            kernels.push(Kernel { source: SOURCE, template: "GlaBackward", scalar, chunk, width, slice });
+        if let Some(Shape { chunk, slice }) = roomy(target, scalar, width) {
+            for template in ["GlaRoles", "GlaBackward", "GlaPieces"] {
+                kernels.push(Kernel { source: SOURCE, template, scalar, chunk, width, slice });
+            }
         }
     }
     kernels

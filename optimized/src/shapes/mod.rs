@@ -9,6 +9,7 @@ pub(crate) mod hgrn;
 pub(crate) mod kda;
 pub(crate) mod norm;
 pub(crate) mod normalizer;
+pub(crate) mod pieces;
 pub(crate) mod prologue;
 pub(crate) mod short_convolution;
 pub(crate) mod simple_gla;
@@ -18,6 +19,7 @@ pub(crate) fn all(target: Target) -> Vec<Kernel> {
     let sources = [
         simple_gla::kernels,
         normalizer::kernels,
+        pieces::kernels,
         gla::kernels,
         gated_delta_rule::kernels,
         kda::kernels,

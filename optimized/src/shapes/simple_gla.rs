@@ -41,6 +41,7 @@ pub(super) fn kernels(target: Target) -> Vec<Kernel> {
         };
         add("SimpleGlaForward", forward);
         add("SimpleGlaStateGradients", sweep);
+        add("SimpleGlaPieces", sweep);
         add("SimpleGlaGradients", gradients);
         if let Some(roles) = roles(target, scalar, width) {
             add("SimpleGlaRoles", roles);
