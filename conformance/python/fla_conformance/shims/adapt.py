@@ -28,7 +28,7 @@ def by_key_heads(outputs, inputs):
 def normalised(given):
     # there q and k always are
     if "qk_l2norm" not in given:
-        raise Declined("chunk_precond_kda always normalises q and k")
+        raise Declined("it always normalises q and k")
     return flat_bias({name: x for name, x in given.items() if name != "qk_l2norm"})
 
 
@@ -135,6 +135,25 @@ def flat_gate(given):
     return tokenwise(flat_bias(given))
 
 
+def bounded_gate(given):
+    if "lower_bound" not in given:
+        raise Declined("naive_kda_lowerbound_gate needs lower_bound")
+    return flat_gate(given)
+
+
+def channels_as_heads(given):
+    # [B, T, H, K] here, [B, T, H K] there
+    return given | {"x": given["x"].flatten(2)}
+
+
+def heads_as_channels(outputs, inputs):
+    return {"o": outputs["o"].view_as(inputs["x"])}
+
+
+def channels_as_heads_of_chunks(given):
+    return channels_as_heads(whole("chunk_size", 64)(given))
+
+
 def whole(name, default):
     return lambda given: given | {name: int(given.get(name, default))}
 
@@ -143,6 +162,20 @@ def rates_of_one_channel(given):
     # [B, T, H] here, [B, T, H, 1] there
     rates = {name: given[name].unsqueeze(-1) for name in ("theta", "alpha", "eta")}
     return whole("chunk_size", 16)(given | rates)
+
+
+def full_mini_batches(given):
+    # heads before tokens there, wide numbers alone, and every argument said
+    size = int(given.get("chunk_size", 16))
+    if given["q"].shape[1] % size:
+        raise Declined("chunk_titans_linear takes full mini-batches")
+    tokens = {name: given[name].transpose(1, 2).float() for name in ("q", "k", "v", "theta", "alpha", "eta")}
+    rest = {"eps": 1e-6, "h0": None} | given
+    return rest | tokens | {"chunk_size": size, "output_final_state": True}
+
+
+def tokens_first(outputs, _):
+    return outputs | {"o": outputs["o"].transpose(1, 2)}
 
 
 def _blocks(given, wide):

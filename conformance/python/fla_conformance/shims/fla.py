@@ -52,7 +52,7 @@ def call(form, inputs, want):
     # some forms return the output alone
     outputs = dict.fromkeys(form.outputs) | dict(zip(form.outputs, _flat(result)))
     outputs = form.finish(outputs, inputs) if form.finish else outputs
-    own = "torch" if "naive" in form.function else "triton"
+    own = "torch" if "naive" in form.function + form.module else "triton"
     ran = lambda: f"fla {form.function}: {', '.join(sorted(BACKENDS)) or own}"
     kept = {name: x if name in want else None for name, x in list(outputs.items())[1:]}
     for name in want - {form.outputs[0]}:

@@ -366,8 +366,8 @@ FORMS = {
     "addmm": {"fused": Form("fla.ops.utils", "addmm", adapt=adapt.factors_as_tensors, forward_only=True)},
 }
 
-from fla_conformance.shims import forms_references, forms_rwkv  # noqa: E402 (they import this)
+from fla_conformance.shims import forms_decoding, forms_references, forms_rwkv  # noqa: E402 (they import this)
 
 FORMS |= forms_rwkv.FORMS
-for _name, _more in forms_references.FORMS.items():
+for _name, _more in (*forms_references.FORMS.items(), *forms_decoding.FORMS.items()):
     FORMS[_name] = FORMS[_name] | _more
