@@ -25,8 +25,10 @@ TRITON = (
     ("typical", "parallel", "BF16"),
     ("packed", "parallel", "F32"),
 )
+# case, form
+INTERPRETED = (("packed", "decode"), ("window", "decode"))
 # results that a form does not give
-WITHOUT = {}
+WITHOUT = {"decode": ("d_q", "d_k", "d_v", "d_g", "d_sink_bias")}
 FINDINGS = {"hard-gates-naive-f32": "The PyTorch references lose digits of f32 that f32 has"}
 
 

@@ -26,10 +26,13 @@ TRITON = (
     ("typical", "chunk", "BF16"),
     ("packed", "chunk", "F32"),
 )
+# case, form
+INTERPRETED = (("states", "decode"),)
 # results that a form does not give
-WITHOUT = {}
+WITHOUT = {"decode": ("d_q", "d_k", "d_v", "d_g", "d_beta", "d_lamb", "d_h_kk0", "d_h0")}
 FINDINGS = {
     "packed-chunk-f32": "f32 is multiplied in TF32 on Hopper",
+    "states-decode-f32": "chunk_mesa_net works in float16, and its solver stops early",
 }
 
 

@@ -26,8 +26,10 @@ TRITON = (
     ("typical", "parallel", "BF16"),
     ("packed", "parallel", "F32"),
 )
+# case, form
+INTERPRETED = (("ragged", "decode"), ("window", "decode"))
 # results that a form does not give
-WITHOUT = {}
+WITHOUT = {"decode": ("d_q", "d_k", "d_v", "d_g", "d_g_scalar", "d_sink_bias")}
 FINDINGS = {
     "typical-parallel-bf16": "parallel_wall_attn has gradients of gates that are not finite in f16",
 }

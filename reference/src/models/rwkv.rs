@@ -14,7 +14,7 @@ use super::part::{Part, Place, SOFTMAX};
 use super::skeleton::{Memory, Skeleton, stack, states_of};
 use super::stack::{EMBEDDING, HYBRID, Stack, depth, name, norm, options, places, softmax};
 use super::{rwkv6, rwkv7};
-use crate::algebra::{plus, times};
+use crate::algebra::{plus, stored, times};
 use crate::dims;
 use crate::function;
 use crate::modules::layer_norm::normalise;
@@ -139,14 +139,14 @@ impl Skeleton for Rwkv {
         memory: &mut Memory<F>,
     ) -> Vec<ArrayD<F>> {
         if layer == 0 && x.problem.flag("norm_first") {
-            flow.sum = normed(x, &flow.sum, "model.layers.0.pre_norm");
+            flow.sum = stored(normed(x, &flow.sum, "model.layers.0.pre_norm"));
         }
         let mut states = Vec::new();
         for (part, name, place) in self.parts(x.problem.spec, layer) {
             let at = format!("model.layers.{layer}.{name}");
             let hidden = normed(x, &flow.sum, &format!("{at}_norm"));
             if part.spec.states.is_empty() {
-                flow.sum = &flow.sum + &memory.again(&at, hidden, |hidden| part.run(x, &at, hidden));
+                flow.sum = stored(&flow.sum + &memory.again(&at, hidden, |hidden| part.run(x, &at, hidden)));
                 continue;
             }
             let place = Place { weights: &at, states: &place };
@@ -159,7 +159,7 @@ impl Skeleton for Rwkv {
                 flow.first = Some(answers.take("v_first_out"));
             }
             states.extend(part.after(x, &place, &mut answers));
-            flow.sum = &flow.sum + &answers.matrix("o");
+            flow.sum = stored(&flow.sum + &answers.matrix("o"));
         }
         states
     }
