@@ -75,6 +75,13 @@ FORMS = {
     },
     # the same recurrence as its kernels take it
     "rwkv7": {
-        "fused_recurrent_dplr": Form("fla.ops.rwkv7", "fused_recurrent_rwkv7", names=_RWKV6, adapt=adapt.rwkv7_as_dplr)
+        "fused_recurrent_dplr": Form(
+            "fla.ops.rwkv7",
+            "fused_recurrent_rwkv7",
+            names=_RWKV6,
+            # the root of the width there, unless given
+            constants={"scale": 1.0},
+            adapt=adapt.rwkv7_as_dplr,
+        )
     },
 }
