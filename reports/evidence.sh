@@ -4,8 +4,8 @@
 #
 #   reports/evidence.sh PROGRAM OUT own               our CUDA kernels: smoke, then full
 #   reports/evidence.sh PROGRAM OUT fla FORM [SUITE [FILTER...]]
-#                                                     fla's kernels of one form (chunk, fused_recurrent, fused_chunk,
-#                                                     parallel); SHARDS (12) processes compile at the same time
+#                                                     fla's kernels of one form (chunk, parallel, decode, ...: the
+#                                                     shim's --list); SHARDS (12) processes compile at the same time
 #   reports/evidence.sh PROGRAM OUT bench [FILTER...] ours beside fla's forms (FORMS: chunk, fused_recurrent, fused and
 #                                                     module), autotuned, and jla where it is installed; nothing else
 #                                                     should run. SHAPES (headline) are groups of shapes
