@@ -4,6 +4,9 @@
 //! that few cases meet many combinations; then it adds each attribute, each absent input and each packing by itself.
 //! Smoke is contained in full, and full in soak.
 
+mod options;
+mod shapes;
+
 use clap::ValueEnum;
 use reference::problem::Problem;
 use reference::spec::{Dim, Level, OpSpec, Value};
@@ -12,6 +15,7 @@ use reference::tensor::DType;
 use crate::case::Case;
 use crate::lattice;
 use crate::sample::Profile;
+use options::{attributes, presences};
 
 /// How much to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -47,6 +51,10 @@ struct Recipe {
     widths: &'static [(usize, usize)],
     /// Key heads, and value heads for each of them.
     heads: &'static [(usize, usize)],
+    /// The same, for cases of their own of specs that have groups.
+    grouped: &'static [(usize, usize)],
+    /// Widths for cases of their own: next to nothing, no power of two, wider than most kernels.
+    awkward: &'static [(usize, usize)],
     /// Batch rows.
     rows: &'static [usize],
     /// Lengths of packed sequences.
@@ -65,6 +73,8 @@ const SMOKE: Recipe = Recipe {
     lengths: &[65, 17, 1, 64, 31, 129, 2, 63, 16, 33, 15, 127],
     widths: &[(16, 8), (32, 32), (15, 60), (64, 16), (8, 100)],
     heads: &[(2, 1), (1, 2), (3, 1)],
+    grouped: &[(2, 2)],
+    awkward: &[],
     rows: &[1, 2],
     packings: &[&[0, 1, 40, 0], &[65, 3]],
     walk: 8,
@@ -77,6 +87,8 @@ const FULL: Recipe = Recipe {
     lengths: &[100, 65, 17, 1, 64, 257, 31, 129, 2, 63, 16, 128, 33, 15, 127, 500, 3, 200, 32],
     widths: &[(64, 64), (128, 128), (60, 100), (16, 8), (256, 64), (100, 60), (32, 128), (15, 33), (128, 256)],
     heads: &[(2, 1), (1, 4), (4, 1), (2, 2), (3, 1), (1, 1)],
+    grouped: &[(2, 3), (1, 8), (3, 4)],
+    awkward: &[(1, 72), (72, 1), (192, 8), (8, 192), (320, 15), (60, 320), (192, 256)],
     rows: &[1, 2, 3],
     packings: &[&[0, 1, 150, 0], &[64, 64, 1], &[17, 0, 0, 130, 2], &[1, 1, 1], &[200]],
     walk: 40,
@@ -95,11 +107,18 @@ const SOAK: Recipe = Recipe {
 };
 
 /// For what is built from ops, which asks all its ops at once.
-const SMOKE_BUILT: Recipe = Recipe { widths: &[(16, 8), (8, 16), (15, 20), (32, 32)], walk: 4, ..SMOKE };
+const SMOKE_BUILT: Recipe = Recipe { widths: &[(16, 8), (8, 16), (15, 20), (32, 32)], grouped: &[], walk: 4, ..SMOKE };
 
-const FULL_BUILT: Recipe = Recipe { widths: &[(32, 32), (16, 64), (64, 64), (12, 20)], walk: 10, seeds: 1, ..FULL };
+const FULL_BUILT: Recipe = Recipe {
+    widths: &[(32, 32), (16, 64), (64, 64), (12, 20)],
+    grouped: &[],
+    awkward: &[],
+    walk: 10,
+    seeds: 1,
+    ..FULL
+};
 
-const SOAK_BUILT: Recipe = Recipe { widths: FULL_BUILT.widths, walk: 40, seeds: 2, ..SOAK };
+const SOAK_BUILT: Recipe = Recipe { widths: FULL_BUILT.widths, grouped: &[], awkward: &[], walk: 40, seeds: 2, ..SOAK };
 
 /// How a suite extends the next smaller one.
 const fn recipe(size: Size, level: Level) -> &'static Recipe {
@@ -141,7 +160,8 @@ fn parts(size: Size) -> impl Iterator<Item = Size> {
 /// What one suite adds to the cases of a spec.
 fn extend(cases: &mut Vec<Case>, spec: &'static OpSpec, part: Size) {
     let recipe = recipe(part, spec.level);
-    for case in walk(spec, recipe).chain(single(spec, recipe)).chain(swept(spec, recipe)).chain(exact(spec, recipe)) {
+    let parts = walk(spec, recipe).chain(single(spec, recipe)).chain(swept(spec, recipe)).chain(exact(spec, recipe));
+    for case in parts.chain(shapes::grouped(spec, recipe)).chain(shapes::awkward(spec, recipe)) {
         if case.problem.validate().is_ok() && !cases.contains(&case) {
             cases.push(case);
         }
@@ -293,56 +313,6 @@ fn pack(case: &mut Case, lengths: &[usize]) {
     case.problem.sizes.insert(Dim::B, 1);
     case.problem.sizes.insert(Dim::T, lengths.iter().sum());
     case.problem.mend();
-}
-
-/// Optional inputs that are left out in every combination.
-const MANY: usize = 4;
-
-/// The valid problems that differ in which optional inputs are given.
-fn presences(spec: &'static OpSpec) -> Vec<Problem> {
-    let optional: Vec<_> = spec.inputs.iter().filter(|p| p.free()).map(|p| p.name).collect();
-    let some = |mask: usize| {
-        let mut problem = Problem::smallest(spec);
-        problem.absent = optional.iter().enumerate().filter(|(i, _)| mask >> i & 1 == 1).map(|(_, &n)| n).collect();
-        problem
-    };
-    let all = (1 << optional.len()) - 1;
-    // every combination, or with many: none, each alone, all; of a model, whose layers are asked so themselves, none
-    // and all
-    let masks: Vec<usize> = match optional.len() {
-        _ if spec.level == Level::Model => vec![0, all],
-        0..=MANY => (0..=all).collect(),
-        n => std::iter::once(0).chain((0..n).map(|i| 1 << i)).chain([all]).collect(),
-    };
-    masks.into_iter().map(some).filter(|p| p.validate().is_ok()).collect()
-}
-
-/// Each flag by itself, with the others that it needs; all flags together; a number that is no default.
-fn attributes(spec: &'static OpSpec) -> Vec<Vec<(&'static str, Value)>> {
-    let flags: Vec<_> = spec.attrs.iter().filter(|a| matches!(a.default, Value::Flag(_))).collect();
-    let turned = |a: &&reference::spec::Attr| (a.name, a.other);
-    let valid = |attrs: &[(&'static str, Value)]| {
-        let mut problem = Problem::smallest(spec);
-        problem.attrs.extend(attrs.iter().copied());
-        problem.mend();
-        problem.validate().is_ok()
-    };
-    let mut sets: Vec<Vec<_>> = Vec::new();
-    for flag in &flags {
-        let alone = vec![turned(flag)];
-        if valid(&alone) {
-            sets.push(alone);
-            continue;
-        }
-        let with = flags.iter().filter(|f| f.name != flag.name).map(|f| vec![turned(f), turned(flag)]);
-        sets.extend(with.into_iter().find(|pair| valid(pair)));
-    }
-    if flags.len() > 1 {
-        sets.push(flags.iter().map(turned).collect());
-    }
-    let numbers = spec.attrs.iter().filter(|a| !matches!(a.default, Value::Flag(_)));
-    sets.extend(numbers.map(|a| vec![(a.name, a.other)]));
-    sets
 }
 
 #[cfg(test)]
