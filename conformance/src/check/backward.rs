@@ -4,42 +4,75 @@
 //! being zero: with those of the tokens' outputs alone, with those of the final states alone, or with those of one
 //! chunk, one head, the first tokens, the last tokens, or the tokens on both sides of chunk borders, where a gradient
 //! that is right on the whole may owe it to others. Not final states in `f16`, whose range ends where gradients are
-//! that have decayed from them over many tokens. Gradients by which nobody can be judged with one of the latter parts
-//! are left out of it: the whole has judged them.
+//! that have decayed from them over many tokens. Gradients by which nobody can be judged with a part are left out of it:
+//! the whole has judged them. At last one gradient is asked for without the others, as for weights that are frozen.
 
 use std::ops::Range;
 
 use ndarray::Axis;
 use reference::problem::Problem;
 use reference::rounded::CHUNK;
-use reference::spec::{Dim, OpSpec};
+use reference::spec::{Dim, Level, OpSpec};
 use reference::tensor::{DType, Tensor, Tensors};
+use reports::verdict::Verdict;
 
 use super::isolation::{Keep, place};
 use super::{Call, Check, anyone, cut, verdicts};
 use crate::case::Case;
-use crate::truth::Truth;
+use crate::truth::{Standards, Truth};
 
 pub(super) static CHECK: Check = Check {
     name: "backward",
     summary: "every gradient, by itself, is as close to the exact one as the declared precision allows",
     applies: |case| case.problem.differentiable().next().is_some() && super::has_tokens(case),
     needs: anyone,
-    plan: |case, truth| variants(case, truth).iter().map(|c| Call::backward(&case.problem, &truth.inputs, c)).collect(),
+    plan: |case, truth| {
+        let whole = |cotangents| Call::backward(&case.problem, &truth.inputs, cotangents);
+        let variants = variants(case, truth);
+        let alone = alone(case).map(|name| Call { want: vec![name], ..whole(&truth.cotangents) });
+        variants.iter().map(whole).chain(alone).collect()
+    },
     judge: |trial| {
         let mut found = Vec::new();
-        for (call, cotangents) in variants(trial.case, trial.truth).iter().enumerate() {
+        let variants = variants(trial.case, trial.truth);
+        for (call, cotangents) in variants.iter().enumerate() {
             let standards = trial.truth.gradients(cotangents)?;
-            found.push(match call > 0 && is_structured(trial.case) {
-                true => verdicts::accurate_where_possible(&standards, &trial.answers[call], call)
-                    .unwrap_or_else(verdicts::pass),
-                false => verdicts::accurate(&standards, &trial.answers[call], call),
+            found.push(match call {
+                0 => verdicts::accurate(&standards, &trial.answers[call], call),
+                _ => judged(&told(trial.case, &standards, cotangents), &trial.answers[call], call),
             });
+        }
+        if let (Some(name), Some(answers)) = (alone(trial.case), trial.answers.get(variants.len())) {
+            let standards = trial.truth.gradients(&trial.truth.cotangents)?;
+            let own = standards.get(&name).map(|s| (name, s.clone())).into_iter().collect();
+            found.push(judged(&own, answers, variants.len()));
         }
         Ok(verdicts::worst(found))
     },
 };
 
+/// The standards by which a part is judged: from final states alone nothing reaches an initial state but products of
+/// decays, of which a rounded run knows neither how they are made nor that all of a state shares their error.
+fn told(case: &Case, standards: &Standards, cotangents: &Tensors) -> Standards {
+    let last = |name: &String| case.problem.states().any(|s| name.strip_prefix("d_") == Some(s.last));
+    let initial = |name: &str| case.problem.states().any(|s| name.strip_prefix("d_") == Some(s.initial));
+    let from_states = cotangents.keys().all(last);
+    standards.iter().filter(|(n, _)| !(from_states && initial(n))).map(|(n, s)| (n.clone(), s.clone())).collect()
+}
+
+fn judged(standards: &Standards, answers: &Tensors, call: usize) -> Verdict {
+    verdicts::accurate_where_possible(standards, answers, call).unwrap_or_else(verdicts::pass)
+}
+
+/// The gradient that is asked for by itself, where there are several. What is built from ops hands all of them on.
+fn alone(case: &Case) -> Option<String> {
+    let all = super::gradients(&case.problem);
+    let several = all.len() > 1 && case.problem.spec.level <= Level::Module;
+    several.then(|| all[case.seed as usize % all.len()].clone())
+}
+
+/// The cotangents that a case asks with: all of them, then a part. Which part has nothing to do with the type, which
+/// follows from the seed modulo 3.
 fn variants(case: &Case, truth: &Truth) -> Vec<Tensors> {
     let mut variants = vec![truth.cotangents.clone()];
     let per_token = |name: &str| {
@@ -49,25 +82,21 @@ fn variants(case: &Case, truth: &Truth) -> Vec<Tensors> {
     let only = |wanted: bool| -> Tensors {
         truth.cotangents.iter().filter(|(n, _)| per_token(n) == wanted).map(|(n, t)| (n.clone(), t.clone())).collect()
     };
-    let extra = match case.seed % 3 {
-        1 => only(true),
-        2 if case.dtype != DType::F16 => only(false),
+    let part = match case.seed / 3 % 3 {
         0 => structured(case, only(true)),
-        _ => Tensors::new(),
+        1 => only(true),
+        _ if case.dtype == DType::F16 => Tensors::new(),
+        _ => only(false),
     };
-    if !extra.is_empty() && (is_structured(case) || extra.len() < truth.cotangents.len()) {
-        variants.push(extra);
+    if !part.is_empty() && part != truth.cotangents {
+        variants.push(part);
     }
     variants
 }
 
-const fn is_structured(case: &Case) -> bool {
-    case.seed.is_multiple_of(3)
-}
-
 /// The cotangents of some tokens, or of one head; nothing where that would be all of them.
 fn structured(case: &Case, cotangents: Tensors) -> Tensors {
-    let (problem, kind) = (&case.problem, case.seed / 3 % KINDS);
+    let (problem, kind) = (&case.problem, case.seed % KINDS);
     let keep = [Dim::H, Dim::N].into_iter().find(|&axis| problem.size(axis) > 1);
     let part = |(name, tensor): (String, Tensor)| {
         let port = problem.spec.output(name.strip_prefix("d_")?)?;
@@ -123,6 +152,8 @@ fn only(tensor: &Tensor, axis: usize, kept: &[Range<usize>]) -> Tensor {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -140,14 +171,28 @@ mod tests {
     }
 
     #[test]
-    fn one_case_in_three_has_a_part_and_it_is_one() {
-        for seed in (0..15).map(|i| 3 * i) {
-            let case: Case = format!("simple_gla(B=2,T=150,K=4,V=4,seed={seed})").parse().expect("valid");
+    fn every_type_meets_every_part() {
+        let mut met = BTreeSet::new();
+        for seed in 0..45 {
+            let case = Case { seed, dtype: [DType::Bf16, DType::F32, DType::F16][seed as usize % 3], ..case() };
             let truth = Truth::of(&case);
-            let [whole, part] = variants(&case, &truth).try_into().expect("two variants");
-            let zeros = part["d_o"].values().filter(|x| x.to_bits() << 1 == 0).count();
-            assert!(0 < zeros && zeros < part["d_o"].len() && part["d_o"] != whole["d_o"], "{case}");
-            assert!(!part.contains_key("d_ht"), "{case}");
+            let variants = variants(&case, &truth);
+            let Some(part) = variants.get(1) else {
+                assert_eq!(case.dtype, DType::F16, "{case}");
+                continue;
+            };
+            let (tokens, states) = (part.contains_key("d_o"), part.contains_key("d_ht"));
+            assert!(tokens != states, "{case}");
+            let zeros = part.values().next().map_or(0, |t| t.values().filter(|x| x.to_bits() << 1 == 0).count());
+            let kind = if zeros > 0 { seed % KINDS } else { KINDS };
+            assert_eq!(zeros > 0, seed / 3 % 3 == 0, "{case}");
+            met.insert((case.dtype.name(), states, kind));
         }
+        // three types with each kind of a part and with all tokens, two with final states
+        assert_eq!(met.len() as u64, 3 * (KINDS + 1) + 2, "{met:?}");
+    }
+
+    fn case() -> Case {
+        "simple_gla(B=2,T=150,K=4,V=4)".parse().expect("valid")
     }
 }

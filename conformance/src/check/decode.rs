@@ -1,5 +1,7 @@
 //! Token by token through the state: what serving does.
 
+use std::ops::Range;
+
 use reference::problem::Problem;
 use reference::spec::Dim;
 use reference::tensor::Tensors;
@@ -7,6 +9,7 @@ use reference::tensor::Tensors;
 use super::cut::{self, Along};
 use super::{Call, Check, Source, anyone, outputs, verdicts};
 use crate::case::Case;
+use crate::truth::Truth;
 
 /// Tokens that are decoded one by one; those before them are one call, the prefill.
 const DECODED: usize = 8;
@@ -16,18 +19,7 @@ pub(super) static CHECK: Check = Check {
     summary: "the last tokens one at a time through the state give the outputs of the whole sequence",
     applies: super::resumable,
     needs: anyone,
-    plan: |case, truth| {
-        let mut calls: Vec<Call> = Vec::new();
-        for range in steps(case) {
-            let piece = cut::tokens(case, truth, &range);
-            let mut call = Call::forward(&piece.problem, &piece.inputs);
-            if let Some(before) = calls.len().checked_sub(1) {
-                carry(case, &mut call, before);
-            }
-            calls.push(call);
-        }
-        calls
-    },
+    plan: |case, truth| chain(case, truth, &steps(case)),
     judge: |trial| {
         let problem = &trial.case.problem;
         let mut parts: Vec<&Tensors> = trial.answers.iter().collect();
@@ -45,7 +37,7 @@ pub(super) static CHECK: Check = Check {
 };
 
 /// Token ranges in the order of time: the prefill, then single tokens.
-fn steps(case: &Case) -> Vec<std::ops::Range<usize>> {
+fn steps(case: &Case) -> Vec<Range<usize>> {
     let tokens = case.problem.size(Dim::T);
     let prefill = tokens.saturating_sub(DECODED);
     let single = (prefill..tokens).map(|t| t..t + 1);
@@ -56,8 +48,22 @@ fn steps(case: &Case) -> Vec<std::ops::Range<usize>> {
     steps.map(|r| tokens - r.end..tokens - r.start).collect()
 }
 
+/// One call for each piece, in the order of time, each from the states that the one before ends with.
+pub(super) fn chain(case: &Case, truth: &Truth, pieces: &[Range<usize>]) -> Vec<Call> {
+    let mut calls: Vec<Call> = Vec::new();
+    for range in pieces {
+        let piece = cut::tokens(case, truth, range);
+        let mut call = Call::forward(&piece.problem, &piece.inputs);
+        if let Some(before) = calls.len().checked_sub(1) {
+            carry(case, &mut call, before);
+        }
+        calls.push(call);
+    }
+    calls
+}
+
 /// Starts `call` from the states that call `before` ends with.
-fn carry(case: &Case, call: &mut Call, before: usize) {
+pub(super) fn carry(case: &Case, call: &mut Call, before: usize) {
     for state in case.problem.states() {
         let Some(port) = case.problem.spec.input(state.initial) else { continue };
         let dtype = Problem::dtype(port, case.dtype);

@@ -19,6 +19,7 @@ mod gauge;
 mod grouped;
 mod isolation;
 mod lattice;
+mod local;
 mod permute;
 mod poison;
 mod prefix;
@@ -48,6 +49,7 @@ pub static CHECKS: &[&Check] = &[
     &backward::CHECK,
     &resume::CHECK,
     &decode::CHECK,
+    &local::CHECK,
     &varlen::CHECK,
     &isolation::CHECK,
     &causality::CHECK,
@@ -239,6 +241,24 @@ fn has_tokens(case: &Case) -> bool {
 #[must_use]
 pub fn accurate(standards: &crate::truth::Standards, answers: &Tensors) -> Verdict {
     verdicts::accurate(standards, answers, 0)
+}
+
+/// The tokens of `range` of a case, started from these states, as a call for all outputs; `None` where a state is
+/// missing.
+#[must_use]
+pub fn stretch(case: &Case, truth: &Truth, range: &std::ops::Range<usize>, states: &Tensors) -> Option<Request> {
+    let piece = cut::tokens(case, truth, range);
+    let mut call = Call::forward(&piece.problem, &piece.inputs);
+    if range.start > 0 {
+        decode::carry(case, &mut call, 0);
+    }
+    call.request(case.dtype, std::slice::from_ref(states))
+}
+
+/// Whether a sequence can be cut and taken up again from the state there.
+#[must_use]
+pub fn is_resumable(case: &Case) -> bool {
+    resumable(case)
 }
 
 /// The verdict on one tensor by itself.

@@ -228,9 +228,9 @@ pub(super) fn second_time(memory: &mut Memory, r: &Request) -> Tensors {
 }
 
 /// The tenth backward call gets another last bit.
-pub(super) fn tenth_time(memory: &mut Memory, r: &Request) -> Tensors {
+pub(super) fn another_time(memory: &mut Memory, r: &Request, time: usize) -> Tensors {
     memory.times += usize::from(!r.cotangents.is_empty());
-    let other = memory.times == 10 && !r.cotangents.is_empty();
+    let other = memory.times == time && !r.cotangents.is_empty();
     let flip = |(name, t): (String, Tensor)| {
         let (dtype, shape, mut bytes) = (t.dtype(), t.shape().to_vec(), t.into_bytes());
         bytes[0] ^= u8::from(other);

@@ -9,8 +9,8 @@ use reference::tensor::{DType, Tensors};
 
 pub(crate) use broken::{Broken, honest};
 use broken::{
-    Memory, changed, columns, ends_in_zeros, leak, long, look_ahead, masked, no_delta, run_on, scale_after,
-    second_head, second_time, tenth_time, unwritten, wider, with_input, without_state,
+    Memory, another_time, changed, columns, ends_in_zeros, leak, long, look_ahead, masked, no_delta, run_on,
+    scale_after, second_head, second_time, unwritten, wider, with_input, without_state,
 };
 
 /// A planted fault.
@@ -34,6 +34,8 @@ const EXACT: &str = "simple_gla(B=2,T=101,H=2,K=8,V=8,scale=0.5,absent=g_gamma,p
 const LONG: &str = "simple_gla(B=1,T=150,H=2,K=8,V=8,absent=g_gamma)";
 const SHORT: &str = "simple_gla(B=2,T=70,H=2,K=16,V=16,absent=g_gamma,dtype=bf16)";
 const MODEL: &str = "transformer_model(B=1,T=5)";
+const SOAKED: &str = "simple_gla(B=1,T=20,H=2,K=4,V=4,absent=g_gamma,seed=160)";
+const STATES: &str = "simple_gla(B=2,T=101,H=2,K=8,V=8,absent=g_gamma,profile=slow_decay,seed=6)";
 const SCAN: &str = "hgrn(B=2,T=70,D=12)";
 
 /// The faults that exactly one check finds, then those that one check must find at least.
@@ -58,7 +60,7 @@ pub(crate) static FAULTS: &[Fault] = &[
         finder: "resume",
         alone: true,
         answer: |_, r| {
-            if r.problem.size(Dim::T) > 8 { honest(&without_state(r)) } else { honest(r) }
+            if r.problem.size(Dim::T) > 40 { honest(&without_state(r)) } else { honest(r) }
         },
     },
     Fault {
@@ -98,7 +100,44 @@ pub(crate) static FAULTS: &[Fault] = &[
         case: GLA,
         finder: "repeat",
         alone: true,
-        answer: |memory, r| tenth_time(memory, r),
+        answer: |memory, r| another_time(memory, r, 10),
+    },
+    Fault {
+        name: "one time in forty is different",
+        case: SOAKED,
+        finder: "repeat",
+        alone: true,
+        answer: |memory, r| another_time(memory, r, 40),
+    },
+    Fault {
+        name: "the state after a stretch in the middle is 2 % off",
+        case: GLA,
+        finder: "local",
+        alone: true,
+        answer: |_, r| {
+            let middle = r.problem.size(Dim::T) == 32 && r.problem.sequences.is_none() && r.inputs.contains_key("h0");
+            changed(r, |name, x| if middle && name == "ht" { 1.02 * x } else { x })
+        },
+    },
+    Fault {
+        name: "an only gradient is not written",
+        case: GLA,
+        finder: "backward",
+        alone: true,
+        answer: |_, r| {
+            let only = r.want.len() == 1 && r.want[0].starts_with("d_");
+            changed(r, |name, x| if only && name.starts_with("d_") { 0.0 } else { x })
+        },
+    },
+    Fault {
+        name: "a cotangent of the final state alone is ignored",
+        case: STATES,
+        finder: "backward",
+        alone: true,
+        answer: |_, r| {
+            let only = r.cotangents.contains_key("d_ht") && !r.cotangents.contains_key("d_o");
+            changed(r, |name, x| if only && name.starts_with("d_") { 0.0 } else { x })
+        },
     },
     Fault {
         name: "an element is never written",
