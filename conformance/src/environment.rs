@@ -11,14 +11,32 @@ use crate::sample;
 /// This machine, this program, this command line, now.
 #[must_use]
 pub fn here() -> Environment {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     Environment {
         suite: format!("{} (numbers {})", env!("CARGO_PKG_VERSION"), sample::VERSION),
-        date: date(seconds / 86_400),
+        date: date(today()),
         command: command(),
         asked: String::new(),
         machine: machine(),
+        precision: BTreeMap::new(),
     }
+}
+
+/// Today in UTC, counted from 1970-01-01.
+#[must_use]
+pub fn today() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()) / 86_400
+}
+
+/// The day of a date such as `2026-11-24`, counted from 1970-01-01; `None` when there is no such day.
+#[must_use]
+pub fn day(text: &str) -> Option<u64> {
+    let mut parts = text.split('-').map(|part| part.parse::<u64>().ok());
+    let [year, month] = [parts.next()??, parts.next()??];
+    let day = parts.next()??;
+    // at most so far into the year; the day itself is the one whose date reads so
+    let first = (year.checked_sub(1970)? * 365 + month.checked_sub(1)? * 28 + day).saturating_sub(1);
+    let leap_days_and_longer_months = year / 4 + 31;
+    (first..=first + leap_days_and_longer_months).find(|&d| date(d) == text)
 }
 
 /// The command line, the program by its name alone: where it lies is nobody's business.
@@ -63,7 +81,8 @@ pub fn quoted(word: &str) -> String {
 }
 
 /// The date of a day counted from 1970-01-01 (Hinnant's algorithm on years that start in March).
-fn date(days: u64) -> String {
+#[must_use]
+pub fn date(days: u64) -> String {
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
@@ -84,6 +103,16 @@ mod tests {
         assert_eq!(date(0), "1970-01-01");
         assert_eq!(date(11_016), "2000-02-29");
         assert_eq!(date(20_781), "2026-11-24");
+    }
+
+    #[test]
+    fn days_are_found_by_their_date_and_no_other() {
+        for known in (0..60_000).step_by(37) {
+            assert_eq!(day(&date(known)), Some(known));
+        }
+        for wrong in ["2026-02-29", "2026-13-01", "2026-1-1", "1969-12-31", "tomorrow", "2026-11"] {
+            assert_eq!(day(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

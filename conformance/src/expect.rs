@@ -8,14 +8,21 @@
 //! reason = "no such option in version 0.6.0"
 //! ```
 //! An entry that fits nothing in the suite is an error, and what passes although an entry says otherwise fails the run.
+//! An error of which the size is known has a waiver instead; see [`waiver`].
+
+mod waiver;
 
 use std::path::{Path, PathBuf};
 
-use reports::record::Expected;
+use reports::record::{Expected, Identity};
 use reports::verdict::Verdict;
 use serde::Deserialize;
 
+use crate::case::Case;
+use crate::check::{CHECKS, Check, applies};
 use crate::glob::fits;
+use crate::suite;
+use waiver::{MOST, Waiver};
 
 /// What built-in candidates are known to lack.
 const EMBEDDED: [(&str, &str); 4] = [
@@ -27,6 +34,9 @@ const EMBEDDED: [(&str, &str); 4] = [
 
 /// Cases of the suite by which nobody can be judged, whoever is asked.
 const BEYOND_JUDGING: (&str, &str) = ("mistrusted.toml", include_str!("../expectations/mistrusted.toml"));
+
+/// Where the files lie that the program carries.
+const CARRIED: &str = "<built in>/expectations";
 
 /// An expectations file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +75,93 @@ pub enum Error {
         /// The entry's pattern.
         check: String,
     },
+    /// A waiver that is none.
+    #[error("{path}: waiver {id:?}: {why}")]
+    Waiver {
+        /// The file.
+        path: PathBuf,
+        /// Its name.
+        id: String,
+        /// What is wrong with it.
+        why: Why,
+    },
+}
+
+/// How many cases of the largest suite, of the ops that a pattern can mean, fit it and have something to check for a
+/// pattern of checks.
+#[must_use]
+pub fn fitting(case: &str, check: &str) -> usize {
+    let checks: Vec<&Check> = CHECKS.iter().copied().filter(|c| fits(check, c.name)).collect();
+    let name = case.split_once('(').map_or("*", |(name, _)| name);
+    let cases = reference::specs().filter(|s| fits(name, s.name)).flat_map(|s| suite::cases_of(s, suite::Size::Soak));
+    let fits = |c: &Case| fits(case, &c.to_string()) && checks.iter().any(|check| applies(c, check));
+    cases.filter(fits).count()
+}
+
+/// What is wrong with a waiver.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Why {
+    /// A field that says nothing.
+    #[error("{field} is empty")]
+    Empty {
+        /// The field.
+        field: &'static str,
+    },
+    /// A name that another one has.
+    #[error("another waiver has the same id")]
+    Twice,
+    /// A check that is not about how much.
+    #[error("what check {check:?} finds is semantic, or there is no such check: neither can be waived")]
+    Semantic {
+        /// The check.
+        check: String,
+    },
+    /// No such statistic.
+    #[error("unknown statistic {got:?}, expected rms, max, block, state, tile, row or gain")]
+    Statistic {
+        /// What came.
+        got: String,
+    },
+    /// No number up to which anything could be let pass.
+    #[error("bound is {got}, expected a positive number")]
+    Bound {
+        /// What came.
+        got: f64,
+    },
+    /// No range of versions.
+    #[error("version is {got:?}, expected bounds such as \">=6.4, <6.6\"")]
+    Version {
+        /// What came.
+        got: String,
+    },
+    /// No date.
+    #[error("expires is {got:?}, expected a date such as \"2027-03-01\"")]
+    Date {
+        /// What came.
+        got: String,
+    },
+    /// It is over.
+    #[error("it expired on {on}")]
+    Expired {
+        /// When.
+        on: String,
+    },
+    /// Too far ahead.
+    #[error("it lasts until {until}, expected {days} days at most")]
+    TooLong {
+        /// Its last day.
+        until: String,
+        /// Days allowed.
+        days: u64,
+    },
+    /// Too much at once.
+    #[error("its pattern fits {cases} cases of the suite, expected {most} at most")]
+    TooWide {
+        /// How many.
+        cases: usize,
+        /// How many may be.
+        most: usize,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -101,12 +198,15 @@ struct Entry {
 struct File {
     #[serde(default)]
     expect: Vec<Entry>,
+    #[serde(default)]
+    waiver: Vec<Waiver>,
 }
 
 /// Every expectation of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Expectations {
     entries: Vec<Entry>,
+    waivers: Vec<Waiver>,
 }
 
 impl Expectations {
@@ -117,9 +217,9 @@ impl Expectations {
     pub fn load(candidate: &str, files: &[PathBuf]) -> Result<Self, Error> {
         let mut all = Self::default();
         let (name, text) = BEYOND_JUDGING;
-        all.add(Path::new(&format!("expectations/{name}")), text)?;
+        all.add(&Path::new(CARRIED).join(name), text)?;
         if let Some((name, text)) = EMBEDDED.iter().find(|(name, _)| *name == candidate) {
-            all.add(Path::new(&format!("expectations/{name}.toml")), text)?;
+            all.add(&Path::new(CARRIED).join(format!("{name}.toml")), text)?;
         }
         for path in files {
             let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.clone(), source })?;
@@ -137,23 +237,62 @@ impl Expectations {
             }
             self.entries.push(Entry { path: path.to_owned(), ..entry });
         }
+        for waiver in file.waiver {
+            let waiver = waiver.sound(path, waiver::now())?;
+            if self.waivers.iter().any(|w| w.id == waiver.id) {
+                return Err(Error::Waiver { path: waiver.path, id: waiver.id, why: Why::Twice });
+            }
+            self.waivers.push(waiver);
+        }
         Ok(())
     }
 
-    /// Checks that every entry fits something: whether a pattern of cases and one of checks do is what `exists` says.
+    /// The same without waivers for other devices and versions.
+    #[must_use]
+    pub fn of(mut self, identity: &Identity) -> Self {
+        self.waivers.retain(|w| w.concerns(identity));
+        self
+    }
+
+    /// Checks that every entry that no program carries fits something: how many cases a pattern of cases and one of
+    /// checks fit is what `count` says. What the program carries is a matter for its own tests.
     ///
     /// # Errors
-    /// The first entry that does not.
-    pub fn all_used(&self, exists: impl Fn(&str, &str) -> bool) -> Result<(), Error> {
-        match self.entries.iter().find(|e| !exists(&e.case, &e.check)) {
-            None => Ok(()),
-            Some(e) => Err(Error::Unused { path: e.path.clone(), case: e.case.clone(), check: e.check.clone() }),
+    /// The first entry that fits nothing, or waiver that fits too much.
+    pub fn all_used(&self, count: impl Fn(&str, &str) -> usize) -> Result<(), Error> {
+        let given = |path: &Path| !path.starts_with(CARRIED);
+        let unused = |path: &Path, case: &str, check: &str| {
+            let (path, case, check) = (path.to_owned(), case.to_owned(), check.to_owned());
+            Error::Unused { path, case, check }
+        };
+        for e in self.entries.iter().filter(|e| given(&e.path)) {
+            if count(&e.case, &e.check) == 0 {
+                return Err(unused(&e.path, &e.case, &e.check));
+            }
         }
+        for w in self.waivers.iter().filter(|w| given(&w.path)) {
+            let cases = count(&w.case, &w.check);
+            if cases == 0 {
+                return Err(unused(&w.path, &w.case, &w.check));
+            }
+            if cases > MOST {
+                let why = Why::TooWide { cases, most: MOST };
+                return Err(Error::Waiver { path: w.path.clone(), id: w.id.clone(), why });
+            }
+        }
+        Ok(())
     }
 
     /// What the expectations make of a verdict.
     #[must_use]
     pub fn meaning(&self, case: &str, check: &str, verdict: &Verdict) -> Expected {
+        let waivers: Vec<&Waiver> = self.waivers.iter().filter(|w| w.is_about(case, check)).collect();
+        if !waivers.is_empty() && matches!(verdict, Verdict::Pass { .. }) {
+            return Expected::Surprise;
+        }
+        if waiver::all_covered(&waivers, case, verdict) {
+            return Expected::Waived;
+        }
         // that a case cannot be judged excuses no failure and no refusal; a pass says that it can
         let judged = matches!(verdict, Verdict::Fail { .. } | Verdict::Declined { .. });
         let speaks = |e: &&Entry| e.verdict != Kind::Mistrusted || !judged;
@@ -165,10 +304,18 @@ impl Expectations {
         if fitting.any(|e| e.verdict.name() == verdict.kind()) { Expected::Waived } else { Expected::Surprise }
     }
 
+    /// The waivers about this case and check, by name.
+    #[must_use]
+    pub fn waivers(&self, case: &str, check: &str) -> Vec<&str> {
+        self.waivers.iter().filter(|w| w.is_about(case, check)).map(|w| w.id.as_str()).collect()
+    }
+
     /// Why a waived verdict was expected.
     #[must_use]
     pub fn reason(&self, case: &str, check: &str) -> Option<&str> {
-        self.entries.iter().find(|e| fits(&e.case, case) && fits(&e.check, check)).map(|e| e.reason.as_str())
+        let waiver = self.waivers.iter().find(|w| w.is_about(case, check)).map(|w| w.reason.as_str());
+        let entry = || self.entries.iter().find(|e| fits(&e.case, case) && fits(&e.check, check));
+        waiver.or_else(|| entry().map(|e| e.reason.as_str()))
     }
 }
 
@@ -194,7 +341,9 @@ mod tests {
         assert_eq!(all.meaning("hgrn(T=1)", "forward", &pass), Expected::Pass);
         let fault = reports::verdict::Fault::Error { message: String::new() };
         assert_eq!(all.meaning("hgrn(T=1)", "poison", &Verdict::Fail { fault, call: 0 }), Expected::Waived);
-        let only = |known: &'static str| move |case: &str, check: &str| fits(case, "hgrn(T=1)") && fits(check, known);
+        let only = |known: &'static str| {
+            move |case: &str, check: &str| usize::from(fits(case, "hgrn(T=1)") && fits(check, known))
+        };
         assert!(all.all_used(only("poison")).is_ok());
         assert!(matches!(all.all_used(only("forward")), Err(Error::Unused { .. })));
     }
@@ -216,7 +365,10 @@ mod tests {
         assert!(matches!(expectations(&ONE.replace("'known'", "' '")), Err(Error::Reason { .. })));
         assert!(matches!(expectations(&ONE.replace("'fail'", "'pass'")), Err(Error::Parse { .. })));
         for (name, _) in EMBEDDED {
-            assert!(Expectations::load(name, &[]).is_ok(), "{name}");
+            let all = Expectations::load(name, &[]).unwrap_or_else(|e| panic!("{name}: {e}"));
+            for e in all.entries {
+                assert!(fitting(&e.case, &e.check) > 0, "{}: nothing fits {} {}", e.path.display(), e.case, e.check);
+            }
         }
         let lost = Expectations::load("cpu", &[PathBuf::from("/nonexistent.toml")]);
         assert!(matches!(lost, Err(Error::Read { .. })));

@@ -244,10 +244,13 @@ impl Standard {
         }
         let error = &got - &self.truth;
         let measures = self.measures(&error);
-        match measures.iter().filter(|m| !m.within()).max_by(|a, b| excess(a).total_cmp(&excess(b))) {
-            Some(worst) => Err(Fault::Inaccurate { worst: worst.clone(), heat: self.heat(&error) }),
-            None => Ok(measures),
+        let (mut beyond, within): (Vec<_>, Vec<_>) = measures.into_iter().partition(|m| !m.within());
+        beyond.sort_by(|a, b| excess(b).total_cmp(&excess(a)));
+        if beyond.is_empty() {
+            return Ok(within);
         }
+        let worst = beyond.remove(0);
+        Err(Fault::Inaccurate { worst, others: beyond, heat: self.heat(&error) })
     }
 
     /// The statistics of an error of the right shape.

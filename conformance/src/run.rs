@@ -18,10 +18,10 @@ use reports::record::Identity;
 use crate::candidate::Candidate;
 use crate::candidate::open::{OpenError, OpenOptions, open};
 use crate::case::Case;
-use crate::check::{CHECKS, Check, applicable, applies};
+use crate::check::{CHECKS, Check, applicable};
 use crate::cli::{RunArgs, Shard};
 use crate::expect::{self, Expectations};
-use crate::glob::{fits, selects};
+use crate::glob::selects;
 use crate::nearest::nearest;
 use crate::report;
 use crate::suite;
@@ -89,8 +89,7 @@ pub fn command(args: &RunArgs) -> Result<ExitCode, Error> {
     let checks = checks(&args.checks)?;
     let expectations = Expectations::load(&args.candidate, &args.expect)?;
     // an entry about the largest suite is no mistake in a smaller one
-    let soak: Vec<(String, Case)> = suite::cases(suite::Size::Soak).into_iter().map(|c| (c.to_string(), c)).collect();
-    expectations.all_used(|case, check| is_there(&soak, case, check))?;
+    expectations.all_used(expect::fitting)?;
     let mut tasks = tasks(args)?;
     let records = create(&args.out)?;
     let workers = workers(args.jobs);
@@ -107,6 +106,7 @@ pub fn command(args: &RunArgs) -> Result<ExitCode, Error> {
         task.checks = applicable(&task.case).filter(|c| checks.iter().any(|k| k.name == c.name)).collect();
     }
     tasks.retain(|task| !task.checks.is_empty());
+    let expectations = expectations.of(&identity);
     let mut announcer = announce::Announcer::new(args, records, &expectations, &tasks, identity)?;
     announcer.lacks(&lacking);
     let shelf = args.oracle_cache.as_deref().map(shelf).transpose()?;
@@ -131,12 +131,6 @@ pub fn checks(names: &[String]) -> Result<Vec<&'static Check>, Error> {
 
 fn check_names() -> String {
     CHECKS.iter().map(|c| c.name).collect::<Vec<_>>().join(", ")
-}
-
-/// Whether a pattern of cases and one of checks fit a check that has something to check.
-fn is_there(cases: &[(String, Case)], case: &str, check: &str) -> bool {
-    let checks: Vec<&Check> = CHECKS.iter().copied().filter(|c| fits(check, c.name)).collect();
-    cases.iter().filter(|(text, _)| fits(case, text)).any(|(_, case)| checks.iter().any(|c| applies(case, c)))
 }
 
 fn tasks(args: &RunArgs) -> Result<Vec<Task>, Error> {

@@ -38,6 +38,9 @@ pub enum Fault {
     Inaccurate {
         /// The statistic that is furthest beyond its bound.
         worst: Measure,
+        /// All others that are beyond theirs, of every output and gradient that was compared.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        others: Vec<Measure>,
         /// Absolute error per (token, head) of the failing output, for the heat map; rows are tokens. Down-sampled
         /// by maximum to at most 128 × 64.
         heat: Vec<Vec<f32>>,

@@ -95,10 +95,10 @@ fn judge(trial: &Trial<'_>) -> Result<Verdict, Error> {
         }
     }
     let measures: Vec<Measure> = gains.iter().map(|(port, gains)| gain(port.name, gains, trial.case.dtype)).collect();
-    match measures.iter().find(|m| !m.within()) {
-        Some(worst) => {
-            Ok(Verdict::Fail { fault: Fault::Inaccurate { worst: worst.clone(), heat: Vec::new() }, call: 0 })
-        }
-        None => Ok(Verdict::Pass { measures }),
+    let mut beyond: Vec<Measure> = measures.iter().filter(|m| !m.within()).cloned().collect();
+    if beyond.is_empty() {
+        return Ok(Verdict::Pass { measures });
     }
+    let fault = Fault::Inaccurate { worst: beyond.remove(0), others: beyond, heat: Vec::new() };
+    Ok(Verdict::Fail { fault, call: 0 })
 }

@@ -2,7 +2,7 @@
 
 use reference::spec::{Dim, Precision};
 use reference::tensor::{Tensor, Tensors};
-use reports::verdict::{Fault, Verdict};
+use reports::verdict::{Fault, Measure, Verdict};
 
 use crate::case::Case;
 use crate::measure::{Standard, index};
@@ -22,17 +22,12 @@ fn measured(standards: &[(&String, &Standard)], answers: &Tensors, call: usize) 
             reason: "the truth is zero everywhere: a candidate that does nothing is right".into(),
         };
     }
-    let mut measures = Vec::new();
-    for (name, standard) in standards {
-        let Some(answer) = answers.get(*name) else {
-            return malformed(format!("{name} is missing"), call);
-        };
-        match standard.judge(answer) {
-            Ok(mut found) => measures.append(&mut found),
-            Err(fault) => return Verdict::Fail { fault, call },
-        }
-    }
-    Verdict::Pass { measures }
+    let judge = |(name, standard): &(&String, &Standard)| match answers.get(*name).map(|a| standard.judge(a)) {
+        None => malformed(format!("{name} is missing"), call),
+        Some(Ok(measures)) => Verdict::Pass { measures },
+        Some(Err(fault)) => Verdict::Fail { fault, call },
+    };
+    worst(standards.iter().map(judge))
 }
 
 /// The same on those by which one can be judged, and which zeros would fail; `None` when there are none.
@@ -98,14 +93,27 @@ pub(super) fn pass() -> Verdict {
     Verdict::Pass { measures: Vec::new() }
 }
 
-/// The first that is no pass; else a pass with all their measures.
+/// The first that is no pass; else a pass with all their measures. What is too far from the truth names all else that
+/// is, and gives way to a failure of another kind: who lets an error pass must know everything.
 pub(super) fn worst(verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
     let mut all = Vec::new();
+    let mut far: Option<(Measure, Vec<Measure>, Vec<Vec<f32>>, usize)> = None;
     for verdict in verdicts {
-        match verdict {
-            Verdict::Pass { mut measures } => all.append(&mut measures),
-            other => return other,
+        match (verdict, &mut far) {
+            (Verdict::Pass { mut measures }, _) => all.append(&mut measures),
+            (Verdict::Fail { fault: Fault::Inaccurate { worst, others, .. }, .. }, Some((_, known, ..))) => {
+                known.push(worst);
+                known.extend(others);
+            }
+            (Verdict::Fail { fault: Fault::Inaccurate { worst, others, heat }, call }, none) => {
+                *none = Some((worst, others, heat, call));
+            }
+            (other @ Verdict::Fail { .. }, _) | (other, None) => return other,
+            (_, Some(_)) => {}
         }
     }
-    Verdict::Pass { measures: all }
+    match far {
+        Some((worst, others, heat, call)) => Verdict::Fail { fault: Fault::Inaccurate { worst, others, heat }, call },
+        None => Verdict::Pass { measures: all },
+    }
 }

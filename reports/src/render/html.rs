@@ -85,7 +85,7 @@ fn row<'a>(r: usize, run: &'a Run, judged: &'a crate::record::Judged) -> Row<'a>
         Verdict::Pass { measures } => {
             e = measures.iter().map(|m| m.error / m.bound).reduce(f64::max);
         }
-        Verdict::Fail { fault: Fault::Inaccurate { worst, heat }, .. } => {
+        Verdict::Fail { fault: Fault::Inaccurate { worst, heat, .. }, .. } => {
             e = Some(worst.error / worst.bound);
             h = Some(heat).filter(|heat| !heat.is_empty());
         }
