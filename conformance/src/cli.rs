@@ -64,7 +64,8 @@ pub enum Command {
   fla-conformance list
   fla-conformance list --json | jq '.specs[].name'
   fla-conformance list --support --check README.md
-  fla-conformance list --speed --write README.md")]
+  fla-conformance list --speed --write README.md
+  fla-conformance list --precision --write conformance/precision.json")]
 pub struct ListArgs {
     /// Only this level: op, module, layer or model
     #[arg(long, value_enum)]
@@ -78,6 +79,9 @@ pub struct ListArgs {
     /// What our kernels launch and allocate for each standard case of bench instead, as JSON
     #[arg(long, conflicts_with_all = ["support", "cases"])]
     pub plans: bool,
+    /// The precision that every spec is held to instead, as JSON
+    #[arg(long, conflicts_with_all = ["support", "cases", "plans"])]
+    pub precision: bool,
     /// Write the source of every kernel that GPUs compile here instead, each complete in one file
     #[arg(long, value_name = "DIR", conflicts_with_all = ["support", "cases", "plans"])]
     pub units: Option<PathBuf>,
@@ -120,7 +124,28 @@ pub enum LevelName {
   fla-conformance run --candidate cuda --suite full --shard 2/8 --out out-2
   fla-conformance run --candidate ./libmine.so --expect mine.toml --check forward,backward 'gated_delta_rule(*dtype=bf16*)'
 
-A FILTER is a part of a case string, or a pattern with * for the whole of it; a case is run when any filter fits.")]
+A FILTER is a part of a case string, or a pattern with * for the whole of it; a case is run when any filter fits.
+
+A file given to --expect says what is known, and is strict: what passes all the same fails the run, and so does an
+entry that fits nothing.
+  [[expect]]                              what fails, is declined or cannot be judged, and why
+  case = 'hgrn(*dtype=bf16*)'
+  check = '*'
+  verdict = 'declined'
+  reason = 'there is no bf16'
+  [[waiver]]                              an error of a known size, let pass up to a number of floors
+  id = 'W-1'
+  case = 'hgrn(*profile=slow_decay*)'
+  check = 'backward'                      or forward, resume, decode, local, absent, gain: no other can be waived
+  port = 'd_g'
+  statistic = 'block'
+  bound = 2.6
+  device = '*H100*'
+  version = '>=0.6, <0.7'
+  owner = '@x'
+  reason = 'issue 123'
+  expires = '2027-03-01'                  180 days ahead at most
+Every statistic beyond its limit needs a waiver of its own, and no error that exceeds what rounding can be has one.")]
 pub struct RunArgs {
     /// cpu, cuda, hip, reference, a PATH.so, or a command that speaks the wire
     #[arg(long, default_value = "cpu", value_name = "NAME")]

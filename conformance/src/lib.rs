@@ -23,6 +23,7 @@ pub mod lattice;
 pub mod list;
 pub mod measure;
 pub mod model;
+pub mod precision;
 pub mod probe;
 pub mod replay;
 pub mod report;

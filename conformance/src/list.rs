@@ -15,6 +15,7 @@ use reports::support::{self, NoMarks, SupportRow, Trial};
 use crate::case::Case;
 use crate::check::applicable;
 use crate::cli::{LevelName, ListArgs};
+use crate::precision;
 use crate::report;
 use crate::suite::{self, Size};
 use crate::zoo;
@@ -87,6 +88,9 @@ pub fn command(args: &ListArgs) -> Result<ExitCode, Error> {
     if args.plans {
         println!("{}", serde_json::to_string_pretty(&crate::bench::plans())?);
         return Ok(ExitCode::SUCCESS);
+    }
+    if args.precision {
+        return document(args, "precision", &precision::published(), |_, _| Ok(precision::published()));
     }
     if let Some(folder) = &args.units {
         return units(folder);

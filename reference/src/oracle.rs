@@ -21,6 +21,7 @@ use crate::tap::Shared;
 use crate::tensor::Arrays;
 use crate::unit::{Outputs, Parts};
 use pieces::Pieces;
+pub use pieces::folds;
 
 /// Outputs by name, gradients by `d_<input>`.
 #[derive(Debug, Clone, Default)]

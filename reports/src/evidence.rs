@@ -10,10 +10,14 @@ pub fn condensed(runs: Vec<Run>) -> Vec<Run> {
     for run in runs {
         let same = |m: &&mut Run| {
             let (a, b) = (&m.environment, &run.environment);
-            m.candidate == run.candidate && (&a.suite, &a.date, &a.machine) == (&b.suite, &b.date, &b.machine)
+            let held_alike = |(op, hash): (&String, &String)| a.precision.get(op).is_none_or(|known| known == hash);
+            m.candidate == run.candidate
+                && (&a.suite, &a.date, &a.machine) == (&b.suite, &b.date, &b.machine)
+                && b.precision.iter().all(held_alike)
         };
         match merged.iter_mut().find(same) {
             Some(first) => {
+                first.environment.precision.extend(run.environment.precision);
                 first.judged.extend(run.judged);
                 first.timed.extend(run.timed);
             }

@@ -38,6 +38,9 @@ pub struct Environment {
     pub asked: String,
     /// Operating system, processor, cores, memory, driver, runtime, compiler … by name.
     pub machine: BTreeMap<String, String>,
+    /// By op the SHA-256 of the precision that it was held to.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub precision: BTreeMap<String, String>,
 }
 
 /// How an expectation changed the meaning of a verdict.

@@ -50,7 +50,8 @@ impl Statistic {
     }
 
     /// What an implementation's own choices may cost: what holds for single elements holds for what is about a token.
-    pub(super) const fn slack(self) -> f64 {
+    #[must_use]
+    pub const fn slack(self) -> f64 {
         match self {
             Self::Rms | Self::Block | Self::State => FREEDOM,
             Self::Max | Self::Tile | Self::Row => TAIL,

@@ -1,6 +1,6 @@
 //! What a run leaves behind: records, dumps, lines on the terminal, reports.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use super::{Error, Outcome, RECORDS, Task, named, reproducer};
 use crate::check::{CHECKS, Check};
 use crate::cli::RunArgs;
 use crate::expect::Expectations;
-use crate::{environment, report, sample, wire};
+use crate::{environment, precision, report, sample, wire};
 
 /// So many specs that a candidate does not have are named, more are counted.
 const NAMED: usize = 12;
@@ -38,7 +38,9 @@ impl<'a> Announcer<'a> {
         tasks: &[Task],
         identity: Identity,
     ) -> Result<Self, Error> {
-        let environment = Environment { asked: args.candidate.clone(), ..environment::here() };
+        let held = |task: &Task| (task.case.problem.spec.name.to_owned(), precision::hash(task.case.problem.spec));
+        let precision = tasks.iter().map(held).collect();
+        let environment = Environment { asked: args.candidate.clone(), precision, ..environment::here() };
         let run = Run { candidate: named(&args.candidate, identity), environment, ..Run::default() };
         let total = tasks.iter().map(|t| t.checks.len() as u64).sum();
         let stderr = std::io::stderr().is_terminal();
@@ -105,7 +107,7 @@ impl<'a> Announcer<'a> {
         self.bar.finish_and_clear();
         let page = report::write(std::slice::from_ref(&self.run), &self.args.out)?;
         self.tell(&format!("report: {}", page.display()));
-        for line in by_check(&self.run).into_iter().chain(skipped(&self.run)) {
+        for line in by_check(&self.run).into_iter().chain(self.waived()).chain(skipped(&self.run)) {
             self.tell(&line);
         }
         let summary = Summary::of(std::slice::from_ref(&self.run));
@@ -113,6 +115,19 @@ impl<'a> Announcer<'a> {
         let (passed, failed) = (summary.passed - summary.surprises, summary.failed + summary.surprises);
         self.tell(&format!("conformance: {passed} passed, {failed} failed, {} skipped", summary.skipped()));
         Ok(if summary.as_expected() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// Failures that were expected, by waiver or reason, and how many each let pass.
+    fn waived(&self) -> Vec<String> {
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        let failed = |j: &&Judged| j.expected == Expected::Waived && matches!(j.verdict, Verdict::Fail { .. });
+        for judged in self.run.judged.iter().filter(failed) {
+            let ids = self.expectations.waivers(&judged.case, &judged.check).join(", ");
+            let reason = self.expectations.reason(&judged.case, &judged.check).unwrap_or("expected to fail");
+            let by = if ids.is_empty() { reason.to_owned() } else { format!("{ids}: {reason}") };
+            *counts.entry(by).or_default() += 1;
+        }
+        counts.into_iter().map(|(by, n)| format!("skipped: {n} waived: {by}")).collect()
     }
 
     fn write(&mut self, line: &Line) -> Result<(), Error> {
@@ -185,10 +200,10 @@ fn by_check(run: &Run) -> Vec<String> {
 
 /// Why checks were skipped, and how often.
 fn skipped(run: &Run) -> Vec<String> {
-    let mut reasons: std::collections::BTreeMap<(String, String), usize> = std::collections::BTreeMap::new();
+    let mut reasons: BTreeMap<(String, String), usize> = BTreeMap::new();
     for judged in run.judged.iter().filter(|j| j.expected != Expected::Surprise) {
         let (kind, reason) = match &judged.verdict {
-            Verdict::Fail { .. } if judged.expected == Expected::Waived => ("waived", "expected to fail".to_owned()),
+            Verdict::Fail { .. } if judged.expected == Expected::Waived => continue,
             Verdict::Declined { reason } => ("declined", reason.clone()),
             Verdict::Mistrusted { reason } => ("mistrusted", reason.clone()),
             Verdict::NotApplicable { reason } => ("not applicable", reason.clone()),

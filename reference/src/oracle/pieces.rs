@@ -160,7 +160,8 @@ impl<'a> Pieces<'a> {
 }
 
 /// Whether kernels fold something into a tensor before it is an operand of a matrix product.
-pub(super) fn folds(port: &Port) -> bool {
+#[must_use]
+pub fn folds(port: &Port) -> bool {
     OpSpec::per_token(port) && port.precision == Precision::Storage && matches!(port.dims.last(), Some(Dim::K | Dim::V))
 }
 
