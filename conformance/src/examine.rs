@@ -91,6 +91,13 @@ pub fn wrong(truth: &Truth, check: &Check, asked: &Asked) -> Vec<String> {
     standards.iter().filter_map(fails).collect()
 }
 
+/// The outputs or gradients by which such a call can be judged.
+#[must_use]
+pub fn judged(truth: &Truth, check: &Check, asked: &Asked) -> Vec<String> {
+    let Some(standards) = standards(truth, check).filter(|_| !asked.answers.is_empty()) else { return Vec::new() };
+    standards.iter().filter(|(_, s)| s.doubt.is_none()).map(|(name, _)| name.clone()).collect()
+}
+
 /// What the first call of a check that compares with the truth is measured by.
 #[must_use]
 pub fn standards(truth: &Truth, check: &Check) -> Option<Arc<Standards>> {

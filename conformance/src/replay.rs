@@ -2,11 +2,13 @@
 
 mod account;
 mod likeness;
+mod place;
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reports::record::{Expected, Judged, Line};
 use reports::verdict::{Fault, Verdict};
@@ -14,9 +16,10 @@ use reports::verdict::{Fault, Verdict};
 use crate::candidate::open::{OpenError, OpenOptions, open};
 use crate::candidate::{Candidate, Request};
 use crate::case::{self, Case};
-use crate::check::{Check, applicable};
+use crate::check::{Check, applicable, applies};
 use crate::cli::ReplayArgs;
 use crate::examine::{self, Asked, ask, judge};
+use crate::lattice;
 use crate::run::{self, reproducer};
 use crate::shrink::shrink;
 use crate::truth::Truth;
@@ -74,6 +77,9 @@ impl Error {
     }
 }
 
+/// How long smaller cases are looked for, of each check.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// `fla-conformance replay`.
 ///
 /// # Errors
@@ -94,7 +100,7 @@ pub fn command(args: &ReplayArgs) -> Result<ExitCode, Error> {
     let mut candidate = open(&args.candidate, &options)?;
     let truth = Truth::of(&case);
     let mut failed: Vec<&Check> = Vec::new();
-    let mut wrong = BTreeSet::new();
+    let (mut right, mut wrong) = (BTreeSet::new(), BTreeSet::new());
     for check in mine {
         let asked = ask(candidate.as_mut(), &case, &truth, check);
         let verdict = judge(&case, &truth, check, &asked);
@@ -102,13 +108,19 @@ pub fn command(args: &ReplayArgs) -> Result<ExitCode, Error> {
             dump(folder, check, &asked)?;
         }
         tell(args, &case, &truth, check, &asked, &verdict);
-        wrong.extend(examine::wrong(&truth, check, &asked));
+        let own = examine::wrong(&truth, check, &asked);
+        right.extend(examine::judged(&truth, check, &asked).into_iter().filter(|name| !own.contains(name)));
+        wrong.extend(own);
         if !matches!(verdict, Verdict::Pass { .. } | Verdict::NotApplicable { .. }) {
             failed.push(check);
         }
     }
-    if let (false, Some(alike)) = (args.json, likeness::likeness(case.problem.spec.name, &wrong)) {
-        println!("{alike}");
+    if !args.json && !wrong.is_empty() {
+        println!("{}", account::tensors(&right, &wrong));
+        let place = place::first_wrong(candidate.as_mut(), &case, &truth);
+        for line in place.into_iter().chain(likeness::likeness(case.problem.spec.name, &wrong)) {
+            println!("{line}");
+        }
     }
     if args.shrink {
         for check in &failed {
@@ -171,21 +183,25 @@ fn dump(folder: &Path, check: &Check, asked: &Asked) -> Result<(), Error> {
 }
 
 fn smallest(args: &ReplayArgs, case: &Case, check: &Check, candidate: &mut dyn Candidate) {
-    let mut fails = |case: &Case| {
-        if !(check.applies)(case) {
+    let start = Instant::now();
+    let mut fails = |check: &Check, case: &Case| {
+        if start.elapsed() > PATIENCE || !applies(case, check) {
             return false;
         }
         let truth = Truth::of(case);
         let asked = ask(candidate, case, &truth, check);
         matches!(judge(case, &truth, check, &asked), Verdict::Fail { .. })
     };
-    let (smallest, tried) = shrink(case, &mut fails);
-    let again = reproducer(&args.candidate, &smallest.to_string(), check.name);
-    if args.json {
-        eprintln!("smallest case that fails {} after {tried} tries: {again}", check.name);
-    } else {
-        println!("smallest case that fails {} after {tried} tries:\n  {again}", check.name);
+    let (smallest, tried) = shrink(case, |case| fails(check, case));
+    let again = |check: &Check, case: &Case| reproducer(&args.candidate, &case.to_string(), check.name);
+    let mut text =
+        format!("smallest case that fails {} after {tried} tries:\n  {}", check.name, again(check, &smallest));
+    // a fault that shows where every answer is exact is no matter of precision
+    let exact = lattice::on(smallest);
+    if let Some(check) = crate::check::check("lattice").filter(|check| fails(check, &exact)) {
+        let _ = write!(text, "\nit fails where every answer is exact, too:\n  {}", again(check, &exact));
     }
+    if args.json { eprintln!("{text}") } else { println!("{text}") }
 }
 
 /// Whether a verdict says that elements are too far from the truth, and of which port.
