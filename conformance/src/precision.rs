@@ -111,7 +111,7 @@ mod tests {
         let parsed: Value = serde_json::from_str(committed).expect("JSON");
         let gla = &parsed["specs"]["gla"];
         assert_eq!(gla["read_once_a_chunk"], json!(["h0"]));
-        assert_eq!(gla["summed"], json!(["g"]));
+        assert_eq!(gla["summed"], json!(["g", "gv"]));
     }
 
     #[test]
