@@ -36,15 +36,9 @@ struct GlaBackward {
     struct Operands {
         Tile<T, C, K> q, k, late;  // q^, k~; gates, and k^ after them; then the gradients of q, k, g
     };
-    struct Values {
-        Tile<T, C, V> v, d_o;  // v, and d_v after it
-    };
     struct Memory {
         Operands keys[2];
-        union {
-            Values values;
-            Tile<float, C, K> more;  // what late channels add
-        };
+        Tile<T, C, V> v, d_o;  // v, and d_v after it
         Tile<T, V, K> state;
         union {
             Tile<T, V, K> d_state;
@@ -75,8 +69,8 @@ struct GlaBackward {
         }
         TILE_FN void fetch_values(int i) {
             if (i < at.chunks) {
-                fetch_rows<WARPS>(s.values.v, a.v, at, a.H, chunk(i) * C, a.V, 0);
-                fetch_rows<WARPS>(s.values.d_o, a.d_o, at, a.H, chunk(i) * C, a.V, 0);
+                fetch_rows<WARPS>(s.v, a.v, at, a.H, chunk(i) * C, a.V, 0);
+                fetch_rows<WARPS>(s.d_o, a.d_o, at, a.H, chunk(i) * C, a.V, 0);
                 load_async<WARPS>(s.state, a.states + at.kept(a, chunk(i)), a.K, a.V, a.K);
             }
             commit();
@@ -109,7 +103,7 @@ struct GlaBackward {
             dV.fill(0);
             product(dV, rounded<T>(D), t(x.late));
             Reg<T, V, C, WARPS> d_o;
-            d_o.load(t(s.values.d_o));
+            d_o.load(t(s.d_o));
             product(dV, d_o, s.p);
             const float scale = a.scale;
             D.for_each([&](float& y, int, int c) { y *= exp<T>(s.side.last[c]); });
@@ -118,7 +112,7 @@ struct GlaBackward {
             barrier();
             if (!a.d_v) return;
             const Rows<T> out(a.d_v, at.seq, token, a.H, at.h, a.V);
-            store_global(out.ptr, out.ld, t(s.values.v), dV, at.seq.length - token, a.V);
+            store_global(out.ptr, out.ld, t(s.v), dV, at.seq.length - token, a.V);
         }
 
         TILE_FN void run(int i, State& D) {
@@ -131,46 +125,23 @@ struct GlaBackward {
             Wide dQ, dK;
             Square dP;
             dP.fill(0);
-            mma<LOWER_OUT>(dP, s.values.d_o, t(s.values.v));
+            mma<LOWER_OUT>(dP, s.d_o, t(s.v));
             const float scale = a.scale;
             dP.for_each([scale](float& y, int i, int j) { y = i >= j ? y * scale : 0.f; });
             store(s.d_p, dP);
             publish();
             if (a.d_g) pass_through();
             dK.fill(0);
-            mma(dK, s.values.v, s.d_state);
+            mma(dK, s.v, s.d_state);
             if (a.d_g) end_sums(s.side, dK, x.late);
             state_gradient(D, x, token);
             dQ.fill(0);
-            mma(dQ, s.values.d_o, s.state);
+            mma(dQ, s.d_o, s.state);
             dQ.for_each([scale](float& y, int, int) { y *= scale; });
             mma<LOWER_A>(dQ, s.d_p, x.k);
             barrier();
-            if (!late) fetch_values(i + 1);
+            fetch_values(i + 1);
             key_gradients(G, x, dQ, dK, late, token);
-            if (late) fetch_values(i + 1);
-        }
-
-        template <class F>
-        TILE_FN void late_shares(Keys& G, F f) {
-            barrier();
-            keep(s.wide, G);
-            barrier();
-            for_each_rolled<WARPS>(C * K, [&](int n) { s.more.set(n / K, n % K, f(n / K, n % K)); });
-            barrier();
-        }
-        // what they add to the gradients of gates
-        TILE_FN void late_gates(Keys& gates, const Elements<T>& x, float sign) {
-            barrier();
-            for_each_rolled<WARPS>(C * K, [&](int n) {
-                const int r = n / K, c = n % K;
-                s.more.set(r, c, sign * x.at(r, c) * s.more.at(r, c));
-            });
-            barrier();
-            gates.for_each([&](float& y, float& z, int r, int c) {
-                y += s.more.at(r, c);
-                z += s.more.at(r, c + 1);
-            });
         }
 
         TILE_FN void key_gradients(Keys& G, Operands& x, Wide& dQ, Wide& dK, bool late, int token) {
@@ -180,19 +151,31 @@ struct GlaBackward {
             dK.fill(0);
             mma<UPPER_A>(dK, t(s.d_p), x.q);
             turn(within, s.wide, dK);
-            // the loops over late tokens are rolled, and stand outside those over elements
-            const auto share = [&](int r, int c, float(&more)[2]) {
-                if (late) more[0] = s.more.at(r, c);
-            };
+            if (late) {
+                barrier();
+                keep(s.wide, G);
+                barrier();
+            }
             if (late)
-                late_shares(G, [&](int r, int c) { return late_after(s.d_p, q, s.wide, REACH, r, c); });
-            combine_read(G, columns, within, s.side, x.k, x.late, REACH, share);
-            if (late) late_gates(within, k, -1.f);
+                combine_read(G, columns, within, s.side, x.k, x.late, REACH, [&](int r, int c, float(&more)[2]) {
+                    more[0] = late_after(s.d_p, q, s.wide, REACH, r, c);
+                    more[1] = k.at(r, c);
+                });
+            else
+                combine_read(G, columns, within, s.side, x.k, x.late, REACH, None());
             turn(columns, s.wide, dQ);
+            if (late) {
+                barrier();
+                keep(s.wide, G);
+                barrier();
+            }
             if (late)
-                late_shares(G, [&](int r, int c) { return late_before(s.d_p, k, s.wide, REACH, r, c); });
-            combine_reader<true>(G, columns, within, x.q, share);
-            if (late) late_gates(within, q, 1.f);
+                combine_reader<true>(G, columns, within, x.q, [&](int r, int c, float(&more)[2]) {
+                    more[0] = late_before(s.d_p, k, s.wide, REACH, r, c);
+                    more[1] = q.at(r, c);
+                });
+            else
+                combine_reader<true>(G, columns, within, x.q, None());
             if (a.d_g) gate_gradient(within, s.side, !a.h0 && token == 0 && leads(a.owners, a.firsts, at.n, a.reverse));
             keep(x.late, within);
             barrier();
