@@ -50,7 +50,7 @@ def naive(out, only=None):
             write(out, case, "naive-f32", make(case, "F32", provenance, device="cpu"))
 
 
-def interpreter(out, only=None):
+def interpreter(out, only=None, cases=None):
     """The listed cases, by fla's classes, whose kernels run on the CPU."""
     from interpreter import after_import, prepare
 
@@ -71,6 +71,8 @@ def interpreter(out, only=None):
         if hasattr(module, "prepare"):
             module.prepare()
         for name, form in getattr(module, "INTERPRETED", ()):
+            if cases and name not in cases:
+                continue
             case = next(c for c in module.CASES if c.name == name)
             register(form)
             provenance = Provenance("interpreter", form, "f32", command)
@@ -143,6 +145,7 @@ def main():
     parser.add_argument("--producer", choices=("naive", "interpreter", "triton"))
     parser.add_argument("--out", type=Path, default=VECTORS)
     parser.add_argument("--op", nargs="+", help="naive, interpreter: these ops alone")
+    parser.add_argument("--case", nargs="+", help="interpreter: the cases of these names alone")
     parser.add_argument("--shard", default="0/1", help="i/n: every n-th vector of triton, from the i-th")
     parser.add_argument("--manifest", action="store_true")
     options = parser.parse_args()
@@ -150,7 +153,7 @@ def main():
     if options.producer == "naive":
         naive(options.out, options.op)
     elif options.producer == "interpreter":
-        failed = interpreter(options.out, options.op)
+        failed = interpreter(options.out, options.op, options.case)
     elif options.producer == "triton":
         failed = triton(options.out, *map(int, options.shard.split("/")))
     elif not options.manifest:

@@ -18,10 +18,14 @@ CASES = (
 
 def prepare():
     """Calls what a CUDA tensor would be given to."""
-    from fla.layers import LogLinearMamba2
+    from fla.layers import LogLinearMamba2, log_linear_mamba2
 
-    def forward(self, hidden_states, use_cache=False, **_):
-        return self.cuda_kernels_forward(hidden_states, None, use_cache, None)
+    def forward(self, hidden_states, past_key_values=None, use_cache=False, **_):
+        last = log_linear_mamba2.get_layer_cache(self, past_key_values)
+        o, conv, state = self.cuda_kernels_forward(hidden_states, last, use_cache, None)
+        kept = {"recurrent_state": state, "conv_state": conv, "offset": hidden_states.shape[1]}
+        log_linear_mamba2.update_layer_cache(self, past_key_values, **kept)
+        return o, None, past_key_values
 
     LogLinearMamba2.forward = forward
 

@@ -1,17 +1,19 @@
 """What the makers of models have in common: two blocks, a narrow width, a small vocabulary.
 
 A table (models_*.py) says of each model what is particular. Its case `short` has 17 tokens in two rows, whose layers
-start from nothing; `long` has 80 tokens that start from states, or packed sequences where there are none, and options.
+start from nothing; `long` has 80 tokens that start from states, or packed sequences where there are none, and options; `decode` is what the first tokens leave in the
+model's own cache, and the others make of it one by one.
 """
 
 import importlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fla_conformance.ports import SPECS
 from vector import Case
 
 SIZES = {"S": 31, "D": 16, "F": 24, "HQ": 2, "HV": 2, "H": 2, "K": 8, "V": 8, "W": 1}
 SHORT, LONG = {"B": 2, "T": 17}, {"B": 1, "T": 80}
+DECODED = {"B": 2, "T": 9, "prefill": 6}
 PACKED = (17, 1, 62)
 
 
@@ -40,10 +42,11 @@ def states(op):
     return tuple(p.name for p in SPECS[op].inputs if "N" in p.dims)
 
 
-def model(op, layer, sizes=None, attrs=None, form="chunk", short=None, long=None, resumed=True, **more):
+def model(op, layer, sizes=None, attrs=None, form="chunk", short=None, long=None, resumed=True, decodes=True, **more):
     """The maker of a model. `sizes` and `attrs` are those of both cases, `short` and `long` what a case has besides.
 
-    `resumed`: whether fla starts the long one from states. `form`: None when fla's classes cannot be asked on a CPU.
+    `resumed`: whether fla starts the long one from states. `decodes`: whether fla goes on from its cache. `form`: None when
+    fla's classes cannot be asked on a CPU.
     """
     sizes, initial = SIZES | (sizes or {}), states(op)
     resumed = resumed and bool(initial)
@@ -51,8 +54,9 @@ def model(op, layer, sizes=None, attrs=None, form="chunk", short=None, long=None
     cases = (
         _case(op, "short", sizes, (attrs or {}) | SHORT | (short or {}), initial),
         _case(op, "long", sizes, (attrs or {}) | LONG | packed | (long or {}), () if resumed else initial),
+        _case(op, "decode", sizes, (attrs or {}) | DECODED | (short or {}), initial),
     )
-    interpreted = tuple((case.name, form) for case in cases if form)
+    interpreted = tuple((case.name, form) for case in cases if form and (decodes or not case.prefill))
     return Maker(op, layer, sizes, cases, interpreted, **more)
 
 
@@ -60,15 +64,21 @@ def hybrid(maker, form="chunk", findings=None, **own):
     """A stack of that model whose second block has softmax attention: query heads share a key head."""
     op = f"{maker.op}@1"
     sizes = maker.sizes | {"AQ": 2, "AH": 1, "AK": maker.sizes["D"] // 2}
-    case = _case(op, "short", sizes, SHORT | own, states(op))
-    return Maker(op, maker.layer, sizes, (case,), ((case.name, form),), maker.WITHOUT, findings or {})
+    cases = tuple(_case(op, name, sizes, how | own, states(op)) for name, how in (("short", SHORT), ("decode", DECODED)))
+    interpreted = tuple((case.name, form) for case in cases)
+    return Maker(op, maker.layer, sizes, cases, interpreted, maker.WITHOUT, findings or {})
+
+
+def decoded(case, **sizes):
+    """That case as a decode run, without states before it."""
+    return replace(case, name="decode", sizes=case.sizes | {"B": DECODED["B"], "T": DECODED["T"]} | sizes, prefill=DECODED["prefill"])
 
 
 def _case(op, name, sizes, own, absent):
     """What is no field of a case is an extent or an option; `without` are ends of names of inputs that are absent."""
     ends = tuple(own.get("without", ()))
     absent = (*absent, *(p.name for p in SPECS[op].inputs if ends and p.name.endswith(ends)))
-    fields = {key: own[key] for key in ("lengths", "note") if key in own}
+    fields = {key: own[key] for key in ("lengths", "note", "prefill") if key in own}
     rest = {key: value for key, value in own.items() if key not in (*fields, "without")}
     extents = {key: value for key, value in rest.items() if key.isupper()}
     attrs = {key: value for key, value in rest.items() if key not in extents}

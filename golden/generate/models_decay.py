@@ -2,6 +2,7 @@
 
 from models import hybrid, model, of_blocks
 
+UNKEPT = "What models make of their caches: ABC keeps no sums of weights"
 CONVOLVED = {"use_short_conv": True, "W": 4}
 
 GLA = model("gla_model", "gla_layer", {"E": 16}, long={"feature_map": "relu", "clamp_min": -0.05} | CONVOLVED)
@@ -31,6 +32,7 @@ ABC = model(
     long={"use_rope": False, "clamp_max": 0.5, "lengths": ()} | CONVOLVED,
     resumed=False,
     WITHOUT={"layer": of_blocks("hkt", "hvt", "zt")},
+    FINDINGS={"decode-layer-f32": UNKEPT},
 )
 LIGHT = model("lightnet_model", "lightnet_layer", {"E": 4}, long=CONVOLVED)
 RAVEN = model(
@@ -43,7 +45,7 @@ RAVEN = model(
 
 MAKERS = (
     ABC,
-    hybrid(ABC, form="layer"),
+    hybrid(ABC, form="layer", findings={"decode-layer-f32": UNKEPT}),
     GLA,
     hybrid(GLA, attnres=True),
     GSA,

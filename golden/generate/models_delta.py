@@ -33,7 +33,7 @@ MESA = model(
     "mesa_net_layer",
     W,
     long={"use_output_gate": True},
-    FINDINGS=dict.fromkeys(("short-chunk-f32", "long-chunk-f32"), HALVES),
+    FINDINGS=dict.fromkeys(("short-chunk-f32", "long-chunk-f32", "decode-chunk-f32"), HALVES),
 )
 PRECONDITIONED = model(
     "precond_gated_deltanet_model",
@@ -62,7 +62,7 @@ MAKERS = (
     KDA,
     hybrid(KDA),
     MESA,
-    hybrid(MESA, findings={"short-chunk-f32": HALVES}),
+    hybrid(MESA, findings=dict.fromkeys(("short-chunk-f32", "decode-chunk-f32"), HALVES)),
     model(
         "mom_model",
         "mom_layer",

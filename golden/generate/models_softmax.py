@@ -13,7 +13,7 @@ FAST = {"rope_theta": 100}
 
 MAKERS = (
     layered("bitnet_model", "bitattn_layer", HEADS, long=WINDOW | FAST),
-    layered("deltaformer_model", "deltaformer_layer", long=BIASED | FAST),
+    layered("deltaformer_model", "deltaformer_layer", long=BIASED | FAST, decodes=False),
     layered("forgetting_transformer_model", "forgetting_attn_layer", HEADS, long=GATED),
     layered(
         "mla_model",
@@ -36,13 +36,22 @@ MAKERS = (
         HEADS | {"E": 32, "W": 3},
         long={"use_forget_gate": True, "use_low_rank_w": False, "E": 1},
     ),
-    layered("stickbreaking_attn_model", "stickbreaking_attn_layer", HEADS, long=BIASED | {"attend_current": True}),
+    layered(
+        "stickbreaking_attn_model",
+        "stickbreaking_attn_layer",
+        HEADS,
+        long=BIASED | {"attend_current": True},
+        decodes=False,
+    ),
     layered("transformer_model", "attn_layer", HEADS, long=BIASED | WINDOW | FAST),
     layered(
         "wall_transformer_model",
         "wall_attn_layer",
         HEADS,
         long=GATED | WINDOW | {"use_scalar_gate": True},
-        FINDINGS={"long-layer-f32": "gradients of the gates' projections are differences of large sums: 9e-6"},
+        FINDINGS={
+            "long-layer-f32": "gradients of the gates' projections are differences of large sums: 9e-6",
+            "decode-layer-f32": "What models make of their caches: wall attention keeps keys in bfloat16",
+        },
     ),
 )

@@ -1,5 +1,6 @@
 """Vectors of rodimus_model."""
 
+from models import decoded
 from vector import Case
 
 SIZES = {"B": 1, "T": 80, "S": 31, "D": 12, "V": 24, "M": 8, "E": 4, "W": 4, "HQ": 2, "K": 6, "I": 16}
@@ -19,10 +20,11 @@ CASES = (
         attrs={"ska_attn.qkv_bias": True, "ska_attn.qk_norm": True, "tie_word_embeddings": False},
         note=NOTE,
     ),
+    decoded(case("decode", attrs={"ska_attn.window_size": 20}, absent=STATES, note=NOTE)),
 )
 
 # case, form
-INTERPRETED = (("plain", "chunk"), ("short", "chunk"))
+INTERPRETED = (("plain", "chunk"), ("short", "chunk"), ("decode", "chunk"))
 # case, form, storage type
 TRITON = ()
 # results that a form does not give

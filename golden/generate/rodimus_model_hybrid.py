@@ -1,5 +1,6 @@
 """Vectors of rodimus_model@1."""
 
+from models import decoded
 from vector import Case
 
 SIZES = {
@@ -20,9 +21,10 @@ CASES = (
         note="without the conversion of q, k and v to bfloat16",
     ),
 )
+CASES = (*CASES, decoded(CASES[0]))
 
 # case, form
-INTERPRETED = (("hybrid", "chunk"),)
+INTERPRETED = (("hybrid", "chunk"), ("decode", "chunk"))
 # case, form, storage type
 TRITON = ()
 # results that a form does not give

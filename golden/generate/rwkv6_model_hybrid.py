@@ -1,5 +1,6 @@
 """Vectors of rwkv6_model@1."""
 
+from models import decoded
 from vector import Case
 
 SIZES = {
@@ -15,10 +16,11 @@ def case(name, sizes=None, **rest):
 
 CASES = (
     case("hybrid", absent=STATES),
+    decoded(case("decode", absent=STATES)),
 )
 
 # case, form
-INTERPRETED = (("hybrid", "fused_recurrent"),)
+INTERPRETED = (("hybrid", "fused_recurrent"), ("decode", "fused_recurrent"))
 # case, form, storage type
 TRITON = ()
 # results that a form does not give: up to 64 tokens, the recurrent kernel drops d_ht

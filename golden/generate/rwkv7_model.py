@@ -1,6 +1,7 @@
 """Vectors of rwkv7_model."""
 
 from fla_conformance.ports import SPECS
+from models import decoded
 from vector import Case
 
 SIZES = {"B": 1, "T": 80, "S": 31, "D": 16, "I": 24, "H": 2, "K": 8, "V": 8, "E": 3, "G": 4, "R": 3, "M": 5}
@@ -16,10 +17,11 @@ CASES = (
     case("plain", absent=STATES),
     case("states", {"B": 2, "T": 17}),
     case("options", {"T": 17}, attrs={"norm_first": False, "fuse_norm": False, "tie_word_embeddings": True}),
+    decoded(case("decode", absent=STATES)),
 )
 
 # case, form
-INTERPRETED = (("plain", "layer"), ("states", "layer"), ("options", "layer"))
+INTERPRETED = (("plain", "layer"), ("states", "layer"), ("options", "layer"), ("decode", "layer"))
 # case, form, storage type
 TRITON = ()
 # results that a form does not give

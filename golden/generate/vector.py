@@ -31,6 +31,8 @@ class Case:
     absent: tuple = ()
     gate: str = "typical"
     note: str = ""
+    # of a decode run: the tokens that are read at once
+    prefill: int = 0
 
     def values(self):
         """Inputs and cotangents as f64 arrays by name."""
@@ -93,10 +95,13 @@ class Case:
         if self.lengths:
             offsets = np.cumsum([0, *self.lengths], dtype=np.int64)
             tensors["cu_seqlens"] = Tensor("I64", offsets.shape, offsets.tobytes())
-        return Message("call", {"op": self.op, "attrs": json.dumps(self.attrs), "want": ",".join(want)}, tensors)
+        fields = {"op": self.op, "attrs": json.dumps(self.attrs), "want": ",".join(want)}
+        return Message("call", fields | ({"mode": f"decode {self.prefill}"} if self.prefill else {}), tensors)
 
     def want(self):
-        """Every output, and the gradient of every given input that has one."""
+        """Every output, and the gradient of every given input that has one; of a decode run the logits."""
+        if self.prefill:
+            return ["logits"]
         given = [p for p in SPECS[self.op].given(self.attrs) if not p.index and not p.constant]
         ports = [p for p in given if p.name not in self.absent]
         return [*(p.name for p in SPECS[self.op].produced(self.attrs)), *(f"d_{p.name}" for p in ports)]
@@ -126,6 +131,7 @@ def make(case, dtype, provenance, without=(), device=None):
     for name, tensor in reply.tensors.items():
         if not np.isfinite(widen(tensor)).all():
             raise ValueError(f"{case.op} {case.name} {provenance.form}: {name} is not finite")
+    decoding = f"{case.prefill} tokens at once, then one by one, with fla's cache" if case.prefill else ""
     fields = {
         "op": case.op,
         "attrs": json.dumps(case.attrs),
@@ -136,7 +142,7 @@ def make(case, dtype, provenance, without=(), device=None):
         "device": server.sides["torch"].device_name,
         "versions": json.dumps(versions()),
         "command": provenance.command,
-        "note": "; ".join(n for n in (case.note, provenance.note) if n),
+        "note": "; ".join(n for n in (case.note, provenance.note, decoding) if n),
     }
     return encode(Message("done", fields, call.tensors | reply.tensors))
 

@@ -1,5 +1,6 @@
 """Vectors of yoco_model."""
 
+from models import decoded
 from vector import Case
 
 SIZES = {"B": 1, "T": 80, "S": 31, "D": 16, "H": 2, "HV": 4, "K": 8, "V": 4, "W": 4, "I": 24, "AQ": 2, "AH": 1, "AK": 8}
@@ -22,10 +23,11 @@ CASES = (
         },
         absent=STATES,
     ),
+    decoded(case("decode", absent=STATES)),
 )
 
 # case, form
-INTERPRETED = (("plain", "chunk"), ("short", "chunk"))
+INTERPRETED = (("plain", "chunk"), ("short", "chunk"), ("decode", "chunk"))
 # case, form, storage type
 TRITON = ()
 # results that a form does not give

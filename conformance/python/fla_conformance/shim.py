@@ -270,7 +270,10 @@ _MODE = [None]
 
 
 def mode():
-    """How a layer or model is asked: `evaluation`, `recompute`, or None where nothing is said."""
+    """How a layer or model is asked: `evaluation`, `recompute`, or None where nothing is said.
+
+    The makers of vectors also ask models for `decode` and a number of tokens: those at once, then one by one.
+    """
     return _MODE[0]
 
 

@@ -227,20 +227,19 @@ class _Evaluated(Layer):
 
 
 def _memories(x):
-    """fla keeps [M·N, ·] for the memories, memory by memory, and the shared one beside it."""
+    """fla keeps [M·N, ·] for the memories, memory by memory, and the shared one beside it: all of them or none."""
+    names = ("h", "q_conv", "k_conv", "v_conv")
+    if not any(x.has(f"{shared}{name}0") for name in names for shared in ("", "shared_")):
+        return {"recurrent_state": None, "conv_state": None}
 
     def pair(name, turn):
-        own, shared = x.get(f"{name}0"), x.get(f"shared_{name}0")
-        if own is None and shared is None:
-            return None
-        states = [None if own is None else turn(own.transpose(0, 1).flatten(0, 1))]
-        return [*states, None if shared is None else turn(shared)]
+        own, shared = (x.neutral(x.ports(n)) if x.get(n) is None else x.get(n) for n in (f"{name}0", f"shared_{name}0"))
+        return [turn(own.transpose(0, 1).flatten(0, 1)), turn(shared) if x["shared_mem"] else None]
 
     flat = lambda c: c.flatten(1, 2)
-    convs = tuple(pair(f"{name}_conv", flat) for name in ("q", "k", "v"))
     return {
         "recurrent_state": pair("h", value_first),
-        "conv_state": None if any(c is None for c in convs) else convs,
+        "conv_state": tuple(pair(name, flat) for name in names[1:]),
     }
 
 

@@ -29,6 +29,8 @@ class Model:
     mixer: str = "attn"
     # where training is another function
     evaluated: bool = False
+    # whether it needs a mask of all tokens so far to go on from a cache
+    masked: bool = False
 
     @property
     def name(self):
@@ -97,8 +99,8 @@ def _configuration(model, op, x, form):
         "norm_eps": x["norm_eps"],
         "tie_word_embeddings": bool(x["tie_word_embeddings"]),
         "attn_mode": form,
-        "fuse_cross_entropy": x.get("input_ids").is_cuda,
-        # the loss of each token is asked for
+        # the loss of each token is asked for, by what `call` sets
+        "fuse_cross_entropy": False,
         "fuse_linear_cross_entropy": False,
     }
     if x.attrs.get("attnres"):
@@ -152,12 +154,14 @@ def call(op, model, form, inputs, want):
     if own != set(parameters):
         raise ValueError(f"{model.name}: parameters that only one side has: {sorted(own ^ set(parameters))}")
     built.criterion = _criterion(x)
-    built.train(not model.evaluated and mode() != "evaluation")
+    built.train(not model.evaluated and mode() in (None, "recompute"))
     blocks = model.blocks(op, x)
     states = {i: dict(s for layer, own, _ in block for s in layer.load(own).items()) for i, block in blocks.items()}
     cached = bool(want & {p.name for p in spec.outputs if "N" in p.dims})
     arguments = _arguments(x, states, cached) | model.arguments(x)
-    if mode() == "recompute":
+    if (mode() or "").startswith("decode "):
+        result = _decoded(built, parameters, arguments, int(mode().split()[1]), model.masked)
+    elif mode() == "recompute":
         result = _recomputed(built, parameters, arguments)
     else:
         result = functional_call(built, parameters, (), arguments)
@@ -171,6 +175,28 @@ def call(op, model, form, inputs, want):
                 kept = layer.keep(result.past_key_values[i], own)
                 outputs |= {f"{prefix}{name}": state for name, state in kept.items()}
     return {p.name: outputs.get(p.name) for p in spec.outputs if p.name in want}
+
+
+def _decoded(built, parameters, arguments, prefill, masked):
+    """What a model gives that reads so many tokens at once, and then one by one, with its own cache."""
+    import torch
+    from fla.models.utils import Cache
+    from torch.func import functional_call
+    from transformers.modeling_outputs import CausalLMOutputWithPast
+
+    symbols, labels = arguments.pop("input_ids"), arguments.pop("labels")
+    cache, logits = arguments.pop("past_key_values", None) or Cache(), []
+    with torch.no_grad():
+        for read in (symbols[:, :prefill], *symbols[:, prefill:].split(1, 1)):
+            asked = arguments | {"input_ids": read, "use_cache": True, "past_key_values": cache}
+            if masked:
+                asked["attention_mask"] = torch.ones_like(symbols[:, : sum(x.shape[1] for x in logits) + read.shape[1]])
+            answer = functional_call(built, parameters, (), asked)
+            cache = answer.past_key_values
+            logits.append(answer.logits)
+    logits = torch.cat(logits, 1)
+    following = torch.cat([labels[:, 1:], labels[:, :1]], 1)
+    return CausalLMOutputWithPast(built.criterion(logits.flatten(0, 1), following.flatten()), logits, cache)
 
 
 def _recomputed(built, parameters, arguments):
@@ -278,7 +304,7 @@ MODELS = {
         renamed={"max_position_embeddings": "rope_max_position_embeddings"},
     ),
     "forgetting_transformer_model": Model(
-        "forgetting_transformer", "ForgettingTransformer", "forgetting_attn_layer",
+        "forgetting_transformer", "ForgettingTransformer", "forgetting_attn_layer", masked=True,
     ),
     "gated_deltanet_model": Model("gated_deltanet", "GatedDeltaNet", "gated_deltanet_layer", without=CONV_BIAS),
     "gated_deltaproduct_model": Model(
@@ -321,7 +347,7 @@ MODELS = {
     "nsa_model": Model("nsa", "NSA", "nsa_layer"),
     "parallax_model": Model("parallax", "Parallax", "parallax_layer"),
     "path_attn_model": Model(
-        "path_attn", "PaTHAttention", "path_attn_layer",
+        "path_attn", "PaTHAttention", "path_attn_layer", masked=True,
         without=("use_qk_norm", "conv_size", "conv_bias"),
     ),
     "precond_gated_deltanet_model": Model(
