@@ -56,10 +56,8 @@ pub static MODEL: Model = Model {
 fn heads(draft: &mut Draft, expand: &Value) -> Result<(), &'static str> {
     let expand = number(expand).filter(|x| *x > 0.0).ok_or("a positive number")?;
     let (width, each) = ((draft.size(Dim::D) as f64 * expand) as usize, draft.size(Dim::V));
-    draft.set(
-        Dim::HV,
-        (width.is_multiple_of(each)).then_some(width / each).ok_or("a multiple of head_dim / hidden_size")?,
-    );
+    let count = width.is_multiple_of(each).then_some(width / each);
+    draft.set(Dim::HV, count.ok_or("a multiple of head_dim / hidden_size")?);
     Ok(())
 }
 

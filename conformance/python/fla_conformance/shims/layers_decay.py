@@ -163,7 +163,8 @@ def _linear_states(x):
     n = x.get("x").shape[0] if x.cu_seqlens is None else len(x.cu_seqlens) - 1
     of = x.get("x")
     h = of.new_zeros(n, x.HQ, x.C, x.V, dtype=torch.promote_types(of.dtype, torch.float32)) if h is None else h
-    z = h.new_zeros(n, x.HQ, x.C) if z is None else z
+    # the layer's own sum has the type of its keys, and another one would change the type of its outputs
+    z = of.new_zeros(n, x.HQ, x.C) if z is None else z.to(of.dtype)
     return {"recurrent_state": (h, z.unsqueeze(1))}
 
 
