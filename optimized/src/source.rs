@@ -17,18 +17,27 @@ include!(concat!(env!("OUT_DIR"), "/sources.rs"));
 #[must_use]
 pub fn kernel_hash(op: &str) -> Option<String> {
     let row = KERNELS.iter().find(|row| row.op == op)?;
-    let mut files = BTreeSet::new();
-    for source in row.sources {
-        for backend in [Backend::Host, Backend::Cuda, Backend::Hip] {
-            include(source, backend, &original, &mut files, &mut String::new());
-        }
-    }
+    let files = files(row.sources);
     let mut hash = Sha256::new();
     for (name, text) in SOURCES.iter().filter(|(name, _)| files.contains(*name)) {
         hash.update(name.as_bytes());
         hash.update(text.as_bytes());
     }
     Some(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// These sources and all that they include for any back end.
+fn files(sources: &[&str]) -> BTreeSet<String> {
+    let mut files = BTreeSet::new();
+    for source in sources {
+        for backend in [Backend::Host, Backend::Cuda, Backend::Hip] {
+            // a set for each: what one back end has seen the next has yet to follow to files of its own
+            let mut seen = BTreeSet::new();
+            include(source, backend, &original, &mut seen, &mut String::new());
+            files.append(&mut seen);
+        }
+    }
+    files
 }
 
 /// What an op's kernels ask of memory beside inputs and outputs, as the head comments of its sources say it, in the symbols
@@ -138,6 +147,16 @@ mod tests {
         let distinct: BTreeSet<_> = KERNELS.iter().map(|row| row.sources).collect();
         assert_eq!(hashes.iter().collect::<BTreeSet<_>>().len(), distinct.len(), "one for each set of sources");
         assert_eq!(kernel_hash("there is no such op"), None);
+    }
+
+    #[test]
+    fn a_hash_covers_what_each_machine_includes() {
+        for row in KERNELS {
+            let files = files(row.sources);
+            for name in ["tile/host.h", "tile/cuda.h", "tile/hip.h", "tile/device.h"] {
+                assert!(files.contains(name), "{}: {name}", row.op);
+            }
+        }
     }
 
     #[test]
