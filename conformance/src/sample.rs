@@ -55,6 +55,7 @@ pub fn cotangents(case: &Case) -> Tensors {
         let (shape, dtype) = (case.problem.shape(port), Problem::dtype(port, case.dtype));
         let drawn = match case.profile {
             Profile::Lattice => tensor(&shape, dtype, 1, |i, x| x[0] = lattice::cotangent(&key, i)),
+            Profile::Steady => tensor(&shape, dtype, 1, |i, x| x[0] = key.normal(i as u64).abs()),
             _ => normals(key, &shape, dtype),
         };
         (name, drawn)
@@ -97,8 +98,8 @@ struct Draw<'a> {
     key: Key,
     profile: Profile,
     domain: Domain,
-    /// Elements of one token and tokens of one row, when the keys of three tokens come again and again.
-    repeats: Option<(usize, usize)>,
+    /// Elements of one token, tokens of one row, and how many of these come again and again.
+    repeats: Option<[usize; 3]>,
     /// Extent of the vocabulary, and where sequences of symbols end.
     symbols: usize,
     ends: Vec<usize>,
@@ -113,8 +114,13 @@ impl<'a> Draw<'a> {
     fn new(case: &Case, port: &'a Port) -> Self {
         let (shape, domain) = (case.problem.shape(port), case.problem.domain(port));
         let axis = port.dims.iter().position(|&d| d == Dim::T);
-        let size = |t: usize| (shape[t + 1..].iter().product::<usize>().max(1), shape[t].max(1));
-        let repeats = axis.filter(|_| case.profile == Profile::RepeatedKeys && is_key(port)).map(size);
+        let period = match case.profile {
+            Profile::RepeatedKeys if is_key(port) => Some(3),
+            Profile::Steady if port.domain == Domain::LogDecay => Some(1),
+            _ => None,
+        };
+        let size = |t: usize| [shape[t + 1..].iter().product::<usize>().max(1), shape[t].max(1), period.unwrap_or(1)];
+        let repeats = axis.filter(|_| period.is_some()).map(size);
         let other = match domain {
             Domain::Against(name) => case.problem.spec.input(name).map(|other| Box::new(Draw::new(case, other))),
             _ => None,
@@ -179,9 +185,9 @@ impl<'a> Draw<'a> {
     }
 
     fn place(&self, i: usize) -> u64 {
-        let Some((inner, tokens)) = self.repeats else { return i as u64 };
+        let Some([inner, tokens, period]) = self.repeats else { return i as u64 };
         let (row, token, rest) = (i / (inner * tokens), i / inner % tokens, i % inner);
-        ((row * tokens + token % 3) * inner + rest) as u64
+        ((row * tokens + token % period) * inner + rest) as u64
     }
 }
 
@@ -201,6 +207,8 @@ fn plain(key: &Key, i: u64, port: &Port, profile: Profile, domain: Domain) -> f6
         | Domain::Mask => match profile {
             Profile::ModelScale if is_value(port) => 0.05 * x,
             Profile::Large if is_value(port) || is_key(port) => 8.0 * x,
+            Profile::Steady if port.domain == Domain::Normal => x.abs(),
+            Profile::ShortKeys if port.domain == Domain::UnitKey => SHORT * x,
             _ => x,
         },
     }
@@ -211,6 +219,18 @@ const SWEEP: [f64; 8] = [0.0, -1e-6, -1e-3, -1.0, -5.0, -6.0, -20.0, -100.0];
 
 /// Raw gates likewise.
 const RAW: [f64; 8] = [-40.0, -20.0, -5.0, -1.0, 0.0, 1.0, 5.0, 20.0];
+
+/// Log decays that stay the same, so that a chunk of tokens forgets much, little, or all but nothing of them.
+const EVEN: [f64; 6] = [-1.0 / 64.0, -1.0 / 16.0, -12.0, -0.25, -1.0 / 256.0, -2.0];
+
+/// Raw gates likewise.
+const RAW_EVEN: [f64; 6] = [-4.0, -2.5, 2.5, -1.0, -5.0, 0.5];
+
+/// Puts a power of two next to the middle between two numbers of `bf16`, and in the middle between two of `f16`.
+const BETWEEN: f64 = 1.0 + 1.0 / 256.0 + 1.0 / 2048.0;
+
+/// Standard deviation of a short key: its square is a quarter of what is commonly added to a sum of squares.
+const SHORT: f64 = 1.0 / 2048.0;
 
 /// A log decay, or the raw gate that an attribute asks for instead.
 fn gate(key: &Key, i: u64, domain: Domain, profile: Profile) -> f64 {
@@ -228,6 +248,10 @@ fn gate(key: &Key, i: u64, domain: Domain, profile: Profile) -> f64 {
         Profile::GateSweep => {
             let gates = if raw { RAW } else { SWEEP };
             gates[key.word_at(i, 7) as usize % gates.len()]
+        }
+        Profile::Steady => {
+            let gates = if raw { RAW_EVEN } else { EVEN };
+            BETWEEN * gates[i as usize % gates.len()]
         }
         _ if raw => x,
         // half of the tokens keep at least 95 % of the state, some forget half

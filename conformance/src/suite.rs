@@ -9,7 +9,7 @@ mod shapes;
 
 use clap::ValueEnum;
 use reference::problem::Problem;
-use reference::spec::{Dim, Level, OpSpec, Value};
+use reference::spec::{Dim, Domain, Level, OpSpec, Value};
 use reference::tensor::DType;
 
 use crate::case::Case;
@@ -44,6 +44,7 @@ impl Size {
 const DTYPES: [DType; 3] = [DType::Bf16, DType::F32, DType::F16];
 
 /// What a suite is made of.
+#[derive(Clone, Copy)]
 struct Recipe {
     /// Lengths on both sides of every tile border.
     lengths: &'static [usize],
@@ -65,8 +66,10 @@ struct Recipe {
     seeds: u64,
     /// Cases whose answers are exact.
     exact: usize,
-    /// Cases of gates from open to shut.
-    swept: usize,
+    /// Cases of each profile that is not met with everything else.
+    special: usize,
+    /// Lengths of narrow cases, one of each.
+    long: &'static [usize],
 }
 
 const SMOKE: Recipe = Recipe {
@@ -80,7 +83,8 @@ const SMOKE: Recipe = Recipe {
     walk: 8,
     seeds: 1,
     exact: 4,
-    swept: 2,
+    special: 2,
+    long: &[],
 };
 
 const FULL: Recipe = Recipe {
@@ -94,7 +98,9 @@ const FULL: Recipe = Recipe {
     walk: 40,
     seeds: 2,
     exact: 12,
-    swept: 6,
+    special: 6,
+    // beyond what kernels have a second way for
+    long: &[1100],
 };
 
 const SOAK: Recipe = Recipe {
@@ -102,7 +108,7 @@ const SOAK: Recipe = Recipe {
     walk: 160,
     seeds: 8,
     exact: 20,
-    swept: 10,
+    special: 10,
     ..FULL
 };
 
@@ -160,8 +166,10 @@ fn parts(size: Size) -> impl Iterator<Item = Size> {
 /// What one suite adds to the cases of a spec.
 fn extend(cases: &mut Vec<Case>, spec: &'static OpSpec, part: Size) {
     let recipe = recipe(part, spec.level);
-    let parts = walk(spec, recipe).chain(single(spec, recipe)).chain(swept(spec, recipe)).chain(exact(spec, recipe));
-    for case in parts.chain(shapes::grouped(spec, recipe)).chain(shapes::awkward(spec, recipe)) {
+    let [sweep, steady] = [Profile::GateSweep, Profile::Steady].map(|profile| special(spec, recipe, profile));
+    let plainly = walk(spec, recipe).chain(single(spec, recipe)).chain(sweep).chain(exact(spec, recipe));
+    let shapes = shapes::grouped(spec, recipe).chain(shapes::awkward(spec, recipe)).chain(shapes::long(spec, recipe));
+    for case in plainly.chain(shapes).chain(steady).chain(short(spec, recipe)) {
         if case.problem.validate().is_ok() && !cases.contains(&case) {
             cases.push(case);
         }
@@ -225,11 +233,27 @@ fn plain(spec: &'static OpSpec, recipe: &Recipe, i: usize) -> Case {
 /// So few tokens that on a lattice zeros may be right.
 const FEW: usize = 15;
 
-/// Gates from open to shut. Not in `f16`, whose range ends before the gradients that so many shut gates leave.
-fn swept<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item = Case> + 'a {
-    let count = if Profile::GateSweep.concerns(spec) { recipe.swept } else { 0 };
-    let make = move |i| Case { profile: Profile::GateSweep, ..plain(spec, recipe, i) };
-    (0..count).map(make).filter(|case| case.dtype != DType::F16 && case.problem.size(Dim::T) > 1)
+/// A profile that does not vary with the others. Gates from open to shut not in `f16`, whose range ends before the
+/// gradients that so many shut ones leave.
+fn special<'a>(spec: &'static OpSpec, recipe: &'a Recipe, profile: Profile) -> impl Iterator<Item = Case> + 'a {
+    let count = if profile.concerns(spec) { recipe.special } else { 0 };
+    let make = move |i| Case { profile, ..plain(spec, recipe, i) };
+    let fits = move |case: &Case| case.dtype != DType::F16 || profile != Profile::GateSweep;
+    (0..count).map(make).filter(move |case| fits(case) && case.problem.size(Dim::T) > 1)
+}
+
+/// Short keys, with each set of options that has the op make unit vectors of them.
+fn short<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item = Case> + 'a {
+    let options = if Profile::ShortKeys.concerns(spec) { attributes(spec) } else { Vec::new() };
+    let make = move |(i, attrs): (usize, Vec<(&'static str, Value)>)| {
+        let mut case = Case { profile: Profile::ShortKeys, ..plain(spec, recipe, i) };
+        set(&mut case, &attrs);
+        case
+    };
+    let is_made = |case: &Case| {
+        case.problem.inputs().any(|p| p.domain == Domain::UnitKey && case.problem.domain(p) == Domain::Normal)
+    };
+    options.into_iter().enumerate().map(make).filter(is_made)
 }
 
 /// Cases whose answers are exact, of every set of options that leaves them so: one by one as they lie, then packed.

@@ -21,13 +21,18 @@ pub enum Profile {
     RepeatedKeys,
     /// Gates from open to shut, in turn at random: 0 and next to it, −100 and between.
     GateSweep,
+    /// Gates that stay the same, values and cotangents of one sign: sums add up while errors do not, so that what is lost
+    /// of every token, or what a sum is rounded to, shows. Not unit keys, which would all be much the same one.
+    Steady,
+    /// Keys so short that what a norm adds to their squares tells.
+    ShortKeys,
     /// Small integers, one-hot keys and gates that are open or shut: every sum is exact.
     Lattice,
 }
 
 impl Profile {
     /// Every profile.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Typical,
         Self::SlowDecay,
         Self::HardGates,
@@ -35,13 +40,15 @@ impl Profile {
         Self::Large,
         Self::RepeatedKeys,
         Self::GateSweep,
+        Self::Steady,
+        Self::ShortKeys,
         Self::Lattice,
     ];
 
     /// Whether a suite meets it with everything else that it varies; the others have cases of their own.
     #[must_use]
     pub const fn varies(self) -> bool {
-        !matches!(self, Self::GateSweep | Self::Lattice)
+        !matches!(self, Self::GateSweep | Self::Steady | Self::ShortKeys | Self::Lattice)
     }
 
     /// Name in case strings.
@@ -55,6 +62,8 @@ impl Profile {
             Self::Large => "large",
             Self::RepeatedKeys => "repeated_keys",
             Self::GateSweep => "gate_sweep",
+            Self::Steady => "steady",
+            Self::ShortKeys => "short_keys",
             Self::Lattice => "lattice",
         }
     }
@@ -70,6 +79,8 @@ impl Profile {
             Self::Large => "values around 8",
             Self::RepeatedKeys => "three keys in turn",
             Self::GateSweep => "log decays of 0, -1e-6, -1e-3, -1, -5, -6, -20, -100",
+            Self::Steady => "gates that stay the same, from -1/256 to -12; values and cotangents of one sign",
+            Self::ShortKeys => "keys around 5e-4 where the op makes them unit vectors",
             Self::Lattice => "integers and one-hot keys, by which every sum is exact",
         }
     }
@@ -89,6 +100,9 @@ impl Profile {
             Self::SlowDecay | Self::HardGates | Self::GateSweep => {
                 spec.inputs.iter().any(|p| p.domain == Domain::LogDecay)
             }
+            Self::Steady => spec.level == Level::Op && !spec.states.is_empty(),
+            // unit vectors unless an attribute has the op make them
+            Self::ShortKeys => spec.inputs.iter().any(|p| p.domain == Domain::UnitKey && !p.domain_if.is_empty()),
             Self::ModelScale => spec.inputs.iter().any(is_value),
             // what a layer reads comes from a norm
             Self::Large => spec.level <= Level::Module && spec.inputs.iter().any(is_value),

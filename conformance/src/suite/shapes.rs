@@ -1,9 +1,10 @@
 //! Cases of shapes that the walk meets nowhere, or not together.
 
-use reference::spec::{Dim, OpSpec};
+use reference::spec::{Dim, Level, OpSpec};
 
 use super::{Recipe, plain};
 use crate::case::Case;
+use crate::sample::Profile;
 
 /// Several key heads, each with several value heads: with one of either, a wrong group is the right one.
 pub(super) fn grouped<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item = Case> + 'a {
@@ -35,6 +36,15 @@ pub(super) fn awkward<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Ite
         case
     };
     recipe.awkward.iter().enumerate().filter(move |_| has).map(make)
+}
+
+/// Many tokens whose state remembers them, few of everything else but value heads of a key head.
+pub(super) fn long<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item = Case> + 'a {
+    let narrow = Recipe { lengths: recipe.long, widths: &[(16, 8)], heads: &[(1, 8)], ..*recipe };
+    let has = spec.level == Level::Op && spec.sizes.contains(&Dim::T);
+    let profile = if Profile::SlowDecay.concerns(spec) { Profile::SlowDecay } else { Profile::Typical };
+    let make = move |i| Case { profile, ..plain(spec, &narrow, i) };
+    (0..recipe.long.len()).filter(move |_| has).map(make)
 }
 
 #[cfg(test)]

@@ -64,7 +64,7 @@ impl Fault {
     fn facts(&self) -> (&str, Kind, Option<String>) {
         match self {
             Self::Planted(mutant) | Self::Template(mutant) => (&mutant.class, mutant.kind, mutant.equivalent.clone()),
-            Self::Null(null) => ("null", null.kind, None),
+            Self::Null(null) => ("null", null.kind, null.equivalent.map(str::to_owned)),
         }
     }
 }

@@ -15,22 +15,36 @@ pub struct Null {
     pub name: &'static str,
     /// What is wrong with it.
     pub kind: Kind,
+    /// Why nothing is.
+    pub equivalent: Option<&'static str>,
     answer: fn(&Request, Option<&Request>) -> Tensors,
 }
 
 /// All of them.
 pub(super) static NULLS: &[Null] = &[
-    Null { name: "zeros", kind: Kind::Semantic, answer: |r, _| each(r, |name| zeros(r, name)) },
-    Null { name: "the answer before", kind: Kind::Semantic, answer: before },
-    Null { name: "a copied input", kind: Kind::Semantic, answer: |r, _| each(r, |name| copied(r, name)) },
-    Null { name: "right outputs, zero gradients", kind: Kind::Semantic, answer: |r, _| outputs_alone(r) },
-    Null { name: "gradients of the sum of the outputs", kind: Kind::Semantic, answer: |r, _| of_the_sum(r) },
+    Null::wrong("zeros", |r, _| each(r, |name| zeros(r, name))),
+    Null::wrong("the answer before", before),
+    Null::wrong("a copied input", |r, _| each(r, |name| copied(r, name))),
+    Null::wrong("right outputs, zero gradients", |r, _| outputs_alone(r)),
+    Null::wrong("gradients of the sum of the outputs", |r, _| of_the_sum(r)),
     Null {
-        name: "right answers, rounded to bf16 whatever was asked",
         kind: Kind::Precision,
-        answer: |r, _| honest(r).into_iter().map(|(name, t)| (name, coarse(&t))).collect(),
+        ..Null::wrong("right answers, rounded to bf16 whatever was asked", |r, _| {
+            honest(r).into_iter().map(|(name, t)| (name, coarse(&t))).collect()
+        })
+    },
+    Null {
+        kind: Kind::Precision,
+        equivalent: Some("the truth, rounded once to the type that was asked for, is the best answer that there is"),
+        ..Null::wrong("right answers, rounded as they are stored", |r, _| honest(r))
     },
 ];
+
+impl Null {
+    const fn wrong(name: &'static str, answer: fn(&Request, Option<&Request>) -> Tensors) -> Self {
+        Self { name, kind: Kind::Semantic, equivalent: None, answer }
+    }
+}
 
 /// A null as a candidate for one op.
 #[derive(Debug)]
