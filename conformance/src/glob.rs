@@ -15,8 +15,8 @@ pub fn fits(pattern: &str, text: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// Whether a filter of the command line selects `text`: a pattern for the whole when it has a `*`, else its beginning when
-/// it names an op and a parenthesis, else a part.
+/// Whether a filter of the command line selects `text`: a pattern for the whole when it has a `*`, else its beginning
+/// when it names an op and a parenthesis, else a part.
 #[must_use]
 pub fn selects(filter: &str, text: &str) -> bool {
     match filter {

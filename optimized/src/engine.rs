@@ -79,7 +79,7 @@ pub struct Timing {
 }
 
 /// Elements up to which a sample is the whole tensor, and of which it consists beyond.
-const SAMPLE: (usize, usize) = (1 << 18, 4096);
+const SAMPLE: (usize, usize) = (1 << 20, 4096);
 
 /// Shared memory of a block of the largest kernels (`TILE_SHARED_MOST` of Hopper).
 const MOST_SHARED: usize = 227 * 1024;

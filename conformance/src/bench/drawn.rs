@@ -1,7 +1,7 @@
 //! The call that a bench repeats, with its inputs drawn.
 //!
-//! Nobody compares what large calls answer, so their inputs need not be the oracle's: rows and tokens beyond a few repeat
-//! what was drawn for the first. Small ones are drawn as everywhere, because they are judged.
+//! Nobody compares what large calls answer, so their inputs need not be the oracle's: rows and tokens beyond a few
+//! repeat what was drawn for the first. Small ones are drawn as everywhere, because they are judged.
 
 use rayon::prelude::*;
 use reference::spec::{Dim, Domain, Port};

@@ -2,7 +2,7 @@
 
 use reference::spec::{Dim, Precision};
 use reference::tensor::{Tensor, Tensors};
-use reports::verdict::{Fault, Measure, Verdict};
+use reports::verdict::{Fault, Verdict};
 
 use crate::case::Case;
 use crate::measure::{Standard, index};
@@ -97,23 +97,21 @@ pub(super) fn pass() -> Verdict {
 /// is, and gives way to a failure of another kind: who lets an error pass must know everything.
 pub(super) fn worst(verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
     let mut all = Vec::new();
-    let mut far: Option<(Measure, Vec<Measure>, Vec<Vec<f32>>, usize)> = None;
+    let mut far: Option<Verdict> = None;
     for verdict in verdicts {
         match (verdict, &mut far) {
             (Verdict::Pass { mut measures }, _) => all.append(&mut measures),
-            (Verdict::Fail { fault: Fault::Inaccurate { worst, others, .. }, .. }, Some((_, known, ..))) => {
+            (
+                Verdict::Fail { fault: Fault::Inaccurate { worst, others, .. }, .. },
+                Some(Verdict::Fail { fault: Fault::Inaccurate { others: known, .. }, .. }),
+            ) => {
                 known.push(worst);
                 known.extend(others);
             }
-            (Verdict::Fail { fault: Fault::Inaccurate { worst, others, heat }, call }, none) => {
-                *none = Some((worst, others, heat, call));
-            }
+            (first @ Verdict::Fail { fault: Fault::Inaccurate { .. }, .. }, none) => *none = Some(first),
             (other @ Verdict::Fail { .. }, _) | (other, None) => return other,
             (_, Some(_)) => {}
         }
     }
-    match far {
-        Some((worst, others, heat, call)) => Verdict::Fail { fault: Fault::Inaccurate { worst, others, heat }, call },
-        None => Verdict::Pass { measures: all },
-    }
+    far.unwrap_or(Verdict::Pass { measures: all })
 }

@@ -21,8 +21,8 @@ pub enum Profile {
     RepeatedKeys,
     /// Gates from open to shut, in turn at random: 0 and next to it, −100 and between.
     GateSweep,
-    /// Gates that stay the same, values and cotangents of one sign: sums add up while errors do not, so that what is lost
-    /// of every token, or what a sum is rounded to, shows. Not unit keys, which would all be much the same one.
+    /// Gates that stay the same, values and cotangents of one sign: sums add up while errors do not, so that what is
+    /// lost of every token, or what a sum is rounded to, shows. Not unit keys, which would all be much the same one.
     Steady,
     /// Keys so short that what a norm adds to their squares tells.
     ShortKeys,

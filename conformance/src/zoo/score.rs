@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::record::{Alarms, Hunted, Line, Unchanged};
 use super::rules::Rule;
-use super::table::{Kind, SKELETONS, TEMPLATE};
+use super::table::{Kind, Mutant, SKELETONS, TEMPLATE, table};
 use crate::check::CHECKS;
 use crate::suite::Size;
 
@@ -38,6 +38,8 @@ struct Campaigns<'a> {
     /// Campaigns whose kernels have changed since.
     outdated: BTreeSet<String>,
     hunted: Vec<&'a Hunted>,
+    /// Planted faults of a hunted skeleton that no record speaks of.
+    untried: BTreeMap<&'a str, Vec<Mutant>>,
     unchanged: Vec<&'a Unchanged>,
     alarms: Vec<&'a Alarms>,
 }
@@ -85,6 +87,7 @@ impl<'a> Campaigns<'a> {
             suites: BTreeMap::new(),
             outdated: BTreeSet::new(),
             hunted: Vec::new(),
+            untried: BTreeMap::new(),
             unchanged: Vec::new(),
             alarms: Vec::new(),
         };
@@ -94,6 +97,8 @@ impl<'a> Campaigns<'a> {
                     let what = if suite == Size::Soak.name() { "right answers" } else { "faults" };
                     let changed =
                         kernels.iter().filter(|(op, hash)| optimized::kernel_hash(op).as_ref() != Some(*hash));
+                    // what computes nothing, or in Python, does not run the kernels
+                    let changed = changed.filter(|_| SKELETONS.contains(&skeleton.as_str()));
                     all.outdated.extend(changed.map(|(op, _)| format!("{what} of `{op}`")));
                     // right answers are judged on another suite, and leave no score
                     if suite != Size::Soak.name() {
@@ -104,6 +109,12 @@ impl<'a> Campaigns<'a> {
                 Line::Unchanged(unchanged) => all.unchanged.push(unchanged),
                 Line::Alarms(alarms) => all.alarms.push(alarms),
             }
+        }
+        for &skeleton in all.suites.keys() {
+            let tried = |m: &Mutant| all.hunted.iter().any(|h| h.skeleton == skeleton && h.name == m.name);
+            let planted = table(skeleton).and_then(Result::ok).map_or_else(Vec::new, |table| table.mutants);
+            let untried = planted.into_iter().filter(|m| m.equivalent.is_none() && !tried(m)).collect();
+            all.untried.insert(skeleton, untried);
         }
         all.hunted.sort_by(|a, b| (&a.skeleton, a.kind, &a.op, &a.name).cmp(&(&b.skeleton, b.kind, &b.op, &b.name)));
         all
@@ -126,12 +137,13 @@ impl<'a> Campaigns<'a> {
                 if faults.is_empty() {
                     continue;
                 }
-                let found =
-                    |test: &dyn Fn(&Hunted) -> bool| share(faults.iter().filter(|h| test(h)).count(), faults.len());
+                let untried = self.untried[skeleton].iter().filter(|m| m.kind == kind).count();
+                let count = faults.len() + untried;
+                let found = |test: &dyn Fn(&Hunted) -> bool| share(faults.iter().filter(|h| test(h)).count(), count);
                 let smoke = found(&|h| h.killed.as_ref().is_some_and(|k| k.suite == Size::Smoke.name()));
                 let full = if suite == Size::Smoke.name() { NO_RECORD.into() } else { found(&|h| h.killed.is_some()) };
                 let rules = Rule::ALL.map(|rule| found(&|h| h.rules.contains_key(rule.name()))).join(" | ");
-                let (what, count) = (title(&faults, skeleton, kind), faults.len());
+                let what = title(&faults, skeleton, kind);
                 let _ = writeln!(text, "| {what} | {count} | {smoke} | {full} | {rules} |");
             }
         }
@@ -165,6 +177,10 @@ impl<'a> Campaigns<'a> {
              applied to the outputs and gradients of the same cases of smoke, against the same truth; a case in which \
              a rule rejects the kernels without a fault does not count for it."
         );
+        let untried: usize = self.untried.values().map(Vec::len).sum();
+        if untried > 0 {
+            let _ = write!(text, " {untried} have not been put to it, and count as not found.");
+        }
         for alarms in &self.alarms {
             let Alarms { skeleton, source, runs, failed, .. } = alarms;
             let bound = match failed {
@@ -193,11 +209,16 @@ impl<'a> Campaigns<'a> {
         }
         text.push_str("\n## Alive\n\n");
         let alive: Vec<&&&Hunted> = mine.iter().filter(|h| h.killed.is_none()).collect();
-        if alive.is_empty() {
+        if alive.is_empty() && self.untried.values().all(Vec::is_empty) {
             text.push_str("None.\n");
         }
         for h in alive {
             let _ = writeln!(text, "- `{}`, {}: {}", h.op, kind_name(h.kind), h.name);
+        }
+        for (skeleton, faults) in &self.untried {
+            for m in faults {
+                let _ = writeln!(text, "- not tried: {skeleton}, {}: {}", kind_name(m.kind), m.name);
+            }
         }
         text.push_str("\n## Equivalent\n\n");
         for (h, proof) in self.hunted.iter().filter_map(|h| Some((h, h.equivalent.as_ref()?))) {
@@ -245,7 +266,7 @@ mod tests {
         let [check, case, what] = ["forward", "hgrn(T=1)", "wrong"].map(str::to_owned);
         let killed = suite.map(|s| Kill { check, case, suite: s.to_owned(), what, place: 0 });
         Line::Hunted(Hunted {
-            skeleton: "scan".into(),
+            skeleton: "toy".into(),
             op: "hgrn".into(),
             name: name.into(),
             class: "c".into(),
@@ -262,7 +283,7 @@ mod tests {
     #[test]
     fn faults_are_counted_by_suite_and_equivalent_ones_are_not() {
         let lines = [
-            Line::campaign("scan", &["hgrn"], "full"),
+            Line::campaign("toy", &["hgrn"], "full"),
             hunted("a", Some("smoke"), None),
             hunted("b", Some("full"), None),
             hunted("c", None, None),
@@ -277,8 +298,19 @@ mod tests {
         assert!(scores.summary.contains("1 more are equivalent"), "{}", scores.summary);
         assert!(scores.whole.contains("| forward | 2 | 2 | 2 |"), "{}", scores.whole);
         assert!(scores.whole.contains("- `hgrn`, semantic: c\n"), "{}", scores.whole);
-        let smoke = Scores::of(&[Line::campaign("scan", &["hgrn"], "smoke"), hunted("a", None, None)]);
+        let smoke = Scores::of(&[Line::campaign("toy", &["hgrn"], "smoke"), hunted("a", None, None)]);
         assert!(smoke.summary.contains("| 1 | 0 (0 %) | – |"), "{}", smoke.summary);
+    }
+
+    #[test]
+    fn a_planted_fault_that_nobody_tried_counts_as_not_found() {
+        let planted = table("scan").expect("it exists").expect("it parses").mutants;
+        let count = planted.iter().filter(|m| m.equivalent.is_none() && m.kind == Kind::Semantic).count();
+        let Line::Hunted(first) = hunted("a", Some("smoke"), None) else { unreachable!() };
+        let first = Line::Hunted(Hunted { skeleton: "scan".into(), ..first });
+        let scores = Scores::of(&[Line::campaign("scan", &["hgrn"], "smoke"), first]);
+        assert!(scores.summary.contains(&format!("| {} | 1 (1 %) |", count + 1)), "{}", scores.summary);
+        assert!(scores.whole.contains("- not tried: scan, semantic: "), "{}", scores.whole);
     }
 
     #[test]
