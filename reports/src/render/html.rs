@@ -1,5 +1,7 @@
 //! HTML: one page that needs no network. The rows travel as compact JSON and are laid out by an inline script.
 
+use std::collections::BTreeMap;
+
 use minijinja::{AutoEscape, Environment, context};
 use serde::Serialize;
 
@@ -46,8 +48,11 @@ pub fn html(runs: &[Run]) -> Result<String, Error> {
     env.set_auto_escape_callback(|_| AutoEscape::Html);
     env.add_template("report.html", include_str!("../../templates/report.html"))?;
     let page = env.get_template("report.html")?;
+    // a run that only timed has nothing to count: such runs of one candidate share a box
+    let only_timed = |run: &&Run| run.judged.is_empty() && !run.timed.is_empty();
     let heads: Vec<_> = runs
         .iter()
+        .filter(|run| !only_timed(run))
         .map(|run| {
             let s = Summary::of(std::slice::from_ref(run));
             context! {
@@ -59,9 +64,19 @@ pub fn html(runs: &[Run]) -> Result<String, Error> {
             }
         })
         .collect();
+    let mut timers: BTreeMap<(&str, &str, &str), Vec<&str>> = BTreeMap::new();
+    for run in runs.iter().filter(only_timed) {
+        let who = &run.candidate;
+        timers.entry((&who.name, &who.device, &who.version)).or_default().push(&run.environment.command);
+    }
+    let timers: Vec<_> = timers
+        .into_iter()
+        .map(|((name, device, version), commands)| context! { name, device, version, commands })
+        .collect();
     let names: Vec<&str> = runs.iter().map(|r| r.candidate.name.as_str()).collect();
     Ok(page.render(context! {
         heads,
+        timers,
         total => rows.len(),
         plot => plot::accuracy(runs)?,
         scaling => scaling::plots(runs)?,
