@@ -46,10 +46,15 @@ fn case(request: &BenchRequest) -> Result<Case, Reply> {
 
 fn ask(case: &Case, inputs: Tensors, want: &[String]) -> Request {
     let gradients = want.iter().any(|w| case.problem.spec.output(w).is_none());
-    let mut cotangents = if gradients { cotangents(case) } else { Tensors::new() };
-    cotangents.retain(|name, _| want.iter().any(|w| name.strip_prefix("d_") == Some(w)));
+    let cotangents = if gradients { wanted(cotangents(case), want) } else { Tensors::new() };
     let (problem, dtype, want) = (case.problem.clone(), case.dtype, want.to_vec());
     Request { problem, dtype, inputs, cotangents, want, fill: Fill::Any, mode: Mode::Any }
+}
+
+/// The cotangents of the outputs that are wanted.
+pub(super) fn wanted(mut cotangents: Tensors, want: &[String]) -> Tensors {
+    cotangents.retain(|name, _| want.iter().any(|w| name.strip_prefix("d_") == Some(w)));
+    cotangents
 }
 
 fn inputs(case: &Case) -> Tensors {

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use reference::tensor::Tensors;
 use reports::verdict::{Fault, Measure};
 
+use super::drawn::wanted;
 use super::standard;
 use crate::candidate::{BenchRequest, Candidate, Fill, Mode, Reply, Request};
 use crate::case::Case;
@@ -66,7 +67,7 @@ impl Trust {
             // what cannot be found out is said where it is needed
             _ = truth.outputs();
             if backward {
-                _ = truth.gradients(&cotangents(&truth, &standard::want(&case.problem, true)));
+                _ = truth.gradients(&wanted(truth.cotangents.clone(), &standard::want(&case.problem, true)));
             }
             (key, Arc::new(truth))
         });
@@ -84,17 +85,10 @@ impl Trust {
     }
 }
 
-/// The cotangents of the outputs that are wanted.
-fn cotangents(truth: &Truth, want: &[String]) -> Tensors {
-    let mut cotangents = truth.cotangents.clone();
-    cotangents.retain(|name, _| want.iter().any(|w| name.strip_prefix("d_") == Some(w)));
-    cotangents
-}
-
 /// Whether the candidate answers this case rightly, by the judge's own measure.
 fn right(candidate: &mut dyn Candidate, case: &Case, truth: &Truth, backward: bool) -> Result<Right, Reply> {
     let want = standard::want(&case.problem, backward);
-    let cotangents = if backward { cotangents(truth, &want) } else { Tensors::new() };
+    let cotangents = if backward { wanted(truth.cotangents.clone(), &want) } else { Tensors::new() };
     let request = Request {
         problem: case.problem.clone(),
         dtype: case.dtype,

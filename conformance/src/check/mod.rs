@@ -227,7 +227,8 @@ fn always(_: &Case) -> bool {
 }
 
 /// Whether a call can go on where another has ended.
-fn resumable(case: &Case) -> bool {
+#[must_use]
+pub fn resumable(case: &Case) -> bool {
     let p = &case.problem;
     let known = |s: &reference::spec::State| !p.absent.contains(s.last);
     p.states().next().is_some() && p.states().all(known) && p.sequences.is_none() && p.size(Dim::T) > 1
@@ -253,12 +254,6 @@ pub fn stretch(case: &Case, truth: &Truth, range: &std::ops::Range<usize>, state
         decode::carry(case, &mut call, 0);
     }
     call.request(case.dtype, std::slice::from_ref(states))
-}
-
-/// Whether a sequence can be cut and taken up again from the state there.
-#[must_use]
-pub fn is_resumable(case: &Case) -> bool {
-    resumable(case)
 }
 
 /// The verdict on one tensor by itself.

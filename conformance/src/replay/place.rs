@@ -12,7 +12,7 @@ use reference::tensor::{Tensor, Tensors};
 
 use crate::candidate::{Candidate, Reply, Request};
 use crate::case::Case;
-use crate::check::{is_resumable, stretch};
+use crate::check::{resumable, stretch};
 use crate::examine::truth_of;
 use crate::truth::Truth;
 
@@ -22,7 +22,7 @@ const MOST: usize = 32;
 /// The first chunk that is wrong, in a line; nothing where there are no states to cut at, or no chunk is.
 pub(super) fn first_wrong(candidate: &mut dyn Candidate, case: &Case, truth: &Truth) -> Option<String> {
     let tokens = case.problem.size(Dim::T);
-    if !is_resumable(case) || case.problem.reversed() || tokens.div_ceil(CHUNK) > MOST {
+    if !resumable(case) || case.problem.reversed() || tokens.div_ceil(CHUNK) > MOST {
         return None;
     }
     let whole = answers(candidate, &stretch(case, truth, &(0..tokens), &Tensors::new())?)?;
