@@ -32,13 +32,13 @@ const MARKS: [[&str; 2]; 2] = [
 ];
 
 /// The head of the summary.
-const SUMMARY: &str = "| specs | implementation | judged | in whole | without fault | stale | passed | failed | skipped |\n\
-                       |---|---|---|---|---|---|---|---|---|\n";
+const SUMMARY: &str = "| specs | implementation | suite | judged | in whole | without fault | stale | passed | failed | skipped |\n\
+     |---|---|---|---|---|---|---|---|---|---|\n";
 
 /// What stands where no record is.
 const NO_RECORD: &str = "–";
 
-/// Suites, the largest first: a record of a larger suite says more.
+/// Suites, the largest first: a record of a larger suite says more, and says it for itself.
 const SUITES: [&str; 3] = ["soak", "full", "smoke"];
 
 /// A document without the marks between which a table stands.
@@ -52,7 +52,7 @@ pub struct Support {
     /// For each level, a row for each spec that some record judges, a column for each candidate that judges one there; the
     /// other specs in a sentence.
     pub whole: String,
-    /// For each level and candidate how many specs were judged, and how many cases and checks went how.
+    /// For each level, candidate and suite how many specs were judged, and how many cases and checks went how.
     pub summary: String,
 }
 
@@ -68,12 +68,12 @@ pub fn support(rows: &[SupportRow], runs: &[Run]) -> Support {
     let mut support = Support { whole: String::new(), summary: SUMMARY.to_owned() };
     for level in levels {
         let rows: Vec<&SupportRow> = rows.iter().filter(|r| r.level == level).collect();
-        let column = |name| Column { name, cells: rows.iter().map(|row| Cell::of(row, name, runs)).collect() };
+        let column = |name| Column { name, cells: rows.iter().map(|row| Cell::all(row, name, runs)).collect() };
         let mut columns: Vec<Column<'_>> = candidates.iter().map(|name| column(name)).collect();
-        columns.retain(|c| c.cells.iter().any(Option::is_some));
+        columns.retain(|c| c.cells.iter().any(|cells| !cells.is_empty()));
         support.whole += &table(level, &rows, &columns);
-        for column in &columns {
-            let _ = writeln!(support.summary, "| {} {level}s | {} |", rows.len(), column.counts());
+        for counts in columns.iter().flat_map(Column::counts) {
+            let _ = writeln!(support.summary, "| {} {level}s | {counts} |", rows.len());
         }
     }
     support
@@ -100,12 +100,11 @@ fn table(level: &str, rows: &[&SupportRow], columns: &[Column<'_>]) -> String {
     }
     let mut unjudged = Vec::new();
     for (i, row) in rows.iter().enumerate() {
-        if columns.iter().all(|c| c.cells[i].is_none()) {
+        if columns.iter().all(|c| c.cells[i].is_empty()) {
             unjudged.push(format!("`{}`", row.op));
             continue;
         }
-        let text = |c: &Column<'_>| c.cells[i].as_ref().map_or_else(|| NO_RECORD.to_owned(), Cell::text);
-        let cells: Vec<String> = columns.iter().map(text).collect();
+        let cells: Vec<String> = columns.iter().map(|c| c.text(i)).collect();
         let _ = writeln!(table, "| `{}`<br>{} | {} |", row.op, row.summary.replace('|', "\\|"), cells.join(" | "));
     }
     if !unjudged.is_empty() {
@@ -118,25 +117,38 @@ fn table(level: &str, rows: &[&SupportRow], columns: &[Column<'_>]) -> String {
 /// What the records say about one candidate at one level.
 struct Column<'a> {
     name: &'a str,
-    /// One for each spec of the level.
-    cells: Vec<Option<Cell<'a>>>,
+    /// For each spec of the level one for each suite with a record, the largest first.
+    cells: Vec<Vec<Cell<'a>>>,
 }
 
 impl Column<'_> {
-    /// Its row of the summary, from the candidate's name on.
-    fn counts(&self) -> String {
-        let cells: Vec<&Cell<'_>> = self.cells.iter().flatten().collect();
+    /// Its rows of the summary, one for each suite with a record, from the candidate's name on.
+    fn counts(&self) -> Vec<String> {
+        SUITES.into_iter().filter_map(|suite| self.count(suite)).collect()
+    }
+
+    fn count(&self, suite: &str) -> Option<String> {
+        let cells: Vec<&Cell<'_>> = self.cells.iter().flatten().filter(|c| c.suite == suite).collect();
         let sum = |f: fn(&Summary) -> usize| cells.iter().map(|c| f(&c.tally)).sum::<usize>();
         let fine = cells.iter().filter(|c| c.fine() && !c.stale).count();
         let whole = cells.iter().filter(|c| c.whole).count();
         let stale = cells.iter().filter(|c| c.stale).count();
         let (passed, failed, skipped) = (sum(|t| t.passed), sum(|t| t.failed), sum(Summary::skipped));
         let judged = cells.len();
-        format!("{} | {judged} | {whole} | {fine} | {stale} | {passed} | {failed} | {skipped}", self.name)
+        let counts = format!("{judged} | {whole} | {fine} | {stale} | {passed} | {failed} | {skipped}");
+        (judged > 0).then(|| format!("{} | {suite} | {counts}", self.name))
+    }
+
+    /// What the table says of one spec: of the largest suite with a record, and where that is a part, of the next as well.
+    fn text(&self, spec: usize) -> String {
+        let cells = &self.cells[spec];
+        let enough = cells.iter().position(|c| c.whole).map_or(cells.len(), |whole| whole + 1);
+        let texts: Vec<String> = cells[..enough].iter().map(Cell::text).collect();
+        if texts.is_empty() { NO_RECORD.to_owned() } else { texts.join("<br>") }
     }
 }
 
-/// What the records of the largest suite say about one spec and one candidate.
+/// What the records of one suite say about one spec and one candidate.
 struct Cell<'a> {
     /// Whether the kernels are ours.
     ours: bool,
@@ -150,39 +162,40 @@ struct Cell<'a> {
 }
 
 impl<'a> Cell<'a> {
+    /// Of each suite with a record, the largest first.
+    fn all(row: &SupportRow, name: &str, runs: &'a [Run]) -> Vec<Self> {
+        SUITES.into_iter().filter_map(|suite| Self::of(row, name, runs, suite)).collect()
+    }
+
     /// `None` without a record. Of several about one case and check the newest speaks.
-    fn of(row: &SupportRow, name: &str, runs: &'a [Run]) -> Option<Self> {
-        SUITES.into_iter().find_map(|suite| {
-            let trials = row.trials.get(suite)?;
-            let of_suite = |j: &&'a Judged| j.op == row.op && j.suite == suite;
-            let mut mine: Vec<&Run> = runs
-                .iter()
-                .filter(|run| run.candidate.name == name && run.judged.iter().any(|j| of_suite(&j)))
-                .collect();
-            // of one day's, those of the sources in the tree are the newest
-            let current = |run: &Run| run.candidate.kernels.get(&row.op) == row.kernels.as_ref();
-            mine.sort_by_key(|run| (&run.environment.date, current(run)));
-            let newest = *mine.last()?;
-            let mut judged: BTreeMap<(&str, &str), &Judged> = BTreeMap::new();
-            let mut devices = BTreeSet::new();
-            let kernels = newest.candidate.kernels.get(&row.op);
-            for run in mine.iter().filter(|run| run.candidate.kernels.get(&row.op) == kernels) {
-                for j in run.judged.iter().filter(of_suite) {
-                    judged.insert((&j.case, &j.check), j);
-                    devices.insert(run.candidate.device.as_str());
-                }
+    fn of(row: &SupportRow, name: &str, runs: &'a [Run], suite: &'static str) -> Option<Self> {
+        let trials = row.trials.get(suite)?;
+        let of_suite = |j: &&'a Judged| j.op == row.op && j.suite == suite;
+        let mut mine: Vec<&Run> =
+            runs.iter().filter(|run| run.candidate.name == name && run.judged.iter().any(|j| of_suite(&j))).collect();
+        // of one day's, those of the sources in the tree are the newest
+        let current = |run: &Run| run.candidate.kernels.get(&row.op) == row.kernels.as_ref();
+        mine.sort_by_key(|run| (&run.environment.date, current(run)));
+        let newest = *mine.last()?;
+        let mut judged: BTreeMap<(&str, &str), &Judged> = BTreeMap::new();
+        let mut devices = BTreeSet::new();
+        let kernels = newest.candidate.kernels.get(&row.op);
+        for run in mine.iter().filter(|run| run.candidate.kernels.get(&row.op) == kernels) {
+            for j in run.judged.iter().filter(of_suite) {
+                judged.insert((&j.case, &j.check), j);
+                devices.insert(run.candidate.device.as_str());
             }
-            let current = trials.iter().filter_map(|(case, check)| judged.get(&(case.as_str(), *check)).copied());
-            let tally = current.fold(Summary::default(), Summary::with);
-            (tally.passed + tally.failed > 0).then(|| Self {
-                ours: kernels.is_some(),
-                stale: kernels.is_some() && kernels != row.kernels.as_ref(),
-                date: &newest.environment.date,
-                devices,
-                suite,
-                tally,
-                whole: tally.total() == trials.len(),
-            })
+        }
+        let current = trials.iter().filter_map(|(case, check)| judged.get(&(case.as_str(), *check)).copied());
+        let tally = current.fold(Summary::default(), Summary::with);
+        (tally.passed + tally.failed > 0).then(|| Self {
+            ours: kernels.is_some(),
+            stale: kernels.is_some() && kernels != row.kernels.as_ref(),
+            date: &newest.environment.date,
+            devices,
+            suite,
+            tally,
+            whole: tally.total() == trials.len(),
         })
     }
 
@@ -309,8 +322,26 @@ mod tests {
             support(&rows, &[run]).summary
         };
         let lines = |text: String| text.lines().skip(2).map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(lines(summary("abc")), ["| 2 ops | cuda | 1 | 1 | 1 | 0 | 1 | 0 | 0 |"]);
-        assert_eq!(lines(summary("def")), ["| 2 ops | cuda | 1 | 1 | 0 | 1 | 1 | 0 | 0 |"]);
+        assert_eq!(lines(summary("abc")), ["| 2 ops | cuda | full | 1 | 1 | 1 | 0 | 1 | 0 | 0 |"]);
+        assert_eq!(lines(summary("def")), ["| 2 ops | cuda | full | 1 | 1 | 0 | 1 | 1 | 0 | 0 |"]);
+    }
+
+    #[test]
+    fn a_part_of_a_larger_suite_does_not_hide_a_smaller_one_in_whole() {
+        let pass = || run("cuda", Some("abc"), Verdict::Pass { measures: vec![] });
+        let mut row = row("op", "hgrn");
+        let mut smoke = pass();
+        smoke.judged[0].suite = "smoke".into();
+        row.trials.insert("smoke", row.trials["full"].clone());
+        let said = |row: &SupportRow| support(std::slice::from_ref(row), &[pass(), smoke.clone()]);
+        assert!(!said(&row).whole.contains("smoke"), "the larger one says it all");
+        row.trials.get_mut("full").expect("there is one").insert(("hgrn(T=2)".into(), "forward"));
+        let both =
+            "1 passed, 0 failed, 0 skipped (part of H200, full, 2026-11-24)<br>verified (H200, smoke, 2026-11-24)";
+        assert!(said(&row).whole.contains(both), "{}", said(&row).whole);
+        let counts =
+            "| 1 ops | cuda | full | 1 | 0 | 0 | 0 | 1 | 0 | 0 |\n| 1 ops | cuda | smoke | 1 | 1 | 1 | 0 | 1 | 0 | 0 |";
+        assert!(said(&row).summary.contains(counts), "{}", said(&row).summary);
     }
 
     #[test]
