@@ -248,3 +248,35 @@ pub fn write(output: &mut impl Write, line: &Line) -> std::io::Result<()> {
     output.write_all(b"\n")?;
     output.flush()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::Fault;
+
+    #[test]
+    fn a_line_is_read_as_it_was_written() {
+        let message = || "no".to_owned();
+        let faults = [
+            Fault::Hang { seconds: 2.0 },
+            Fault::Crash { message: message() },
+            Fault::OutOfMemory { message: message() },
+        ];
+        let judged = |fault| Judged {
+            op: "hgrn".into(),
+            case: "hgrn(T=1)".into(),
+            check: "forward".into(),
+            suite: "smoke".into(),
+            verdict: Verdict::Fail { fault, call: 1 },
+            expected: Expected::Pass,
+            seconds: 3.0,
+            ran: String::new(),
+        };
+        let judged: Vec<Judged> = faults.into_iter().map(judged).collect();
+        let mut lines = Vec::new();
+        let run = Line::Run { format: FORMAT, candidate: Identity::default(), environment: Environment::default() };
+        write(&mut lines, &run).expect("memory");
+        judged.iter().for_each(|j| write(&mut lines, &Line::Judged(j.clone())).expect("memory"));
+        assert_eq!(read(lines.as_slice()).expect("as written")[0].judged, judged);
+    }
+}

@@ -85,7 +85,8 @@ pub enum Fault {
     },
     /// No answer in time.
     Hang {
-        /// Seconds waited.
+        /// Seconds waited. A line has `seconds` of its own: what the whole took.
+        #[serde(rename = "waited")]
         seconds: f64,
     },
     /// Out of memory.
