@@ -1,0 +1,91 @@
+//! Whatever fla fails at among the ops is explained by a finding, and every explanation by something that failed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use fla_conformance::case::Case;
+use fla_conformance::glob::fits;
+use reference::spec::Level;
+use serde::Deserialize;
+use serde_json::Value;
+
+const FINDINGS: &str = include_str!("../../golden/FINDINGS.md");
+const EXPLAINED: &str = include_str!("../../golden/findings.toml");
+
+/// What an explanation is about: form, op, type, check, kind of fault, and the port or the message.
+const WORDS: usize = 6;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Findings {
+    finding: Vec<Finding>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Finding {
+    heading: String,
+    explains: Vec<String>,
+}
+
+fn text<'a>(line: &'a Value, place: &str) -> &'a str {
+    line.pointer(place).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The words of a verdict that failed, unless it is not about an op.
+fn words(form: &str, line: &Value) -> Option<[String; WORDS]> {
+    if text(line, "/verdict") != "fail" {
+        return None;
+    }
+    let case: Case = text(line, "/case").parse().ok().filter(|c: &Case| c.problem.spec.level == Level::Op)?;
+    let said = ["/worst/port", "/port", "/message"].map(|place| text(line, place));
+    let said = said.iter().find(|said| !said.is_empty()).copied().unwrap_or_default();
+    let dtype = case.dtype.to_string();
+    Some([form, text(line, "/op"), &dtype, text(line, "/check"), text(line, "/fault"), said].map(str::to_owned))
+}
+
+/// Every failed verdict of fla's ops in the committed records.
+fn failures() -> BTreeSet<[String; WORDS]> {
+    let records = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../reports/records");
+    let mut failures = BTreeSet::new();
+    for entry in std::fs::read_dir(records).expect("there are records") {
+        let path = entry.expect("a file").path();
+        let mut form = None;
+        for line in std::fs::read_to_string(&path).expect("text").lines() {
+            let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+            if text(&line, "/kind") == "run" {
+                form = text(&line, "/candidate/name").strip_prefix("fla-").map(str::to_owned);
+            }
+            failures.extend(form.as_deref().and_then(|form| words(form, &line)));
+        }
+    }
+    failures
+}
+
+/// Six patterns, of which the last may have spaces; what stands between bars are alternatives.
+fn explains(explanation: &str, failure: &[String; WORDS]) -> bool {
+    let patterns: Vec<&str> = explanation.splitn(WORDS, ' ').collect();
+    let fit = |(pattern, word): (&&str, &String)| pattern.split('|').any(|p| fits(p, word));
+    patterns.len() == WORDS && patterns.iter().zip(failure).all(fit)
+}
+
+#[test]
+fn what_failed_is_explained_and_nothing_else() {
+    let findings: Findings = toml::from_str(EXPLAINED).expect("valid");
+    let mut failures: BTreeMap<_, bool> = failures().into_iter().map(|failure| (failure, false)).collect();
+    assert!(failures.len() > 100, "{} failures are not fla's", failures.len());
+    let mut idle = Vec::new();
+    for Finding { heading, explains: explanations } in &findings.finding {
+        assert!(FINDINGS.contains(&format!("\n## {heading}\n")), "no finding is called {heading:?}");
+        for explanation in explanations {
+            let mut explained = failures.iter_mut().filter(|(failure, _)| explains(explanation, failure)).peekable();
+            if explained.peek().is_none() {
+                idle.push(explanation);
+            }
+            explained.for_each(|(_, done)| *done = true);
+        }
+    }
+    let open: Vec<String> = failures.iter().filter(|(_, done)| !**done).map(|(failure, _)| failure.join(" ")).collect();
+    assert!(open.is_empty(), "no finding explains\n{}", open.join("\n"));
+    assert!(idle.is_empty(), "nothing failed that these would explain: {idle:#?}");
+}
