@@ -4,8 +4,8 @@ The interpreter lacks a few things that fla relies on: bounds and counters of lo
 products of bfloat16, which it keeps as integers, an autotuner that need not time anything, functions of a device
 library, flash-attn, for which plain softmax attention stands in, and scans by a function of the kernel's own, for which
 PyTorch does. None of that touches what another kernel computes. What a kernel adds or subtracts in bfloat16 without a
-cast, as that of `token_shift`, is added as integers and means nothing, so that vectors made so are in f32. Assertions that only ask for another device or storage
-type go with `python -O`.
+cast, as that of `token_shift`, is added as integers and means nothing, so that vectors made so are in f32. Assertions
+that only ask for another device or storage type go with `python -O`.
 """
 
 import builtins
