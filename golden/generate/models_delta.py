@@ -74,5 +74,5 @@ MAKERS = (
     PRECONDITIONED,
     hybrid(PRECONDITIONED),
     PRECONDITIONED_KDA,
-    hybrid(PRECONDITIONED_KDA),
+    hybrid(PRECONDITIONED_KDA, findings={"short-chunk-f32": SUMS}),
 )
