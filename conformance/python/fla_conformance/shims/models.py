@@ -174,7 +174,8 @@ def call(op, model, form, inputs, want):
             for layer, own, prefix in block:
                 kept = layer.keep(result.past_key_values[i], own)
                 outputs |= {f"{prefix}{name}": state for name, state in kept.items()}
-    return {p.name: outputs.get(p.name) for p in spec.outputs if p.name in want}
+    # logits nobody asked for have a cotangent of zero: what follows the states has gradients of 0, and not none
+    return {p.name: outputs.get(p.name) for p in spec.outputs if p.name in want or p is spec.outputs[0]}
 
 
 def _decoded(built, parameters, arguments, prefill, masked):
