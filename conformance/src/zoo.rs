@@ -11,11 +11,14 @@ mod build;
 mod ground;
 mod hunt;
 mod nulls;
+mod past;
+mod prey;
 pub mod record;
 mod rules;
 mod score;
 pub mod table;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -29,7 +32,9 @@ use table::{SKELETONS, TEMPLATE};
 
 pub use alarms::alarms;
 pub use build::{Error as BuildError, Workshop};
-pub use hunt::{Fault, Options, hunt, null_faults, planted_faults, template_faults};
+pub use hunt::{Options, hunt};
+pub use past::{Foreign, Past};
+pub use prey::{Fault, null_faults, planted_faults, template_faults};
 pub use score::{NoMarks, Scores};
 
 /// The name under which candidates that compute nothing are hunted.
@@ -82,6 +87,14 @@ pub enum Error {
         /// Why.
         source: record::ReadError,
     },
+    /// A record that cannot be gone on with.
+    #[error("cannot go on with {path}: {source}")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Foreign,
+    },
     /// A document without a place for the table.
     #[error("{path}: {source}")]
     Marks {
@@ -133,22 +146,36 @@ fn hunt_command(args: &HuntArgs) -> Result<ExitCode, Error> {
         return Err(Error::Nothing { skeleton: args.skeleton.clone(), filters: args.filters.clone() });
     }
     let open = OpenOptions { timeout: Duration::from_secs(args.timeout), ..OpenOptions::default() };
-    let options = Options { suite: args.suite, first: args.first, jobs: jobs(args.jobs), open };
-    let mut out = Output::create(&args.out)?;
+    let (suite, first, cases) = (args.suite, args.first, args.cases.clone());
+    let options = Options { suite, first, jobs: jobs(args.jobs), cases, open };
+    let past = past(&args.out, &args.skeleton, args.resume)?;
+    let mut out = Output::open(&args.out, args.resume)?;
     let ops: Vec<&str> = work.iter().map(|(op, _)| op.as_str()).collect();
     out.put(&Line::campaign(&args.skeleton, &ops, args.suite.name()))?;
-    let mut alive = 0;
+    let mut alive: BTreeSet<(String, String)> = BTreeSet::new();
     for (op, faults) in work {
-        hunt(&args.skeleton, &op, faults, &options, |line| {
+        let open = faults.iter().filter(|fault| !fault.is_equivalent() && !past.has_found(&op, fault.name()));
+        alive.extend(open.map(|fault| (op.clone(), fault.name().to_owned())));
+        hunt(&args.skeleton, &op, faults, &options, &past, |line| {
             if let Line::Hunted(hunted) = &line {
-                alive += usize::from(hunted.killed.is_none() && hunted.equivalent.is_none());
+                if hunted.killed.is_some() {
+                    alive.remove(&(hunted.op.clone(), hunted.name.clone()));
+                }
                 eprintln!("{}", score::in_a_line(hunted));
             }
             out.put(&line)
         })?;
     }
-    println!("{alive} faults are still alive; records: {}", args.out.display());
-    Ok(if alive == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    println!("{} faults are still alive; records: {}", alive.len(), args.out.display());
+    Ok(if alive.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What the records at `path` say, when they are to be gone on with.
+fn past(path: &Path, skeleton: &str, resume: bool) -> Result<Past, Error> {
+    if !resume || !path.exists() {
+        return Ok(Past::default());
+    }
+    Past::of(&lines(path)?, skeleton).map_err(|source| Error::Foreign { path: path.to_owned(), source })
 }
 
 /// The faults of a skeleton, by the op whose kernels they are in.
@@ -170,17 +197,20 @@ fn alarms_command(args: &AlarmsArgs) -> Result<ExitCode, Error> {
     let known = SKELETONS.contains(&args.skeleton.as_str());
     let parsed = table::table(&args.skeleton).filter(|_| known).ok_or_else(unknown)?;
     let table = parsed.map_err(|source| Error::Table { skeleton: args.skeleton.clone(), source })?;
-    let mut out = Output::create(&args.out)?;
-    out.put(&Line::campaign(&args.skeleton, &[&table.op], crate::suite::Size::Soak.name()))?;
+    let past = past(&args.out, &args.skeleton, args.resume)?;
+    let first = Line::campaign(&args.skeleton, &[&table.op], crate::suite::Size::Soak.name());
+    let write = |tally: &[record::Alarms; 2]| {
+        let rest = tally.iter().cloned().map(Line::Alarms);
+        replace(&args.out, std::iter::once(first.clone()).chain(rest))
+    };
     let mut failed = 0;
-    for alarms in alarms(&args.skeleton, &table.op, args.runs, jobs(args.jobs))? {
+    for alarms in alarms(&args.skeleton, &table.op, args.runs, jobs(args.jobs), &past, write)? {
         println!(
             "{}: {} right answers, {} failed, {} not judged",
             alarms.source, alarms.runs, alarms.failed, alarms.mistrusted
         );
         alarms.examples.iter().for_each(|example| println!("  {example}"));
         failed += alarms.failed;
-        out.put(&Line::Alarms(alarms))?;
     }
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -213,12 +243,16 @@ fn committed(folder: &Path) -> Result<Vec<Line>, Error> {
         }
     }
     files.sort();
-    let mut lines = Vec::new();
+    let mut all = Vec::new();
     for path in files {
-        let file = File::open(&path).map_err(|source| Error::File { path: path.clone(), source })?;
-        lines.extend(record::read(BufReader::new(file)).map_err(|source| Error::Record { path, source })?);
+        all.extend(lines(&path)?);
     }
-    Ok(lines)
+    Ok(all)
+}
+
+fn lines(path: &Path) -> Result<Vec<Line>, Error> {
+    let file = File::open(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
+    record::read(BufReader::new(file)).map_err(|source| Error::Record { path: path.to_owned(), source })
 }
 
 /// Whether a file among the records is of a campaign of the zoo.
@@ -239,15 +273,32 @@ struct Output {
 }
 
 impl Output {
-    fn create(path: &Path) -> Result<Self, Error> {
+    fn open(path: &Path, resume: bool) -> Result<Self, Error> {
         let failed = |source| Error::File { path: path.to_owned(), source };
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(failed)?;
-        }
-        Ok(Self { path: path.to_owned(), file: File::create(path).map_err(failed)? })
+        room(path)?;
+        let file = if resume { File::options().append(true).create(true).open(path) } else { File::create(path) };
+        Ok(Self { path: path.to_owned(), file: file.map_err(failed)? })
     }
 
     fn put(&mut self, line: &Line) -> Result<(), Error> {
         record::write(&mut self.file, line).map_err(|source| Error::File { path: self.path.clone(), source })
     }
+}
+
+/// Puts these lines in place of a file, which is whole at any time.
+fn replace(path: &Path, lines: impl Iterator<Item = Line>) -> Result<(), Error> {
+    room(path)?;
+    let failed = |source| Error::File { path: path.to_owned(), source };
+    let new = path.with_extension("jsonl.new");
+    let mut file = File::create(&new).map_err(failed)?;
+    for line in lines {
+        record::write(&mut file, &line).map_err(failed)?;
+    }
+    std::fs::rename(&new, path).map_err(failed)
+}
+
+/// A folder for a file.
+fn room(path: &Path) -> Result<(), Error> {
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    std::fs::create_dir_all(folder).map_err(|source| Error::File { path: path.to_owned(), source })
 }

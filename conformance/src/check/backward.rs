@@ -5,7 +5,8 @@
 //! chunk, one head, the first tokens, the last tokens, or the tokens on both sides of chunk borders, where a gradient
 //! that is right on the whole may owe it to others. Not final states in `f16`, whose range ends where gradients are
 //! that have decayed from them over many tokens. Gradients by which nobody can be judged with a part are left out of it:
-//! the whole has judged them. At last one gradient is asked for without the others, as for weights that are frozen.
+//! the whole has judged them. At last one gradient is asked for without the others, as for weights that are frozen, and
+//! the outputs with it: a kernel that makes both leaves for the gradients what one that makes outputs does not.
 
 use std::ops::Range;
 
@@ -29,7 +30,8 @@ pub(super) static CHECK: Check = Check {
     plan: |case, truth| {
         let whole = |cotangents| Call::backward(&case.problem, &truth.inputs, cotangents);
         let variants = variants(case, truth);
-        let alone = alone(case).map(|name| Call { want: vec![name], ..whole(&truth.cotangents) });
+        let alone = alone(case).map(|name| [super::outputs(&case.problem), vec![name]].concat());
+        let alone = alone.map(|want| Call { want, ..whole(&truth.cotangents) });
         variants.iter().map(whole).chain(alone).collect()
     },
     judge: |trial| {
@@ -43,8 +45,9 @@ pub(super) static CHECK: Check = Check {
             });
         }
         if let (Some(name), Some(answers)) = (alone(trial.case), trial.answers.get(variants.len())) {
-            let standards = trial.truth.gradients(&trial.truth.cotangents)?;
-            let own = standards.get(&name).map(|s| (name, s.clone())).into_iter().collect();
+            let gradients = trial.truth.gradients(&trial.truth.cotangents)?;
+            let mut own = Standards::clone(&*trial.truth.outputs()?);
+            own.extend(gradients.get(&name).map(|s| (name, s.clone())));
             found.push(judged(&own, answers, variants.len()));
         }
         Ok(verdicts::worst(found))

@@ -15,6 +15,7 @@ use reports::verdict::Verdict;
 
 use super::Error;
 use super::ground::sample;
+use super::past::Past;
 use super::record::Alarms;
 use crate::candidate::Candidate;
 use crate::candidate::open::in_process;
@@ -30,7 +31,7 @@ use crate::truth::{Standards, Truth};
 const PRODUCTS: usize = 200_000;
 
 /// Draws of the oracle for each case and seed.
-const DRAWS: u64 = 6;
+const DRAWS: u64 = 2;
 
 /// Seeds of draws begin here, behind those of every standard.
 const FIRST_DRAW: u64 = 1 << 20;
@@ -38,46 +39,82 @@ const FIRST_DRAW: u64 = 1 << 20;
 /// Seeds of cases are this far apart from round to round: those of a suite are smaller.
 const ROUND: u64 = 1 << 16;
 
+/// Where right answers come from.
+const SOURCES: [&str; 2] = ["rounded", "kernels"];
+
 /// Failures that are kept.
 const EXAMPLES: usize = 20;
 
-/// Judges at least `runs` right answers of `op` in all, and says what became of those of the oracle and of the kernels.
+/// What became of right answers: of the oracle, of the kernels.
+type Tally = [Alarms; 2];
+
+/// Cases that were asked, and those of them before which none is missing.
+struct Progress<T> {
+    tally: Tally,
+    /// Asked, while one before is not.
+    early: BTreeMap<u64, Tally>,
+    take: T,
+}
+
+/// Judges at least `runs` right answers of `op` by the oracle and as many by the kernels, those of `past` included.
+/// What became of them so far is handed to `take` after every case; a campaign that is cut off goes on from there.
 ///
 /// # Errors
-/// Kernels that cannot be opened.
-pub fn alarms(skeleton: &str, op: &str, runs: u64, jobs: usize) -> Result<[Alarms; 2], Error> {
+/// Kernels that cannot be opened, and what `take` returns.
+pub fn alarms(
+    skeleton: &str,
+    op: &str,
+    runs: u64,
+    jobs: usize,
+    past: &Past,
+    take: impl FnMut(&Tally) -> Result<(), Error> + Send,
+) -> Result<Tally, Error> {
     let all = reference::spec(op).map_or(Vec::new(), |spec| suite::cases_of(spec, Size::Soak));
     let cases: Vec<Case> = all.into_iter().filter(|case| products(case) <= PRODUCTS).collect();
-    let tally = Mutex::new([Alarms::new(skeleton, "rounded"), Alarms::new(skeleton, "kernels")]);
-    let (next, done, failure) = (AtomicU64::new(0), AtomicBool::new(cases.is_empty()), Mutex::new(None));
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.max(1) {
-            scope.spawn(|| {
-                let mut kernels = match in_process("cpu") {
-                    Ok(kernels) => kernels,
-                    Err(error) => {
-                        *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                        return;
-                    }
-                };
-                while !done.load(Ordering::Relaxed) {
-                    let turn = next.fetch_add(1, Ordering::Relaxed);
-                    let (round, place) = (turn / cases.len() as u64, turn % cases.len() as u64);
-                    let mut case = cases[place as usize].clone();
-                    case.seed += round * ROUND;
-                    let own = one(skeleton, &case, kernels.as_mut());
-                    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-                    tally.iter_mut().zip(own).for_each(|(all, own)| all.add(own));
-                    if tally.iter().map(|t| t.runs).sum::<u64>() >= runs {
-                        done.store(true, Ordering::Relaxed);
-                    }
-                }
-            });
+    let tally = SOURCES.map(|name| past.alarms(name).cloned().unwrap_or_else(|| Alarms::new(skeleton, name)));
+    let enough = |tally: &Tally| cases.is_empty() || tally.iter().all(|alarms| alarms.runs >= runs);
+    let (next, done) = (AtomicU64::new(tally[0].turns), AtomicBool::new(enough(&tally)));
+    let progress = Mutex::new(Progress { tally, early: BTreeMap::new(), take });
+    let work = || {
+        let mut kernels = in_process("cpu")?;
+        while !done.load(Ordering::Relaxed) {
+            let turn = next.fetch_add(1, Ordering::Relaxed);
+            let (round, place) = (turn / cases.len() as u64, turn % cases.len() as u64);
+            let mut case = cases[place as usize].clone();
+            case.seed += round * ROUND;
+            let own = one(skeleton, &case, kernels.as_mut());
+            let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+            // the last ones asked may be beyond what was wanted: they go, so that a record does not depend on chance
+            if !done.load(Ordering::Relaxed) && progress.add(turn, own, &enough)? {
+                done.store(true, Ordering::Relaxed);
+            }
         }
+        Ok(())
+    };
+    let failure = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs.max(1))
+            .map(|_| scope.spawn(|| work().inspect_err(|_: &Error| done.store(true, Ordering::Relaxed))))
+            .collect();
+        workers.into_iter().filter_map(|worker| worker.join().ok()).find_map(Result::err)
     });
-    match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(error) => Err(error.into()),
-        None => Ok(tally.into_inner().unwrap_or_else(PoisonError::into_inner)),
+    failure.map_or_else(|| Ok(progress.into_inner().unwrap_or_else(PoisonError::into_inner).tally), Err)
+}
+
+impl<T: FnMut(&Tally) -> Result<(), Error>> Progress<T> {
+    /// Takes up a case, and those behind it that waited; whether that is enough.
+    fn add(&mut self, turn: u64, own: Tally, enough: &impl Fn(&Tally) -> bool) -> Result<bool, Error> {
+        self.early.insert(turn, own);
+        let before = self.tally[0].turns;
+        while let Some(own) = self.early.remove(&self.tally[0].turns) {
+            self.tally.iter_mut().zip(own).for_each(|(all, own)| all.add(own));
+            if enough(&self.tally) {
+                break;
+            }
+        }
+        if self.tally[0].turns > before {
+            (self.take)(&self.tally)?;
+        }
+        Ok(enough(&self.tally))
     }
 }
 
@@ -89,9 +126,9 @@ fn products(case: &Case) -> usize {
 }
 
 /// A few draws and the kernels' answers, on one case.
-fn one(skeleton: &str, case: &Case, kernels: &mut dyn Candidate) -> [Alarms; 2] {
+fn one(skeleton: &str, case: &Case, kernels: &mut dyn Candidate) -> Tally {
     let truth = Truth::of(case);
-    let (mut draws, mut own) = (Alarms::new(skeleton, "rounded"), Alarms::new(skeleton, "kernels"));
+    let [mut draws, mut own] = SOURCES.map(|name| Alarms { turns: 1, ..Alarms::new(skeleton, name) });
     for k in 0..DRAWS {
         let rounding = Rounding { seed: FIRST_DRAW + k, ..rounding(case.dtype, 0) };
         draws.count(case, &format!("draw {k}"), [drawn(case, &truth, &rounding)]);
@@ -134,7 +171,8 @@ fn drawn(case: &Case, truth: &Truth, rounding: &Rounding) -> Verdict {
 impl Alarms {
     fn new(skeleton: &str, source: &str) -> Self {
         let (skeleton, source) = (skeleton.to_owned(), source.to_owned());
-        Self { skeleton, source, runs: 0, mistrusted: 0, failed: 0, examples: Vec::new(), cases: BTreeMap::new() }
+        let (examples, cases) = (Vec::new(), BTreeMap::new());
+        Self { skeleton, source, turns: 0, runs: 0, mistrusted: 0, failed: 0, examples, cases }
     }
 
     /// One run, of which any verdict may be a failure.
@@ -154,6 +192,7 @@ impl Alarms {
     }
 
     fn add(&mut self, other: Self) {
+        self.turns += other.turns;
         self.runs += other.runs;
         self.mistrusted += other.mistrusted;
         self.failed += other.failed;

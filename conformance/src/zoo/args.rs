@@ -31,7 +31,9 @@ pub enum What {
   fla-conformance zoo hunt scan
   fla-conformance zoo hunt chunk --suite full --out reports/records/zoo-chunk.jsonl
   fla-conformance zoo hunt delta --first 'd_g' 'transposed'
+  fla-conformance zoo hunt delta --suite full --resume --case '*HV=*' 'value heads' --out reports/records/zoo-delta.jsonl
 
+Every verdict is written as it comes; --resume goes on where the record was cut off, or with another suite.
 In smoke every check gets its chance with every fault; the cases beyond are put to what is left.")]
 pub struct HuntArgs {
     /// chunk, delta, scan; template for a Python candidate, null for candidates that compute nothing
@@ -46,6 +48,12 @@ pub struct HuntArgs {
     /// Where the records go
     #[arg(long, value_name = "FILE", default_value = "out/zoo.jsonl")]
     pub out: PathBuf,
+    /// Go on with the records that are there; what they say is not asked again
+    #[arg(long)]
+    pub resume: bool,
+    /// Only cases that fit this pattern, as in `run`; may be given several times
+    #[arg(long = "case", value_name = "PATTERN")]
+    pub cases: Vec<String>,
     /// Faults at a time; all cores when not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
@@ -65,12 +73,15 @@ pub struct AlarmsArgs {
     /// chunk, delta or scan
     #[arg(value_name = "SKELETON")]
     pub skeleton: String,
-    /// Right answers to judge, at least
+    /// Right answers of the oracle to judge, and of the kernels, at least
     #[arg(long, value_name = "N", default_value_t = 3000, value_parser = clap::value_parser!(u64).range(1..))]
     pub runs: u64,
     /// Where the records go
     #[arg(long, value_name = "FILE", default_value = "out/zoo-alarms.jsonl")]
     pub out: PathBuf,
+    /// Go on with the records that are there
+    #[arg(long)]
+    pub resume: bool,
     /// Cases at a time; all cores when not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,

@@ -83,6 +83,26 @@ impl Workshop {
         if units.is_empty() {
             return Ok(None);
         }
+        self.compile(&units, name, &mutant.name).map(Some)
+    }
+
+    /// The units of `op`'s kernels of these padded widths, without a fault.
+    ///
+    /// # Errors
+    /// None that an op of ours can have.
+    pub fn units(&self, op: &str, widths: &[usize]) -> Result<Vec<String>, Error> {
+        Ok(host_units(op, None, widths)?)
+    }
+
+    /// The library of one such unit.
+    ///
+    /// # Errors
+    /// No compiler, no room.
+    pub fn right(&self, unit: &str, name: &str) -> Result<PathBuf, Error> {
+        self.compile(&[unit.to_owned()], name, "a kernel without a fault")
+    }
+
+    fn compile(&self, units: &[String], name: &str, what: &str) -> Result<PathBuf, Error> {
         let library = self.folder.path().join(format!("{name}.so"));
         let mut command = self.command();
         command.args(["-O1", "-ffp-contract=off", "-shared", "-o"]).arg(&library);
@@ -90,8 +110,8 @@ impl Workshop {
             command.arg(self.write(&format!("{name}-{i}.cpp"), unit)?);
         }
         command.args(&self.products);
-        self.run(command, &mutant.name)?;
-        Ok(Some(library))
+        self.run(command, what)?;
+        Ok(library)
     }
 
     /// The Python candidate with a fault in it.

@@ -26,14 +26,23 @@ pub(super) struct Ground {
     pub(super) truth: Truth,
     /// What plain code at the same precision answers: outputs, gradients.
     same: OnceLock<[Arrays; 2]>,
-    /// Rules that reject the kernels as they are.
-    pub(super) rejected: OnceLock<Vec<Rule>>,
+    /// What is held against the kernels as they are.
+    pub(super) right: OnceLock<Right>,
+}
+
+/// What is held against kernels without a fault on a case: it tells nothing of one.
+#[derive(Debug)]
+pub(super) struct Right {
+    /// Checks that they fail.
+    pub(super) failing: Vec<&'static str>,
+    /// Rules that reject them.
+    pub(super) rejecting: Vec<Rule>,
 }
 
 impl Ground {
     fn new(case: Case, suite: Size, place: usize) -> Self {
         let truth = Truth::of(&case);
-        Self { case, suite, place, truth, same: OnceLock::new(), rejected: OnceLock::new() }
+        Self { case, suite, place, truth, same: OnceLock::new(), right: OnceLock::new() }
     }
 
     /// The cases of an op in a suite, those of the next smaller one first, by suite.

@@ -1,12 +1,13 @@
 //! The hunt: every fault put to every check, until something finds it.
 //!
 //! In smoke each check gets its chance with each fault, so that what only one check finds is known; the cases beyond
-//! are put to what is left alive. A candidate with a fault runs in a process of its own: it may crash or hang.
+//! are put to what is left alive. A candidate with a fault runs in a process of its own: it may crash or hang. Every
+//! verdict is handed over as it comes, and what a record has is not asked again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use optimized::plant::padded_width;
@@ -14,17 +15,17 @@ use reference::spec::Dim;
 use reports::verdict::Verdict;
 
 use super::Error;
-use super::build::{self, Workshop};
-use super::ground::Ground;
-use super::nulls::{NULLS, Null, NullCandidate};
-use super::record::{Hunted, Kill, Line, Unchanged};
+use super::build::Workshop;
+use super::ground::{Ground, Right};
+use super::past::{Past, through};
+use super::prey::{Fault, Prey};
+use super::record::{Line, Unchanged};
 use super::rules::Rule;
-use super::table::{Kind, Mutant, Table};
+use super::table::SKELETONS;
 use crate::candidate::Candidate;
-use crate::candidate::open::{OpenOptions, in_process, open, planted};
-use crate::check::{Check, applicable};
-use crate::environment::quoted;
-use crate::report::sentence;
+use crate::candidate::open::{OpenOptions, in_process, planted};
+use crate::check::applicable;
+use crate::glob::selects;
 use crate::suite::Size;
 
 /// How to hunt.
@@ -36,169 +37,24 @@ pub struct Options {
     pub first: bool,
     /// Faults at a time.
     pub jobs: usize,
+    /// Patterns of the cases that are asked; all of the suite when there are none.
+    pub cases: Vec<String>,
     /// How candidates are opened.
     pub open: OpenOptions,
 }
 
-/// What is wrong with a candidate.
-#[derive(Debug, Clone)]
-pub enum Fault {
-    /// A replacement in the kernels.
-    Planted(Mutant),
-    /// A replacement in the Python candidate that people copy.
-    Template(Mutant),
-    /// A candidate that computes nothing.
-    Null(&'static Null),
+/// A hunt under way.
+struct Hunt<'a, T> {
+    skeleton: &'a str,
+    op: &'a str,
+    options: &'a Options,
+    past: &'a Past,
+    workshop: Workshop,
+    take: Mutex<T>,
 }
 
-impl Fault {
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Planted(mutant) | Self::Template(mutant) => &mutant.name,
-            Self::Null(null) => null.name,
-        }
-    }
-
-    fn facts(&self) -> (&str, Kind, Option<String>) {
-        match self {
-            Self::Planted(mutant) | Self::Template(mutant) => (&mutant.class, mutant.kind, mutant.equivalent.clone()),
-            Self::Null(null) => ("null", null.kind, null.equivalent.map(str::to_owned)),
-        }
-    }
-}
-
-/// The faults of a table of kernels.
-#[must_use]
-pub fn planted_faults(table: &Table) -> Vec<Fault> {
-    table.mutants.iter().cloned().map(Fault::Planted).collect()
-}
-
-/// The faults of the Python candidate.
-#[must_use]
-pub fn template_faults(table: &Table) -> Vec<Fault> {
-    table.mutants.iter().cloned().map(Fault::Template).collect()
-}
-
-/// The candidates that compute nothing.
-#[must_use]
-pub fn null_faults() -> Vec<Fault> {
-    NULLS.iter().map(Fault::Null).collect()
-}
-
-/// A fault on its way.
-#[derive(Clone)]
-struct Prey {
-    fault: Fault,
-    /// Libraries with the fault, or the script.
-    files: Vec<PathBuf>,
-    hunted: Hunted,
-}
-
-impl Prey {
-    fn new(skeleton: &str, op: &str, fault: Fault) -> Self {
-        let (class, kind, equivalent) = fault.facts();
-        let hunted = Hunted {
-            skeleton: skeleton.to_owned(),
-            op: op.to_owned(),
-            name: fault.name().to_owned(),
-            class: class.to_owned(),
-            kind,
-            equivalent,
-            killed: None,
-            by: Vec::new(),
-            rules: BTreeMap::new(),
-            wrong: BTreeSet::new(),
-            seconds: 0.0,
-        };
-        Self { fault, files: Vec::new(), hunted }
-    }
-
-    fn build(&mut self, workshop: &Workshop, widths: &[usize], name: &str) -> Result<(), build::Error> {
-        match &self.fault {
-            Fault::Planted(mutant) => self.files.extend(workshop.library(&self.hunted.op, mutant, widths, name)?),
-            Fault::Template(mutant) if self.files.is_empty() => self.files.push(workshop.script(mutant, name)?),
-            Fault::Template(_) | Fault::Null(_) => {}
-        }
-        Ok(())
-    }
-
-    fn open(&self, options: &OpenOptions) -> Result<Box<dyn Candidate>, Error> {
-        match &self.fault {
-            Fault::Planted(_) => Ok(planted(&self.files, options)?),
-            Fault::Template(_) => {
-                let script = self.files.first().map(|f| quoted(&f.to_string_lossy())).unwrap_or_default();
-                Ok(open(&format!("python3 {script}"), options)?)
-            }
-            Fault::Null(null) => Ok(Box::new(NullCandidate::new(null))),
-        }
-    }
-
-    fn found_by(&self, check: &Check) -> bool {
-        self.hunted.by.iter().any(|kill| kill.check == check.name)
-    }
-
-    /// One case, every check that has not found the fault yet.
-    fn face(&mut self, ground: &Ground, candidate: &mut dyn Candidate, first: bool) {
-        for check in applicable(&ground.case) {
-            let direct = matches!(check.name, "forward" | "backward");
-            let compared = direct && ground.suite == Size::Smoke && self.hunted.rules.len() < Rule::ALL.len();
-            // what computes nothing agrees with itself: only the truth tells
-            let pointless = matches!(self.fault, Fault::Null(_)) && !direct;
-            if pointless || self.found_by(check) && (first || !compared) {
-                continue;
-            }
-            let (verdict, asked) = ground.put(candidate, check);
-            if compared {
-                self.compare(ground, &ground.rejecting(check, &asked));
-            }
-            if matches!(verdict, Verdict::Fail { .. }) && !self.found_by(check) {
-                self.hunted.wrong.extend(ground.wrong(check, &asked));
-                self.found(ground, check, &verdict);
-            }
-            if first && self.hunted.killed.is_some() {
-                return;
-            }
-        }
-    }
-
-    fn compare(&mut self, ground: &Ground, rejecting: &[Rule]) {
-        let unfounded = ground.rejected.get().map_or(&[][..], Vec::as_slice);
-        for rule in rejecting.iter().filter(|r| !unfounded.contains(r)) {
-            self.hunted.rules.entry(rule.name().to_owned()).or_insert_with(|| ground.case.to_string());
-        }
-    }
-
-    /// What was found on another case meanwhile; the first in the suite's order counts.
-    fn learn(&mut self, other: Hunted) {
-        self.hunted.seconds += other.seconds;
-        self.hunted.wrong.extend(other.wrong);
-        let first = [self.hunted.killed.take(), other.killed].into_iter().flatten().min_by_key(|kill| kill.place);
-        self.hunted.killed = first;
-        for kill in other.by {
-            if !self.hunted.by.iter().any(|known| known.check == kill.check) {
-                self.hunted.by.push(kill);
-            }
-        }
-    }
-
-    fn found(&mut self, ground: &Ground, check: &Check, verdict: &Verdict) {
-        let kill = Kill {
-            check: check.name.to_owned(),
-            case: ground.case.to_string(),
-            suite: ground.suite.name().to_owned(),
-            what: sentence(verdict),
-            place: ground.place,
-        };
-        if self.hunted.killed.as_ref().is_none_or(|first| kill.place < first.place) {
-            self.hunted.killed = Some(kill.clone());
-        }
-        self.hunted.by.push(kill);
-    }
-}
-
-/// Hunts `faults` of the kernels of `op` and hands every line of the record to `take`, on this thread.
+/// Hunts `faults` of the kernels of `op` and hands every line of the record to `take`, one at a time. What `past` has
+/// is not asked again.
 ///
 /// # Errors
 /// A fault that cannot be planted or built, a candidate that does not start, and what `take` returns.
@@ -207,32 +63,32 @@ pub fn hunt(
     op: &str,
     faults: Vec<Fault>,
     options: &Options,
-    mut take: impl FnMut(Line) -> Result<(), Error>,
+    past: &Past,
+    take: impl FnMut(Line) -> Result<(), Error> + Send,
 ) -> Result<(), Error> {
-    let grounds = Ground::of(op, options.suite);
+    let left = |fault| Prey::new(skeleton, op, fault, past, options.suite);
+    let prey: Vec<Prey> = faults.into_iter().filter_map(left).collect();
+    if prey.is_empty() {
+        return Ok(());
+    }
+    let mut grounds = Ground::of(op, options.suite);
+    let asked = |case: &str| options.cases.is_empty() || options.cases.iter().any(|filter| selects(filter, case));
+    grounds.retain(|ground| asked(&ground.case.to_string()));
     let (smoke, beyond): (Vec<_>, Vec<_>) = grounds.into_iter().partition(|g| g.suite == Size::Smoke);
-    let rules = Rule::ALL.iter().map(|r| (r.name().to_owned(), 0)).collect();
-    let whole = Mutex::new(Unchanged { skeleton: skeleton.to_owned(), cases: 0, verdicts: 0, failed: 0, rules });
-    spread(options.jobs, &smoke, |ground| unchanged(&whole, ground))?;
-    let workshop = Workshop::open()?;
-    let prey: Vec<Prey> = faults.into_iter().map(|fault| Prey::new(skeleton, op, fault)).collect();
-    let mut left = Vec::new();
-    let mut error = None;
-    in_smoke(prey, &smoke, &workshop, options, |result| {
-        match result {
-            Ok(prey) if prey.hunted.killed.is_none() && !beyond.is_empty() => left.push(prey),
-            Ok(prey) => error = take(Line::Hunted(prey.hunted)).err(),
-            Err(failed) => error = Some(failed),
-        }
-        error.is_none()
-    });
-    if let Some(error) = error {
-        return Err(error);
+    let hunt = Hunt { skeleton, op, options, past, workshop: Workshop::open()?, take: Mutex::new(take) };
+    let (left, fresh): (Vec<_>, Vec<_>) = prey.into_iter().partition(|prey| through(&prey.hunted).is_some());
+    let widths = widths(&smoke);
+    let mut right = hunt.right(&widths, "smoke")?;
+    let mut left: Vec<Mutex<Prey>> = left.into_iter().map(Mutex::new).collect();
+    if !fresh.is_empty() {
+        left.extend(hunt.in_smoke(fresh, &smoke, &widths, &right)?);
     }
-    for prey in further(left, beyond, &widths(&smoke), &workshop, options, &whole)? {
-        take(Line::Hunted(prey.hunted))?;
+    // what was built for other widths already counts for these cases
+    let wider: Vec<usize> = self::widths(&beyond).into_iter().filter(|w| !widths.contains(w)).collect();
+    if !beyond.is_empty() && !left.is_empty() {
+        right.extend(hunt.right(&wider, "wider")?);
     }
-    take(Line::Unchanged(whole.into_inner().unwrap_or_else(PoisonError::into_inner)))
+    hunt.further(&left, beyond, [&widths, &wider], &right)
 }
 
 /// The padded widths that these cases ask for.
@@ -246,28 +102,163 @@ fn widths(grounds: &[Ground]) -> Vec<usize> {
     all.into_iter().collect()
 }
 
-/// The kernels as they are: what fails here fails without a fault, and rules that reject it say nothing.
-fn unchanged(whole: &Mutex<Unchanged>, ground: &Ground) -> Result<(), Error> {
-    let mut candidate = in_process("cpu")?;
-    let (mut verdicts, mut failed, mut rejected) = (0, 0, BTreeSet::new());
-    for check in applicable(&ground.case) {
-        let (verdict, asked) = ground.put(candidate.as_mut(), check);
-        if ground.suite == Size::Smoke {
-            rejected.extend(ground.rejecting(check, &asked));
+impl<T: FnMut(Line) -> Result<(), Error> + Send> Hunt<'_, T> {
+    fn put(&self, line: Line) -> Result<(), Error> {
+        (locked(&self.take))(line)
+    }
+
+    /// The kernels as they are, for these padded widths: built as those with a fault are.
+    fn right(&self, widths: &[usize], name: &str) -> Result<Vec<PathBuf>, Error> {
+        if !SKELETONS.contains(&self.skeleton) {
+            return Ok(Vec::new());
         }
-        verdicts += usize::from(matches!(verdict, Verdict::Pass { .. } | Verdict::Fail { .. }));
-        failed += usize::from(matches!(verdict, Verdict::Fail { .. }));
+        let units: Vec<(usize, String)> = self.workshop.units(self.op, widths)?.into_iter().enumerate().collect();
+        let built = Mutex::new(Vec::new());
+        spread(self.options.jobs, &units, |(i, unit)| {
+            let library = self.workshop.right(unit, &format!("right-{name}-{i}"))?;
+            locked(&built).push(library);
+            Ok(())
+        })?;
+        Ok(built.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
-    let mut whole = locked(whole);
-    whole.cases += 1;
-    whole.verdicts += verdicts;
-    whole.failed += failed;
-    for rule in &rejected {
-        *whole.rules.entry(rule.name().to_owned()).or_default() += 1;
+
+    /// What is held against the kernels as they are on a case: it fails without a fault, and says nothing of one.
+    fn unchanged(&self, ground: &Ground, right: &[PathBuf]) -> Result<Unchanged, Error> {
+        let mut candidate: Box<dyn Candidate> =
+            if right.is_empty() { in_process("cpu")? } else { planted(right, &self.options.open)? };
+        let (mut verdicts, mut failing, mut rejecting) = (0, Vec::new(), BTreeSet::new());
+        for check in applicable(&ground.case) {
+            let (verdict, asked) = ground.put(candidate.as_mut(), check);
+            if ground.suite == Size::Smoke {
+                rejecting.extend(ground.rejecting(check, &asked));
+            }
+            verdicts += usize::from(matches!(verdict, Verdict::Pass { .. } | Verdict::Fail { .. }));
+            failing.extend(matches!(verdict, Verdict::Fail { .. }).then_some(check.name));
+        }
+        let count = |rule: Rule| (rule.name().to_owned(), usize::from(rejecting.contains(&rule)));
+        let line = Unchanged {
+            skeleton: self.skeleton.to_owned(),
+            case: Some(ground.case.to_string()),
+            cases: 1,
+            verdicts,
+            failed: failing.len(),
+            failing: failing.iter().map(|&name| name.to_owned()).collect(),
+            rules: Rule::ALL.into_iter().map(count).collect(),
+            passed: BTreeSet::new(),
+        };
+        // set once: nobody else has this ground yet
+        let _ = ground.right.set(Right { failing, rejecting: rejecting.into_iter().collect() });
+        Ok(line)
     }
-    // set once: nobody else has this ground yet
-    let _ = ground.rejected.set(rejected.into_iter().collect());
-    Ok(())
+
+    /// Every fault on every case, several faults at a time; what is left.
+    fn in_smoke(
+        &self,
+        prey: Vec<Prey>,
+        smoke: &[Ground],
+        widths: &[usize],
+        right: &[PathBuf],
+    ) -> Result<Vec<Mutex<Prey>>, Error> {
+        spread(self.options.jobs, smoke, |ground| self.put(Line::Unchanged(self.unchanged(ground, right)?)))?;
+        let prey: Vec<(usize, Mutex<Prey>)> = prey.into_iter().map(Mutex::new).enumerate().collect();
+        spread(self.options.jobs, &prey, |(i, prey)| {
+            let mut prey = locked(prey);
+            self.chase(&mut prey, smoke, widths, &format!("smoke-{i}"))?;
+            let is_whole = self.options.cases.is_empty();
+            if prey.hunted.killed.is_some() || is_whole {
+                let through = prey.hunted.killed.is_none().then(|| Size::Smoke.name().to_owned());
+                prey.hunted.through = through;
+                self.put(Line::Hunted(prey.hunted.clone()))?;
+            }
+            Ok(())
+        })?;
+        Ok(prey.into_iter().map(|(_, prey)| prey).filter(|prey| locked(prey).hunted.killed.is_none()).collect())
+    }
+
+    fn chase(&self, prey: &mut Prey, smoke: &[Ground], widths: &[usize], name: &str) -> Result<(), Error> {
+        let start = Instant::now();
+        prey.build(&self.workshop, widths, name)?;
+        let mut candidate = prey.open(&self.options.open)?;
+        for ground in smoke {
+            prey.face(ground, candidate.as_mut(), self.options.first);
+            if self.options.first && prey.hunted.killed.is_some() {
+                break;
+            }
+        }
+        prey.hunted.seconds = seconds(start.elapsed());
+        Ok(())
+    }
+
+    /// What is left, on the cases beyond smoke: several cases at a time, each put to everything that is still alive.
+    fn further(
+        &self,
+        prey: &[Mutex<Prey>],
+        beyond: Vec<Ground>,
+        widths: [&[usize]; 2],
+        right: &[PathBuf],
+    ) -> Result<(), Error> {
+        if prey.is_empty() || beyond.is_empty() {
+            return Ok(());
+        }
+        let numbered: Vec<(usize, &Mutex<Prey>)> = prey.iter().enumerate().collect();
+        spread(self.options.jobs, &numbered, |(i, prey)| {
+            let mut prey = locked(prey);
+            let start = Instant::now();
+            if !prey.is_built() {
+                prey.build(&self.workshop, widths[0], &format!("known-{i}"))?;
+            }
+            prey.build(&self.workshop, widths[1], &format!("wider-{i}"))?;
+            prey.hunted.seconds += seconds(start.elapsed());
+            Ok(())
+        })?;
+        // a case's truth goes with the case: those of a whole suite need too much memory
+        let beyond: Vec<Mutex<Option<Ground>>> = beyond.into_iter().map(|g| Mutex::new(Some(g))).collect();
+        spread(self.options.jobs, &beyond, |ground| {
+            let ground = locked(ground).take();
+            ground.map_or(Ok(()), |ground| self.everything(prey, &ground, right))
+        })?;
+        for prey in prey.iter().filter(|_| self.options.cases.is_empty()) {
+            let mut prey = locked(prey);
+            if prey.hunted.killed.is_none() {
+                prey.hunted.through = Some(self.options.suite.name().to_owned());
+                self.put(Line::Hunted(prey.hunted.clone()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One case, put to all that it may still say something about.
+    fn everything(&self, prey: &[Mutex<Prey>], ground: &Ground, right: &[PathBuf]) -> Result<(), Error> {
+        let case = ground.case.to_string();
+        let found = |prey: &Prey| prey.hunted.killed.as_ref().is_some_and(|kill| kill.place < ground.place);
+        let is_open = |prey: &&Mutex<Prey>| {
+            let prey = locked(prey);
+            !found(&prey) && !self.past.passed(&case, &prey.hunted.name)
+        };
+        if !prey.iter().any(|prey| is_open(&prey)) {
+            return Ok(());
+        }
+        // first by itself, so that nobody waits for this case's truth
+        let mut line = self.unchanged(ground, right)?;
+        for prey in prey.iter().filter(is_open) {
+            let mut own = locked(prey).clone();
+            let start = Instant::now();
+            let mut candidate = own.open(&self.options.open)?;
+            // what another case has shown meanwhile does not count here
+            own.hunted.killed = None;
+            own.hunted.by.clear();
+            own.face(ground, candidate.as_mut(), true);
+            own.hunted.seconds = seconds(start.elapsed());
+            if own.hunted.killed.is_none() {
+                line.passed.insert(own.hunted.name.clone());
+            }
+            let mut prey = locked(prey);
+            if prey.learn(own.hunted) {
+                self.put(Line::Hunted(prey.hunted.clone()))?;
+            }
+        }
+        self.put(Line::Unchanged(line))
+    }
 }
 
 /// Several items at a time, each once, until one fails.
@@ -286,106 +277,6 @@ fn spread<X: Sync>(jobs: usize, items: &[X], work: impl Fn(&X) -> Result<(), Err
         }
     });
     failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
-}
-
-/// Every fault on every case, several faults at a time, until `take` says no.
-fn in_smoke(
-    prey: Vec<Prey>,
-    smoke: &[Ground],
-    workshop: &Workshop,
-    options: &Options,
-    mut take: impl FnMut(Result<Prey, Error>) -> bool,
-) {
-    let widths = widths(smoke);
-    let queue = Mutex::new(prey.into_iter().enumerate());
-    let next = || locked(&queue).next();
-    let (sender, receiver) = mpsc::channel();
-    std::thread::scope(|scope| {
-        for _ in 0..options.jobs.max(1) {
-            let (sender, widths, next) = (sender.clone(), &widths, &next);
-            scope.spawn(move || {
-                while let Some((i, prey)) = next() {
-                    if sender.send(chase(prey, smoke, workshop, widths, &format!("smoke-{i}"), options)).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        drop(sender);
-        for result in receiver {
-            if !take(result) {
-                return;
-            }
-        }
-    });
-}
-
-fn chase(
-    mut prey: Prey,
-    smoke: &[Ground],
-    workshop: &Workshop,
-    widths: &[usize],
-    name: &str,
-    options: &Options,
-) -> Result<Prey, Error> {
-    let start = Instant::now();
-    prey.build(workshop, widths, name)?;
-    let mut candidate = prey.open(&options.open)?;
-    for ground in smoke {
-        prey.face(ground, candidate.as_mut(), options.first);
-        if options.first && prey.hunted.killed.is_some() {
-            break;
-        }
-    }
-    prey.hunted.seconds = seconds(start.elapsed());
-    Ok(prey)
-}
-
-/// What is left, on the cases beyond smoke: several cases at a time, each put to everything that is still alive.
-fn further(
-    left: Vec<Prey>,
-    beyond: Vec<Ground>,
-    built: &[usize],
-    workshop: &Workshop,
-    options: &Options,
-    whole: &Mutex<Unchanged>,
-) -> Result<Vec<Prey>, Error> {
-    if left.is_empty() {
-        return Ok(left);
-    }
-    let wider: Vec<usize> = widths(&beyond).into_iter().filter(|w| !built.contains(w)).collect();
-    let mut prey = left;
-    for (i, prey) in prey.iter_mut().enumerate() {
-        let start = Instant::now();
-        prey.build(workshop, &wider, &format!("wider-{i}"))?;
-        prey.hunted.seconds += seconds(start.elapsed());
-    }
-    let prey: Vec<Mutex<Prey>> = prey.into_iter().map(Mutex::new).collect();
-    // a case's truth goes with the case: those of a whole suite need too much memory
-    let beyond: Vec<Mutex<Option<Ground>>> = beyond.into_iter().map(|g| Mutex::new(Some(g))).collect();
-    spread(options.jobs, &beyond, |ground| {
-        let ground = locked(ground).take();
-        ground.map_or(Ok(()), |ground| everything(&prey, &ground, options, whole))
-    })?;
-    Ok(prey.into_iter().map(|p| p.into_inner().unwrap_or_else(PoisonError::into_inner)).collect())
-}
-
-fn everything(prey: &[Mutex<Prey>], ground: &Ground, options: &Options, whole: &Mutex<Unchanged>) -> Result<(), Error> {
-    // first by itself, so that nobody waits for this case's truth
-    unchanged(whole, ground)?;
-    for prey in prey {
-        let found = |prey: &Prey| prey.hunted.killed.as_ref().is_some_and(|kill| kill.place < ground.place);
-        let mut own = match locked(prey) {
-            prey if found(&prey) => continue,
-            prey => prey.clone(),
-        };
-        let start = Instant::now();
-        let mut candidate = own.open(&options.open)?;
-        own.face(ground, candidate.as_mut(), true);
-        own.hunted.seconds = seconds(start.elapsed());
-        locked(prey).learn(own.hunted);
-    }
-    Ok(())
 }
 
 fn locked<X>(mutex: &Mutex<X>) -> MutexGuard<'_, X> {

@@ -44,6 +44,9 @@ pub struct Hunted {
     pub equivalent: Option<String>,
     /// The check that found it first.
     pub killed: Option<Kill>,
+    /// The suite that it went through whole without being found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<String>,
     /// Every check that found it, each at its first case.
     pub by: Vec<Kill>,
     /// Rules of other projects that reject it in smoke, where they accept the kernels without it, with the case.
@@ -54,19 +57,28 @@ pub struct Hunted {
     pub seconds: f64,
 }
 
-/// Cases in which a rule of another project rejects kernels without a fault.
+/// What is said of kernels without a fault, by case or of many together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unchanged {
     /// The skeleton.
     pub skeleton: String,
+    /// The case; a later line about the same one stands in place of an earlier one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub case: Option<String>,
     /// Cases that were asked.
     pub cases: usize,
     /// Verdicts, and how many of them were failures.
     pub verdicts: usize,
     /// Failures.
     pub failed: usize,
+    /// The checks that failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failing: Vec<String>,
     /// Cases that each rule rejects.
     pub rules: BTreeMap<String, usize>,
+    /// Faults that no check finds on this case.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub passed: BTreeSet<String>,
 }
 
 /// Right answers that were judged.
@@ -76,6 +88,9 @@ pub struct Alarms {
     pub skeleton: String,
     /// Where the answers came from: `rounded` or `kernels`.
     pub source: String,
+    /// Cases that were asked, from the first on.
+    #[serde(default)]
+    pub turns: u64,
     /// Answers that were judged.
     pub runs: u64,
     /// Answers of cases that cannot be judged, which do not count.
@@ -134,8 +149,10 @@ pub enum ReadError {
 /// # Errors
 /// The writer's.
 pub fn write(to: &mut impl Write, line: &Line) -> std::io::Result<()> {
-    serde_json::to_writer(&mut *to, line)?;
-    to.write_all(b"\n")?;
+    let mut text = serde_json::to_vec(line)?;
+    text.push(b'\n');
+    // at once, so that what is cut off loses whole lines
+    to.write_all(&text)?;
     to.flush()
 }
 

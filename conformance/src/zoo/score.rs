@@ -91,6 +91,7 @@ impl<'a> Campaigns<'a> {
             unchanged: Vec::new(),
             alarms: Vec::new(),
         };
+        let (mut hunted, mut right) = (BTreeMap::new(), BTreeMap::new());
         for line in lines {
             match line {
                 Line::Campaign { skeleton, suite, kernels, .. } => {
@@ -105,19 +106,28 @@ impl<'a> Campaigns<'a> {
                         all.suites.insert(skeleton, suite);
                     }
                 }
-                Line::Hunted(hunted) => all.hunted.push(hunted),
+                // what was said last counts: a campaign that was cut off may have gone on
+                Line::Hunted(h) => drop(hunted.insert((&h.skeleton, h.kind, &h.op, &h.name), h)),
+                Line::Unchanged(u) if u.case.is_some() => drop(right.insert((&u.skeleton, &u.case), u)),
                 Line::Unchanged(unchanged) => all.unchanged.push(unchanged),
                 Line::Alarms(alarms) => all.alarms.push(alarms),
             }
         }
+        all.hunted = hunted.into_values().collect();
+        all.unchanged.extend(right.into_values());
         for &skeleton in all.suites.keys() {
             let tried = |m: &Mutant| all.hunted.iter().any(|h| h.skeleton == skeleton && h.name == m.name);
             let planted = table(skeleton).and_then(Result::ok).map_or_else(Vec::new, |table| table.mutants);
             let untried = planted.into_iter().filter(|m| m.equivalent.is_none() && !tried(m)).collect();
             all.untried.insert(skeleton, untried);
         }
-        all.hunted.sort_by(|a, b| (&a.skeleton, a.kind, &a.op, &a.name).cmp(&(&b.skeleton, b.kind, &b.op, &b.name)));
         all
+    }
+
+    /// Whether a fault that was not found has not been through the whole suite of its campaign.
+    fn is_halfway(&self, h: &Hunted) -> bool {
+        let asked = self.suites.get(h.skeleton.as_str()).copied();
+        h.killed.is_none() && h.equivalent.is_none() && h.through.as_deref().is_some_and(|suite| Some(suite) != asked)
     }
 
     /// The faults that can be found, of a skeleton and kind.
@@ -177,9 +187,10 @@ impl<'a> Campaigns<'a> {
              applied to the outputs and gradients of the same cases of smoke, against the same truth; a case in which \
              a rule rejects the kernels without a fault does not count for it."
         );
-        let untried: usize = self.untried.values().map(Vec::len).sum();
+        let halfway = self.hunted.iter().filter(|h| self.is_halfway(h)).count();
+        let untried = halfway + self.untried.values().map(Vec::len).sum::<usize>();
         if untried > 0 {
-            let _ = write!(text, " {untried} have not been put to it, and count as not found.");
+            let _ = write!(text, " {untried} have not been put to all of it, and count as not found.");
         }
         for alarms in &self.alarms {
             let Alarms { skeleton, source, runs, failed, .. } = alarms;
@@ -213,7 +224,8 @@ impl<'a> Campaigns<'a> {
             text.push_str("None.\n");
         }
         for h in alive {
-            let _ = writeln!(text, "- `{}`, {}: {}", h.op, kind_name(h.kind), h.name);
+            let so_far = if self.is_halfway(h) { " (not put to all cases)" } else { "" };
+            let _ = writeln!(text, "- `{}`, {}: {}{so_far}", h.op, kind_name(h.kind), h.name);
         }
         for (skeleton, faults) in &self.untried {
             for m in faults {
@@ -274,6 +286,7 @@ mod tests {
             equivalent: equivalent.map(str::to_owned),
             by: killed.iter().cloned().collect(),
             killed,
+            through: None,
             rules: BTreeMap::from([("fla".to_owned(), "hgrn(T=1)".to_owned())]),
             wrong: BTreeSet::new(),
             seconds: 1.0,
@@ -296,10 +309,30 @@ mod tests {
             scores.summary
         );
         assert!(scores.summary.contains("1 more are equivalent"), "{}", scores.summary);
+        assert!(!scores.summary.contains("not been put to"), "{}", scores.summary);
         assert!(scores.whole.contains("| forward | 2 | 2 | 2 |"), "{}", scores.whole);
         assert!(scores.whole.contains("- `hgrn`, semantic: c\n"), "{}", scores.whole);
         let smoke = Scores::of(&[Line::campaign("toy", &["hgrn"], "smoke"), hunted("a", None, None)]);
         assert!(smoke.summary.contains("| 1 | 0 (0 %) | – |"), "{}", smoke.summary);
+    }
+
+    #[test]
+    fn what_was_said_last_counts() {
+        let Line::Hunted(first) = hunted("a", None, None) else { unreachable!() };
+        let halfway = Line::Hunted(Hunted { through: Some("smoke".into()), ..first });
+        let lines = [Line::campaign("toy", &["hgrn"], "full"), halfway];
+        let scores = Scores::of(&lines);
+        assert!(scores.summary.contains(" 1 have not been put to all of it"), "{}", scores.summary);
+        assert!(scores.whole.contains("semantic: a (not put to all cases)\n"), "{}", scores.whole);
+        let scores = Scores::of(&[&lines[..], &[hunted("a", Some("full"), None)]].concat());
+        assert!(scores.summary.contains("| `hgrn`, semantic | 1 | 0 (0 %) | 1 (100 %) |"), "{}", scores.summary);
+        let right = |case: Option<&str>, failed| {
+            let (skeleton, case, rules) = ("scan".to_owned(), case.map(str::to_owned), BTreeMap::new());
+            let (failing, passed) = (Vec::new(), BTreeSet::new());
+            Line::Unchanged(Unchanged { skeleton, case, cases: 1, verdicts: 2, failed, failing, rules, passed })
+        };
+        let lines = [right(None, 0), right(Some("a"), 1), right(Some("b"), 0), right(Some("b"), 0)];
+        assert!(Scores::of(&lines).summary.contains("| 1 of 6 verdicts |"), "{}", Scores::of(&lines).summary);
     }
 
     #[test]
