@@ -6,16 +6,18 @@
 #   reports/evidence.sh PROGRAM OUT fla FORM [SUITE [FILTER...]]
 #                                                     fla's kernels of one form (chunk, parallel, decode, ...: the
 #                                                     shim's --list); SHARDS (12) processes compile at the same time
-#   reports/evidence.sh PROGRAM OUT bench [FILTER...] ours beside fla's forms (FORMS: chunk, fused_recurrent, fused and
-#                                                     module), autotuned, and jla where it is installed; nothing else
-#                                                     should run. SHAPES (headline) are groups of shapes
+#   reports/evidence.sh PROGRAM OUT bench [OP...]     ours beside fla's forms, autotuned, and beside jla and cudnn-frontend
+#                                                     where they are installed. First all of it is compiled, SHARDS (12)
+#                                                     ops at the same time; then each op is timed, one on a GPU at a time.
+#                                                     Nothing else should run. SHAPES (headline) are groups of shapes,
+#                                                     GPUS (all) how many to use
 #   reports/evidence.sh PROGRAM OUT shapes [FILTER...]
 #                                                     ours alone at all standard shapes
 #
 # fla's stages need python3 with flash-linear-attention 0.6.0, torch and triton, and conformance/python on PYTHONPATH.
 # LIMIT (seconds, 3600) ends a stage.
 set -euo pipefail
-[ $# -ge 3 ] || { sed -n '2,17s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -ge 3 ] || { sed -n '2,20s/^# \{0,1\}//p' "$0"; exit 2; }
 program=$1 out=$2 stage=$3 limit=${LIMIT:-3600} shim='python3 -m fla_conformance.shims.fla'
 mkdir -p "$out"
 oracle="--oracle-cache $out/oracle" # what one stage has computed the next need not
@@ -38,11 +40,46 @@ fla)
   wait
   tail -qn 1 "$out"/fla-"$form-$suite"-*.log ;;
 bench)
-  peers=()
-  for form in ${FORMS:-chunk fused_recurrent fused module}; do peers+=(--against "$shim --form $form"); done
-  ! python3 -c 'import jla' 2>/dev/null || peers+=(--against 'python3 -m fla_conformance.shims.jla')
-  judged "$program" bench --candidate cuda "${peers[@]}" --shapes "${SHAPES:-headline}" \
-    --timeout 900 --iterations 40 --out "$out/bench" "${@:4}" 2>&1 | tee "$out/bench.log" ;;
+  ops=("${@:4}") gpus=${GPUS:-$(nvidia-smi -L | wc -l)}
+  [ ${#ops[@]} -gt 0 ] || ops=(kda gla gated_delta_rule delta_rule simple_gla normalized_linear_attn hgrn retention
+    lightning_attn linear_attn short_convolution rms_norm rms_norm_gated l2_norm kda_gate gdn_gate beta_sigmoid)
+  forms() {
+    case $1 in
+    hgrn) echo chunk fused_recurrent ;;
+    *_gate | beta_sigmoid) echo fused ;;
+    *_norm | *_norm_gated | short_convolution) echo module ;;
+    *) echo chunk ;;
+    esac
+  }
+  has() { python3 -c "import $1" 2>/dev/null; }
+  timed() { # FOLDER OP OPTION...
+    judged "$program" bench --shapes "${SHAPES:-headline}" --timeout 900 --out "$out/$1" "${@:3}" "$2(" >"$out/$1.log" 2>&1
+  }
+  compiled() { # GPU OP: no choice is kept that was made while others ran
+    for form in $(forms "$2"); do
+      CUDA_VISIBLE_DEVICES=$1 FLA_CACHE_RESULTS=0 timed "warm-$2-$form" "$2" --candidate "$shim --form $form" \
+        --iterations 1 --seconds 0
+    done
+  }
+  against() { # GPU OP
+    local peers=()
+    for form in $(forms "$2"); do peers+=(--against "$shim --form $form"); done
+    ! has jla || peers+=(--against 'python3 -m fla_conformance.shims.jla')
+    ! [ "$2" = kda ] || ! has cudnn || peers+=(--against 'python3 -m fla_conformance.shims.cudnn_frontend')
+    CUDA_VISIBLE_DEVICES=$1 timed "bench-$2" "$2" --candidate cuda "${peers[@]}" --iterations 40
+    tail -n 3 "$out/bench-$2.log"
+  }
+  XDG_CACHE_HOME=$(realpath "$out")/cache # empty, so that a first call is one
+  export XDG_CACHE_HOME
+  for i in "${!ops[@]}"; do
+    [ "$(jobs -rp | wc -l)" -lt "${SHARDS:-12}" ] || wait -n
+    compiled $((i % gpus)) "${ops[$i]}" &
+  done
+  wait
+  for gpu in $(seq 0 $((gpus - 1))); do
+    for ((i = gpu; i < ${#ops[@]}; i += gpus)); do against "$gpu" "${ops[$i]}"; done &
+  done
+  wait ;;
 shapes)
   judged "$program" bench --candidate cuda --shapes all --iterations 10 --seconds 0.5 --out "$out/shapes" "${@:4}" 2>&1 |
     tee "$out/shapes.log" ;;

@@ -1,6 +1,8 @@
 //! One device, and calls on it.
 
+mod layout;
 mod plan;
+mod replay;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -16,7 +18,9 @@ use crate::ops::KERNELS;
 use crate::shapes::{Kernel, Scalar, Shape, Target, WIDTHS};
 use crate::{Backend, DeviceInfo};
 
+pub(crate) use layout::{Layout, Pieces};
 pub use plan::{Plan, plan};
+use replay::Kept;
 
 /// What outputs and workspaces hold before kernels run. Anything but [`Fill::Any`] also fences every buffer with guard
 /// bands and checks them, and the inputs, at the end.
@@ -64,7 +68,8 @@ pub struct Answer {
 pub struct Timing {
     /// Device nanoseconds of each iteration.
     pub times_ns: Vec<f64>,
-    /// Host nanoseconds of queueing the launches of each iteration.
+    /// Host nanoseconds of queueing each iteration: its launch, or a recording of its launches where there are several
+    /// and the device can record.
     pub host_ns: Vec<f64>,
     /// How the times were taken.
     pub timed_by: &'static str,
@@ -87,9 +92,19 @@ const MOST_SHARED: usize = 227 * 1024;
 /// Iterations before the clock starts.
 const WARM_UP: usize = 3;
 
+/// Times that a recording is queued for its host time.
+const QUEUED: usize = 8;
+
 /// One device.
 pub struct Engine {
     device: Box<dyn Device>,
+    kept: Option<Kept>,
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.forget();
+    }
 }
 
 impl Engine {
@@ -98,7 +113,7 @@ impl Engine {
     /// # Errors
     /// [`Error::NoDevice`] and [`Error::NoCompiler`], each with a sentence that says what to do.
     pub fn open(backend: Backend) -> Result<Self, Error> {
-        Ok(Self { device: device::open(backend)? })
+        Ok(Self { device: device::open(backend)?, kept: None })
     }
 
     /// The host, with kernels from these shared libraries in place of its own of the same name.
@@ -106,7 +121,7 @@ impl Engine {
     /// # Errors
     /// [`Error::NoDevice`], when a library cannot be loaded.
     pub fn planted(libraries: &[PathBuf]) -> Result<Self, Error> {
-        Ok(Self { device: device::planted(libraries)? })
+        Ok(Self { device: device::planted(libraries)?, kept: None })
     }
 
     /// The device.
@@ -128,7 +143,7 @@ impl Engine {
     pub fn run(&mut self, call: &Call<'_>) -> Result<Answer, Error> {
         let mut job = Job::new(&mut *self.device, call)?;
         job.execute()?;
-        let tensors = job.answers(usize::MAX)?;
+        let tensors = answers(&mut *job.memory.device, &job.outputs, usize::MAX)?;
         job.memory.check()?;
         Ok(Answer { tensors, ran: job.ran(), workspace_bytes: job.memory.workspace })
     }
@@ -152,9 +167,12 @@ impl Engine {
                 host_ns.push(queued);
             }
         }
+        if job.launches.len() > 1 && job.memory.device.recorder().is_some_and(|r| r.queues()) {
+            host_ns = job.queueing(iterations.min(QUEUED))?;
+        }
         let (workspace_bytes, peak_bytes) = (job.memory.workspace, job.memory.peak);
         let (ran, timed_by) = (job.ran(), job.memory.device.clock());
-        let sample = job.answers(SAMPLE.0)?;
+        let sample = answers(&mut *job.memory.device, &job.outputs, SAMPLE.0)?;
         Ok(Timing { times_ns, host_ns, timed_by, peak_bytes, workspace_bytes, ran, sample })
     }
 }
@@ -185,36 +203,6 @@ pub(crate) struct Job<'a> {
     given: Vec<(String, Ptr)>,
     outputs: Vec<Output>,
     launches: Vec<Launch>,
-}
-
-/// Where sequences and their chunks begin.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Layout {
-    pub(crate) offsets: Ptr,
-    pub(crate) chunks: Ptr,
-    pub(crate) sequence_of_chunk: Ptr,
-    /// Chunks of all sequences.
-    pub(crate) total: usize,
-}
-
-/// Sequences cut into pieces, so that more blocks than sequences can work.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Pieces {
-    /// Of pieces instead of sequences.
-    pub(crate) layout: Layout,
-    /// The sequence of each piece.
-    pub(crate) owners: Ptr,
-    /// The first piece of each sequence, and their number.
-    pub(crate) firsts: Ptr,
-    pub(crate) count: usize,
-}
-
-fn longs(values: &[usize]) -> Vec<u8> {
-    values.iter().flat_map(|&x| (x as i64).to_le_bytes()).collect()
-}
-
-fn ints(values: &[i32]) -> Vec<u8> {
-    values.iter().flat_map(|x| x.to_le_bytes()).collect()
 }
 
 impl<'a> Job<'a> {
@@ -275,6 +263,11 @@ impl<'a> Job<'a> {
         names.iter().any(|name| self.wants(name))
     }
 
+    /// Whether no sequence has more than one token and no gradient is wanted: a step of generation.
+    pub(crate) fn is_step(&self) -> bool {
+        self.problem.longest() <= 1 && !self.outputs.iter().any(|o| o.name.starts_with("d_"))
+    }
+
     /// Where an output or gradient goes; null when it is not wanted.
     pub(crate) fn output(&self, name: &str) -> Ptr {
         self.outputs.iter().find(|o| o.name == name).map_or(Ptr::NULL, |o| o.ptr)
@@ -311,44 +304,6 @@ impl<'a> Job<'a> {
         self.memory.device.info().multiprocessors
     }
 
-    /// Sequences and chunks of `chunk` tokens, as tables on the device.
-    pub(crate) fn layout(&mut self, chunk: usize) -> Result<Layout, Error> {
-        self.layout_of(&self.problem.offsets(), chunk)
-    }
-
-    /// Sequences that are cut into pieces of at most `most` chunks; an empty one is a piece too.
-    pub(crate) fn pieces(&mut self, chunk: usize, most: usize) -> Result<Pieces, Error> {
-        let (mut offsets, mut owners, mut firsts) = (vec![0], Vec::new(), vec![0]);
-        for (n, bounds) in self.problem.offsets().windows(2).enumerate() {
-            let cuts = (bounds[0]..bounds[1]).step_by(most * chunk).skip(1);
-            offsets.extend(cuts.chain([bounds[1]]));
-            owners.resize(offsets.len() - 1, n as i32);
-            firsts.push(owners.len());
-        }
-        Ok(Pieces {
-            layout: self.layout_of(&offsets, chunk)?,
-            owners: self.memory.table("owners", &ints(&owners))?,
-            firsts: self.memory.table("firsts", &longs(&firsts))?,
-            count: owners.len(),
-        })
-    }
-
-    fn layout_of(&mut self, offsets: &[usize], chunk: usize) -> Result<Layout, Error> {
-        let mut chunks = vec![0usize];
-        let mut owners: Vec<i32> = Vec::new();
-        for (n, bounds) in offsets.windows(2).enumerate() {
-            let count = (bounds[1] - bounds[0]).div_ceil(chunk);
-            owners.extend(std::iter::repeat_n(n as i32, count));
-            chunks.push(owners.len());
-        }
-        Ok(Layout {
-            offsets: self.memory.table("offsets", &longs(offsets))?,
-            chunks: self.memory.table("chunks", &longs(&chunks))?,
-            sequence_of_chunk: self.memory.table("sequence_of_chunk", &ints(&owners))?,
-            total: owners.len(),
-        })
-    }
-
     /// Appends a launch; one without blocks is left out.
     pub(crate) fn launch(&mut self, kernel: Kernel, blocks: usize, args: Args) {
         if blocks > 0 {
@@ -371,23 +326,23 @@ impl<'a> Job<'a> {
     fn ran(&self) -> Vec<String> {
         self.launches.iter().map(|l| l.kernel.symbol()).collect()
     }
+}
 
-    /// The outputs, of which those with more than `whole` elements are cut to values from their
-    /// middle: at the ends of a sequence a gradient may well be zero.
-    fn answers(&mut self, whole: usize) -> Result<Tensors, Error> {
-        let mut tensors = Tensors::new();
-        for output in &self.outputs {
-            let elements: usize = output.shape.iter().product();
-            let (first, shape) = match elements > whole {
-                true => ((elements - SAMPLE.1) / 2, vec![SAMPLE.1]),
-                false => (0, output.shape.clone()),
-            };
-            let size = output.dtype.size();
-            let count: usize = shape.iter().product();
-            let bytes = self.memory.read(output.ptr.after(first * size), count * size)?;
-            let tensor = Tensor::from_bytes(output.dtype, &shape, bytes);
-            tensors.insert(output.name.clone(), tensor.map_err(|e| Error::Declined(e.to_string()))?);
-        }
-        Ok(tensors)
+/// Outputs from a device, of which those with more than `whole` elements are cut to values from their middle: at the ends
+/// of a sequence a gradient may well be zero.
+fn answers(device: &mut dyn Device, outputs: &[Output], whole: usize) -> Result<Tensors, Error> {
+    let mut tensors = Tensors::new();
+    for output in outputs {
+        let elements: usize = output.shape.iter().product();
+        let (first, shape) = match elements > whole {
+            true => ((elements - SAMPLE.1) / 2, vec![SAMPLE.1]),
+            false => (0, output.shape.clone()),
+        };
+        let size = output.dtype.size();
+        let mut bytes = vec![0; shape.iter().product::<usize>() * size];
+        device.download(output.ptr.after(first * size).0, &mut bytes)?;
+        let tensor = Tensor::from_bytes(output.dtype, &shape, bytes);
+        tensors.insert(output.name.clone(), tensor.map_err(|e| Error::Declined(e.to_string()))?);
     }
+    Ok(tensors)
 }

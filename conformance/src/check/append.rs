@@ -1,5 +1,6 @@
 //! Tokens that write nothing and forget nothing, zeros with open gates, leave the state and all earlier outputs as they
-//! are: what a chunk does beyond the end of a sequence is seen by it.
+//! are: what a chunk does beyond the end of a sequence is seen by it. A single token is a step, for which there may be a
+//! kernel that sums in another order; so there are two tokens at least, of which the second may be such a one.
 
 use reference::error::Error;
 use reference::problem::Problem;
@@ -20,9 +21,9 @@ pub(super) static CHECK: Check = Check {
     applies: |case| super::resumable(case) && still(case),
     needs: anyone,
     plan: |case, truth| {
-        let longer = longer(&case.problem, added(case));
-        let inputs = padded(&case.problem, &truth.inputs, added(case));
-        vec![Call::forward(&case.problem, &truth.inputs), Call::forward(&longer, &inputs)]
+        let before = 2usize.saturating_sub(case.problem.size(Dim::T));
+        let with = |more| Call::forward(&longer(&case.problem, more), &padded(&case.problem, &truth.inputs, more));
+        vec![with(before), with(before + added(case))]
     },
     judge,
 };

@@ -1,5 +1,5 @@
 // Neighbours of a row in registers, for kernels that move and sum and have no products. Nothing here is collective but
-// group_sums.
+// group_sums and strided_sums.
 #pragma once
 
 namespace tile {
@@ -170,6 +170,42 @@ TILE_FN void group_sums(Own<X, N, W>& own, float (&scratch)[M * W], F f) {
             TILE_UNROLL
             for (int w = 1; w < WARPS; w++) x[m] += scratch[m * W + first + w];
         }
+    }
+}
+#endif
+
+// Likewise of those of all values whose index is the same modulo G, a power of two and less than a warp's width.
+#if TILE_HOST
+template <int G, int M, class X, int N, int W, class F>
+TILE_FN void strided_sums(Own<X, N, W>& own, float (&)[M * W * G], F f) {
+    for (int i = 0; i < G; i++)
+        for (int m = 0; m < M; m++) {
+            float sum = f(own.d[i])[m];
+            for (int j = i + G; j < N; j += G) sum += f(own.d[j])[m];
+            for (int j = i; j < N; j += G) f(own.d[j])[m] = sum;
+        }
+}
+#else
+template <int G, int M, class X, int N, int W, class F>
+TILE_FN void strided_sums(Own<X, N, W>& own, float (&scratch)[M * W * G], F f) {
+    static_assert(N == W * TILE_LANES && G < TILE_LANES, "one value for each thread, several in a warp");
+    float(&x)[M] = f(own.d[0]);
+    TILE_UNROLL
+    for (int step = TILE_LANES / 2; step >= G; step /= 2) {
+        TILE_UNROLL
+        for (int m = 0; m < M; m++) x[m] += shuffle_xor(x[m], step);
+    }
+    barrier();
+    if (lane() < G) {
+        TILE_UNROLL
+        for (int m = 0; m < M; m++) scratch[(m * W + warp<W>()) * G + lane()] = x[m];
+    }
+    barrier();
+    TILE_UNROLL
+    for (int m = 0; m < M; m++) {
+        x[m] = scratch[m * W * G + lane() % G];
+        TILE_UNROLL
+        for (int w = 1; w < W; w++) x[m] += scratch[(m * W + w) * G + lane() % G];
     }
 }
 #endif

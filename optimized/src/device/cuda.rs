@@ -7,6 +7,7 @@ use std::ffi::{CStr, CString, c_int, c_uint, c_void};
 use cudarc::driver::sys::{self as cu, CUdevice_attribute_enum as Attribute, CUresult};
 use cudarc::nvrtc::sys as rtc;
 
+use super::Recorder;
 use super::gpu::{Driver, Loaded};
 use crate::args::Args;
 use crate::error::Error;
@@ -17,9 +18,11 @@ pub(super) struct Cuda {
     info: DeviceInfo,
     context: cu::CUcontext,
     marks: [cu::CUevent; 2],
+    /// Ordered with the default stream, on which copies go; that one cannot be recorded.
+    stream: cu::CUstream,
 }
 
-// SAFETY: contexts and events may be used from any thread; every call makes the context current first.
+// SAFETY: contexts, streams and events may be used from any thread; every call makes the context current first.
 unsafe impl Send for Cuda {}
 // SAFETY: as above; the driver serialises its calls.
 unsafe impl Sync for Cuda {}
@@ -62,7 +65,7 @@ impl Cuda {
 
     fn start() -> Result<Self, Error> {
         let (mut device, mut context, mut marks) = (0, std::ptr::null_mut(), [std::ptr::null_mut(); 2]);
-        let (mut name, mut memory, mut version) = ([0; 256], 0usize, 0);
+        let (mut name, mut memory, mut version, mut stream) = ([0; 256], 0usize, 0, std::ptr::null_mut());
         // SAFETY: plain driver calls; every out pointer is a live local of the type the driver writes.
         unsafe {
             check("cuInit", cu::cuInit(0))?;
@@ -72,6 +75,7 @@ impl Cuda {
             check("cuDeviceGetName", cu::cuDeviceGetName(name.as_mut_ptr(), 255, device))?;
             check("cuDeviceTotalMem", cu::cuDeviceTotalMem_v2(&raw mut memory, device))?;
             check("cuDriverGetVersion", cu::cuDriverGetVersion(&raw mut version))?;
+            check("cuStreamCreate", cu::cuStreamCreate(&raw mut stream, 0))?;
             for mark in &mut marks {
                 check("cuEventCreate", cu::cuEventCreate(mark, 0))?;
             }
@@ -97,7 +101,7 @@ impl Cuda {
             cache: attribute(Attribute::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)?.max(0) as u64,
             runtime: format!("CUDA driver API {}.{}, {}", version / 1000, version % 1000 / 10, compiler_version()),
         };
-        Ok(Self { info, context, marks })
+        Ok(Self { info, context, marks, stream })
     }
 
     fn enter(&self) -> Result<(), Error> {
@@ -211,7 +215,7 @@ impl Driver for Cuda {
     fn fill(&self, address: u64, bytes: usize) -> Result<(), Error> {
         self.enter()?;
         // SAFETY: the range is one allocation of ours.
-        check("cuMemsetD8", unsafe { cu::cuMemsetD8Async(address, 1, bytes, std::ptr::null_mut()) })
+        check("cuMemsetD8", unsafe { cu::cuMemsetD8Async(address, 1, bytes, self.stream) })
     }
 
     fn launch(&self, kernel: Loaded, blocks: u32, args: &Args) -> Result<(), Error> {
@@ -221,7 +225,7 @@ impl Driver for Cuda {
         // SAFETY: the only parameter is the kernel's own argument struct, whose size its C++ asserts; its pointers are
         // buffers of the extents that the kernel's head comment states.
         let result = unsafe {
-            let (stream, extra) = (std::ptr::null_mut(), std::ptr::null_mut());
+            let (stream, extra) = (self.stream, std::ptr::null_mut());
             cu::cuLaunchKernel(
                 function,
                 blocks,
@@ -248,7 +252,7 @@ impl Driver for Cuda {
     fn mark(&self, which: usize) -> Result<(), Error> {
         self.enter()?;
         // SAFETY: the event was created in this context.
-        check("cuEventRecord", unsafe { cu::cuEventRecord(self.marks[which], std::ptr::null_mut()) })
+        check("cuEventRecord", unsafe { cu::cuEventRecord(self.marks[which], self.stream) })
     }
 
     fn between(&self) -> Result<f32, Error> {
@@ -259,6 +263,50 @@ impl Driver for Cuda {
             check("cuEventElapsedTime", cu::cuEventElapsedTime_v2(&raw mut ms, self.marks[0], self.marks[1]))?;
         }
         Ok(ms)
+    }
+
+    fn recorder(&self) -> Option<&dyn Recorder> {
+        Some(self)
+    }
+}
+
+impl Recorder for Cuda {
+    fn begin(&self) -> Result<(), Error> {
+        self.enter()?;
+        // whatever allocates or waits meanwhile, in any thread, is an error
+        let mode = cu::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_GLOBAL;
+        // SAFETY: the stream is ours, and nothing is being recorded on it.
+        check("cuStreamBeginCapture", unsafe { cu::cuStreamBeginCapture_v2(self.stream, mode) })
+    }
+
+    fn end(&self) -> Result<u64, Error> {
+        self.enter()?;
+        let (mut graph, mut ready) = (std::ptr::null_mut(), std::ptr::null_mut());
+        // SAFETY: the driver writes two handles; the graph is freed once, after what is made of it.
+        unsafe {
+            check("cuStreamEndCapture", cu::cuStreamEndCapture(self.stream, &raw mut graph))?;
+            let made = cu::cuGraphInstantiateWithFlags(&raw mut ready, graph, 0);
+            _ = cu::cuGraphDestroy(graph);
+            check("cuGraphInstantiate", made)?;
+        }
+        Ok(ready as u64)
+    }
+
+    fn play(&self, recording: u64) -> Result<(), Error> {
+        self.enter()?;
+        // SAFETY: the handle comes from `end`, and the buffers that its launches name are kept with it.
+        check("cuGraphLaunch", unsafe { cu::cuGraphLaunch(recording as cu::CUgraphExec, self.stream) })
+    }
+
+    fn queues(&self) -> bool {
+        true
+    }
+
+    fn forget(&self, recording: u64) {
+        if self.enter().is_ok() {
+            // SAFETY: callers forget once what `end` gave.
+            unsafe { _ = cu::cuGraphExecDestroy(recording as cu::CUgraphExec) };
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::Device;
+use super::{Device, Recorder};
 use crate::args::Args;
 use crate::error::Error;
 use crate::shapes::{Kernel, Target};
@@ -42,6 +42,9 @@ pub(super) trait Driver: Send + Sync {
     fn mark(&self, which: usize) -> Result<(), Error>;
     /// Milliseconds between the two marks, once both have been reached.
     fn between(&self) -> Result<f32, Error>;
+    fn recorder(&self) -> Option<&dyn Recorder> {
+        None
+    }
 }
 
 /// A GPU.
@@ -152,6 +155,10 @@ impl<D: Driver> Device for Gpu<D> {
         let blocks = u32::try_from(blocks).ok().filter(|&b| b <= i32::MAX as u32);
         let blocks = blocks.ok_or_else(|| Error::Declined("more than 2^31 blocks in one launch".to_owned()))?;
         self.driver.launch(loaded, blocks, args)
+    }
+
+    fn recorder(&self) -> Option<&dyn Recorder> {
+        self.driver.recorder()
     }
 
     fn flush(&mut self) -> Result<(), Error> {

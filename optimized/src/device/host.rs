@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "calls compiled kernels, which take addresses")]
 
 use std::alloc::{Layout, alloc, dealloc};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::{c_int, c_void};
 use std::path::PathBuf;
@@ -11,7 +12,7 @@ use std::time::Instant;
 use libloading::Library;
 use rayon::prelude::*;
 
-use super::Device;
+use super::{Device, Recorder};
 use crate::DeviceInfo;
 use crate::args::Args;
 use crate::error::Error;
@@ -39,7 +40,18 @@ pub(super) struct Host {
     started: Instant,
     /// Kernels of these come before those of the program.
     planted: Vec<Library>,
+    recordings: RefCell<Recordings>,
 }
+
+/// Launches that wait.
+#[derive(Default)]
+struct Recordings {
+    open: Option<Vec<Launch>>,
+    made: HashMap<u64, Vec<Launch>>,
+    last: u64,
+}
+
+type Launch = (Kernel, usize, Args);
 
 impl Host {
     pub(super) fn new() -> Self {
@@ -55,7 +67,8 @@ impl Host {
             cache: 0,
             runtime: "host build of the kernels".to_owned(),
         };
-        Self { info, buffers: HashMap::new(), started: Instant::now(), planted: Vec::new() }
+        let recordings = RefCell::default();
+        Self { info, buffers: HashMap::new(), started: Instant::now(), planted: Vec::new(), recordings }
     }
 
     /// The host with kernels from shared libraries.
@@ -80,6 +93,24 @@ impl Host {
             }
         };
         self.planted.iter().find_map(planted).or_else(|| find(symbol))
+    }
+
+    fn run(&self, kernel: &Kernel, blocks: usize, args: &Args) -> Result<(), Error> {
+        let symbol = kernel.symbol();
+        let (block, [_, bytes]) = self.kernel(&symbol).ok_or_else(|| Error::Compile {
+            kernel: symbol.clone(),
+            log: "not among the kernels of the host build".to_owned(),
+        })?;
+        let args = Arguments(args);
+        let run = |shared: &mut Option<Shared>, x: usize| {
+            let shared = shared.as_mut().ok_or(Error::OutOfMemory)?;
+            shared.poison();
+            // SAFETY: `args` is the struct that this kernel's C++ asserts the size of, its pointers are buffers of the
+            // extents its head comment states, and `shared` is as large and aligned as the kernel demands.
+            unsafe { block(args.start(), shared.start.cast(), x as c_int, 0, 0) };
+            Ok(())
+        };
+        (0..blocks).into_par_iter().try_for_each_init(|| Shared::new(bytes as usize), run)
     }
 }
 
@@ -169,21 +200,15 @@ impl Device for Host {
     }
 
     fn launch(&mut self, kernel: &Kernel, blocks: usize, args: &Args) -> Result<(), Error> {
-        let symbol = kernel.symbol();
-        let (block, [_, bytes]) = self.kernel(&symbol).ok_or_else(|| Error::Compile {
-            kernel: symbol.clone(),
-            log: "not among the kernels of the host build".to_owned(),
-        })?;
-        let args = Arguments(args);
-        let run = |shared: &mut Option<Shared>, x: usize| {
-            let shared = shared.as_mut().ok_or(Error::OutOfMemory)?;
-            shared.poison();
-            // SAFETY: `args` is the struct that this kernel's C++ asserts the size of, its pointers are buffers of the
-            // extents its head comment states, and `shared` is as large and aligned as the kernel demands.
-            unsafe { block(args.start(), shared.start.cast(), x as c_int, 0, 0) };
-            Ok(())
-        };
-        (0..blocks).into_par_iter().try_for_each_init(|| Shared::new(bytes as usize), run)
+        match &mut self.recordings.get_mut().open {
+            Some(launches) => launches.push((*kernel, blocks, args.clone())),
+            None => self.run(kernel, blocks, args)?,
+        }
+        Ok(())
+    }
+
+    fn recorder(&self) -> Option<&dyn Recorder> {
+        Some(self)
     }
 
     fn flush(&mut self) -> Result<(), Error> {
@@ -201,5 +226,34 @@ impl Device for Host {
 
     fn clock(&self) -> &'static str {
         "wall clock around each call"
+    }
+}
+
+impl Recorder for Host {
+    fn begin(&self) -> Result<(), Error> {
+        self.recordings.borrow_mut().open = Some(Vec::new());
+        Ok(())
+    }
+
+    fn end(&self) -> Result<u64, Error> {
+        let mut all = self.recordings.borrow_mut();
+        all.last += 1;
+        let (name, launches) = (all.last, all.open.take().unwrap_or_default());
+        all.made.insert(name, launches);
+        Ok(name)
+    }
+
+    fn play(&self, recording: u64) -> Result<(), Error> {
+        let all = self.recordings.borrow();
+        let mut launches = all.made.get(&recording).into_iter().flatten();
+        launches.try_for_each(|(kernel, blocks, args)| self.run(kernel, *blocks, args))
+    }
+
+    fn queues(&self) -> bool {
+        false
+    }
+
+    fn forget(&self, recording: u64) {
+        self.recordings.borrow_mut().made.remove(&recording);
     }
 }

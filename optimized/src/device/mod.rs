@@ -15,6 +15,22 @@ use crate::error::Error;
 use crate::shapes::{Kernel, Target};
 use crate::{Backend, DeviceInfo};
 
+/// Launches that are recorded instead of run, and then played as a whole.
+pub(crate) trait Recorder {
+    /// From here on launches are recorded; until [`Recorder::end`] nothing else may be asked of the device.
+    fn begin(&self) -> Result<(), Error>;
+
+    /// What was recorded, ready to be played.
+    fn end(&self) -> Result<u64, Error>;
+
+    fn play(&self, recording: u64) -> Result<(), Error>;
+
+    /// Whether [`Recorder::play`] returns before its launches have ended.
+    fn queues(&self) -> bool;
+
+    fn forget(&self, recording: u64);
+}
+
 /// What launch lists need of a device. Launches run in order.
 pub(crate) trait Device: Send {
     fn info(&self) -> &DeviceInfo;
@@ -39,6 +55,11 @@ pub(crate) trait Device: Send {
 
     /// Runs `blocks` blocks of a kernel.
     fn launch(&mut self, kernel: &Kernel, blocks: usize, args: &Args) -> Result<(), Error>;
+
+    /// What records launches, on a device that can.
+    fn recorder(&self) -> Option<&dyn Recorder> {
+        None
+    }
 
     /// Waits, and evicts what a last-level cache holds.
     fn flush(&mut self) -> Result<(), Error>;

@@ -7,7 +7,9 @@ use crate::args::{Args, Ptr};
 use crate::engine::{Job, Layout};
 use crate::error::Error;
 use crate::ops::prologue::{Prologue, sum_groups, value_heads};
+use crate::ops::step;
 use crate::shapes::gated_delta_rule::{SOURCE, Shapes, backward, fused, shapes};
+use crate::shapes::step::GATED_DELTA;
 use crate::shapes::{Kernel, Shape};
 
 /// What every launch needs.
@@ -31,6 +33,9 @@ struct Common {
 const LOCAL: [&str; 6] = ["d_q", "d_k", "d_g", "d_beta", "d_A_log", "d_dt_bias"];
 
 pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
+    if job.is_step() {
+        return step::lay_out(job, GATED_DELTA, Ptr::NULL);
+    }
     let k = job.problem.size(Dim::K);
     let width = job.width(k)?;
     let shapes = shapes(job.target, job.scalar, width);

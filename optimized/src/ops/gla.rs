@@ -3,11 +3,13 @@
 use reference::spec::Dim;
 
 use super::pieces::Cut;
+use super::step;
 use crate::args::{Args, Ptr};
 use crate::engine::{Job, Layout, Pieces};
 use crate::error::Error;
 use crate::shapes::Shape;
 use crate::shapes::gla::{SOURCE, Shapes, roomy, shapes, templates};
+use crate::shapes::step::GLA;
 
 /// What every launch needs.
 struct Common {
@@ -24,6 +26,9 @@ struct Common {
 }
 
 pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
+    if job.is_step() {
+        return step::lay_out(job, GLA, Ptr::NULL);
+    }
     let k = job.problem.size(Dim::K);
     let width = job.width(k)?;
     let scale = job.problem.number("scale").unwrap_or_else(|| (k as f64).powf(-0.5)) as f32;

@@ -15,7 +15,7 @@ const PIECE: usize = 16;
 
 pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
     let gradients = ["d_x", "d_g", "d_h0"];
-    if job.problem.longest() <= 1 && !job.wants_any(&gradients) {
+    if job.is_step() {
         return step(job);
     }
     let d = job.problem.size(Dim::D);

@@ -7,7 +7,9 @@ use crate::args::{Args, Ptr};
 use crate::engine::{Job, Layout};
 use crate::error::Error;
 use crate::ops::prologue::{Prologue, sum_groups};
+use crate::ops::step;
 use crate::shapes::kda::{SOURCE, Shapes, fused, shapes, widest};
+use crate::shapes::step::KDA;
 use crate::shapes::{Kernel, Shape};
 
 /// What every launch needs.
@@ -38,6 +40,9 @@ struct Prepared {
 const LOCAL: [&str; 6] = ["d_q", "d_k", "d_g", "d_beta", "d_A_log", "d_dt_bias"];
 
 pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
+    if job.is_step() {
+        return step::lay_out(job, KDA, Ptr::NULL);
+    }
     let k = job.problem.size(Dim::K);
     let width = job.width(k)?;
     let Some(shapes) = shapes(job.target, job.scalar, width) else {

@@ -11,6 +11,7 @@ mod pieces;
 mod prologue;
 mod short_convolution;
 mod simple_gla;
+mod step;
 
 use crate::engine::Job;
 use crate::error::Error;
@@ -27,29 +28,38 @@ pub(crate) struct Kernels {
     pub(crate) lay_out: LayOut,
 }
 
+/// What two ops or more launch.
+const DELTA: &[&str] = &[shapes::gated_delta_rule::SOURCE, shapes::prologue::SOURCE, shapes::step::GATED_DELTA.source];
+const SIMPLE_GLA: &[&str] = &[shapes::pieces::SOURCE, shapes::simple_gla::SOURCE, shapes::step::SIMPLE_GLA.source];
+
 /// The ops that have kernels.
 pub(crate) static KERNELS: &[Kernels] = &[
     row("beta_sigmoid", &[shapes::gate::GATE.source], gate::lay_out_beta),
-    row("delta_rule", &[shapes::gated_delta_rule::SOURCE, shapes::prologue::SOURCE], gated_delta_rule::lay_out),
-    row("gated_delta_rule", &[shapes::gated_delta_rule::SOURCE, shapes::prologue::SOURCE], gated_delta_rule::lay_out),
+    row("delta_rule", DELTA, gated_delta_rule::lay_out),
+    row("gated_delta_rule", DELTA, gated_delta_rule::lay_out),
     row("gdn_gate", &[shapes::gate::GATE.source], gate::lay_out),
-    row("gla", &[shapes::gla::SOURCE, shapes::pieces::SOURCE], gla::lay_out),
+    row("gla", &[shapes::gla::SOURCE, shapes::pieces::SOURCE, shapes::step::GLA.source], gla::lay_out),
     row("hgrn", &[shapes::hgrn::HGRN.source], hgrn::lay_out),
-    row("kda", &[shapes::kda::SOURCE, shapes::prologue::SOURCE], kda::lay_out),
+    row("kda", &[shapes::kda::SOURCE, shapes::prologue::SOURCE, shapes::step::KDA.source], kda::lay_out),
     row("kda_gate", &[shapes::gate::GATE.source], gate::lay_out),
     row("l2_norm", &[shapes::norm::SOURCE], norm::lay_out),
-    row("lightning_attn", &[shapes::pieces::SOURCE, shapes::simple_gla::SOURCE], simple_gla::lightning_attn),
-    row("linear_attn", &[shapes::pieces::SOURCE, shapes::simple_gla::SOURCE], simple_gla::linear_attn),
+    row("lightning_attn", SIMPLE_GLA, simple_gla::lightning_attn),
+    row("linear_attn", SIMPLE_GLA, simple_gla::linear_attn),
     row(
         "normalized_linear_attn",
-        &[shapes::normalizer::SOURCE, shapes::pieces::SOURCE, shapes::simple_gla::SOURCE],
+        &[
+            shapes::normalizer::SOURCE,
+            shapes::pieces::SOURCE,
+            shapes::simple_gla::SOURCE,
+            shapes::step::NORMALIZED.source,
+        ],
         normalized_linear_attn::lay_out,
     ),
-    row("retention", &[shapes::pieces::SOURCE, shapes::simple_gla::SOURCE], simple_gla::retention),
+    row("retention", SIMPLE_GLA, simple_gla::retention),
     row("rms_norm", &[shapes::norm::SOURCE], norm::lay_out),
     row("rms_norm_gated", &[shapes::norm::SOURCE], norm::lay_out),
     row("short_convolution", &[shapes::short_convolution::SOURCE], short_convolution::lay_out),
-    row("simple_gla", &[shapes::pieces::SOURCE, shapes::simple_gla::SOURCE], simple_gla::lay_out),
+    row("simple_gla", SIMPLE_GLA, simple_gla::lay_out),
 ];
 
 const fn row(op: &'static str, sources: &'static [&'static str], lay_out: LayOut) -> Kernels {

@@ -4,12 +4,17 @@ use reference::spec::Dim;
 use reference::tensor::DType;
 
 use super::simple_gla::Pass;
+use super::step;
 use crate::args::{Args, Ptr};
 use crate::engine::Job;
 use crate::error::Error;
 use crate::shapes::normalizer::{SOURCE, SPLIT, sums};
+use crate::shapes::step::NORMALIZED;
 
 pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
+    if job.is_step() {
+        return step::lay_out(job, NORMALIZED, Ptr::NULL);
+    }
     let mut pass = Pass::new(job, [Ptr::NULL; 2])?;
     let [b, t, h, v] = [Dim::B, Dim::T, Dim::H, Dim::V].map(|d| job.problem.size(d));
     let (rows, storage, mut d_o) = (b * t * h, job.storage(), job.input("d_o")?);

@@ -3,11 +3,13 @@
 use reference::spec::Dim;
 
 use super::pieces::Cut;
+use super::step;
 use crate::args::{Args, Ptr};
 use crate::engine::{Job, Layout, Pieces};
 use crate::error::Error;
 use crate::shapes::Shape;
 use crate::shapes::simple_gla::{SOURCE, Shapes, roles, shapes};
+use crate::shapes::step::SIMPLE_GLA;
 
 pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
     let (g, g_gamma) = (job.input("g")?, job.input("g_gamma")?);
@@ -40,6 +42,9 @@ fn constants(job: &mut Job<'_>, of: impl Fn(f64, f64) -> f64) -> Result<Ptr, Err
 }
 
 fn with_decays(job: &mut Job<'_>, g: Ptr, g_gamma: Ptr) -> Result<(), Error> {
+    if job.is_step() {
+        return step::lay_out(job, SIMPLE_GLA, g_gamma);
+    }
     let mut pass = Pass::new(job, [g, g_gamma])?;
     pass.o = job.output("o");
     if pass.gradients || job.wants_any(&["o", "ht"]) {

@@ -13,6 +13,7 @@ pub(crate) mod pieces;
 pub(crate) mod prologue;
 pub(crate) mod short_convolution;
 pub(crate) mod simple_gla;
+pub(crate) mod step;
 
 /// Every kernel that a target may launch.
 pub(crate) fn all(target: Target) -> Vec<Kernel> {
@@ -28,6 +29,7 @@ pub(crate) fn all(target: Target) -> Vec<Kernel> {
         gate::kernels,
         norm::kernels,
         short_convolution::kernels,
+        step::kernels,
     ];
     sources.iter().flat_map(|kernels| kernels(target)).collect()
 }
