@@ -70,11 +70,15 @@ const USUAL: [Usual; 5] = [
 const ON_A_CPU: [Extents; 2] =
     [extents(1, 1024, 4, 64), Extents { rows: 4, tokens: 128, heads: 2, value_heads: 4, width: 64 }];
 
-/// Tokens of the case that must be right before a time counts: two chunks of 64 and a ragged one.
+/// Tokens of the case that must be right before a time counts: two chunks of 64 and a ragged one. In wider heads than
+/// these, two chunks of 32 and a ragged one: the oracle takes its time for them.
 const TOKENS: usize = 133;
+const WIDE: usize = 128;
+const WIDE_TOKENS: usize = 69;
 
-/// Heads of that case.
+/// Heads of that case, and value heads of a key head from which on one key head is enough.
 const HEADS: usize = 2;
+const MANY: usize = 4;
 
 /// Channels of that case where they are cut down, and elements of a tensor from which on they are.
 const CHANNELS: usize = 256;
@@ -214,14 +218,17 @@ pub(super) fn small(case: &Case) -> Case {
 fn shrunk(case: &Case, channels: usize) -> Case {
     let mut small = case.clone();
     let heads = case.problem.size(Dim::H).max(1);
+    let groups = Dim::GROUPED.iter().map(|&d| case.problem.size(d) / heads).max().unwrap_or(1);
+    let kept = heads.min(if groups >= MANY { 1 } else { HEADS });
+    let tokens = if case.problem.size(Dim::K).max(case.problem.size(Dim::V)) > WIDE { WIDE_TOKENS } else { TOKENS };
     let packed = small.problem.sequences.as_mut().map(|sequences| *sequences = SEQUENCES.to_vec()).is_some();
     for (dim, extent) in &mut small.problem.sizes {
         *extent = match dim {
             Dim::B | Dim::N => 1,
             Dim::T if packed => TOKENS,
-            Dim::T => (*extent).min(TOKENS),
-            Dim::H => (*extent).min(HEADS),
-            Dim::HV | Dim::HQ => (*extent / heads).max(1) * heads.min(HEADS),
+            Dim::T => (*extent).min(tokens),
+            Dim::H => kept,
+            Dim::HV | Dim::HQ => (*extent / heads).max(1) * kept,
             Dim::D | Dim::I | Dim::F | Dim::S => (*extent).min(channels),
             _ => *extent,
         };

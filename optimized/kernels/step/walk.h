@@ -46,17 +46,40 @@ struct Rule {
     static constexpr bool CHANNELS = CHANNELS_, VALUES = VALUES_, DELTA = DELTA_, NORMALIZED = NORMALIZED_;
 };
 
+// N neighbours of a row as they lie in memory, zero where there are none. What is read is converted where it is used, so
+// that no load waits for another.
+template <class X, int N>
+struct Some {
+    static constexpr int EACH = N * sizeof(X) <= 16 ? N : 16 / sizeof(X);
+    Few<X, EACH> few[N / EACH];
+
+    TILE_FN float operator[](int i) const { return few[i / EACH][i % EACH]; }
+    template <bool WIDE>
+    TILE_FN void read(const X* ptr, int n) {
+        const float zeros[EACH] = {};
+        TILE_UNROLL
+        for (int i = 0; i < N / EACH; i++) {
+            few[i].set(zeros);
+            if (ptr && (!WIDE || n > 0)) few[i].template read<WIDE>(ptr + i * EACH, n - i * EACH);
+        }
+    }
+};
+
 template <class T, class G, int K, int V, class R>
 struct Walk {
     using Args = step::Args<T, G>;
     static constexpr int EACH = 4, ACROSS = V / EACH, DOWN = 16, ROWS = K / DOWN, ITEMS = ACROSS * DOWN;
-    static constexpr int WARPS = ITEMS / TILE_LANES, MIN_BLOCKS = K <= 128 ? 5 : 3;
+    static constexpr int WARPS = ITEMS / TILE_LANES, MIN_BLOCKS = K <= 128 ? 4 : 2;
     // by column what q reads and what k reads; q.k, q.q, k.k; q.z
     static constexpr int OF_K = EACH, DOTS = R::DELTA ? 2 * EACH : EACH;
     static constexpr int SUMS = DOTS + (R::DELTA ? 3 : R::NORMALIZED ? 1 : 0);
 
     struct Item {
-        float s[ROWS][EACH], q[ROWS], k[ROWS], v[EACH], sums[SUMS];
+        Some<float, EACH> before[ROWS];
+        Some<T, ROWS> q, k;
+        Some<T, EACH> v, gv;
+        Some<G, ROWS> g;
+        float beta, s[ROWS][EACH], sums[SUMS];
     };
     struct Shared {
         float scratch[SUMS * WARPS * ACROSS];
@@ -76,26 +99,28 @@ struct Walk {
     static TILE_FN int column(int item) { return item % ACROSS * EACH; }
     static TILE_FN int first_row(int item) { return item / ACROSS * ROWS; }
 
-    template <bool WIDE, int N, class X>
-    static TILE_FN void read(float (&x)[N], const X* ptr, int n) {
-        if (ptr && (!WIDE || n > 0)) {
-            read_floats<WIDE>(x, ptr, n);
-        } else {
-            TILE_UNROLL
-            for (int e = 0; e < N; e++) x[e] = 0;
-        }
-    }
     template <class X>
     static TILE_FN const X* after(const X* ptr, long long elements) {
         return ptr ? ptr + elements : nullptr;
     }
 
+    // all that there is to read, one load behind the other
     template <bool WIDE>
     static TILE_FN void load(Item& x, const Args& a, const Place& at, int item) {
         const int r0 = first_row(item), c = column(item), rows = a.K - r0, columns = a.V - at.slice - c;
         const float* from = after(a.h0, at.state + (long long)r0 * a.V + c);
         TILE_UNROLL
-        for (int r = 0; r < ROWS; r++) read<WIDE>(x.s[r], r < rows ? after(from, (long long)r * a.V) : nullptr, columns);
+        for (int r = 0; r < ROWS; r++)
+            x.before[r].template read<WIDE>(r < rows ? after(from, (long long)r * a.V) : nullptr, columns);
+        if (at.row < 0) return;
+        const long long head = at.row * a.HV + at.j, value = head * a.V + at.slice + c;
+        const long long key = (at.row * a.H + at.j / (a.HV / a.H)) * a.K + r0;
+        x.q.template read<WIDE>(a.q + key, rows);
+        x.k.template read<WIDE>(a.k + key, rows);
+        x.v.template read<WIDE>(a.v + value, columns);
+        if constexpr (R::CHANNELS) x.g.template read<WIDE>(after(a.g, head * a.K + r0), rows);
+        if constexpr (R::VALUES) x.gv.template read<WIDE>(after(a.gv, value), columns);
+        if constexpr (R::DELTA) x.beta = a.beta[head];
     }
     template <bool WIDE>
     static TILE_FN void store(const Item& x, const Args& a, const Place& at, int item) {
@@ -109,27 +134,20 @@ struct Walk {
 
     // the decays of the item's rows
     template <bool WIDE>
-    static TILE_FN void decays(float (&d)[ROWS], const Args& a, const Place& at, int r0) {
-        const long long head = at.row * a.HV + at.j;
-        if constexpr (R::CHANNELS) {
-            read<WIDE>(d, after(a.g, head * a.K + r0), a.K - r0);
-        } else {
-            const float g = (a.g ? to_float(a.g[head]) : 0.f) + (a.g_gamma ? a.g_gamma[at.j] : 0.f);
-            TILE_UNROLL
-            for (int r = 0; r < ROWS; r++) d[r] = g;
-        }
+    static TILE_FN void decays(float (&d)[ROWS], const Item& x, const Args& a, const Place& at, int r0) {
+        const float g = R::CHANNELS || !a.g ? 0.f : to_float(a.g[at.row * a.HV + at.j]);
+        const float of_head = g + (a.g_gamma ? a.g_gamma[at.j] : 0.f);
+        TILE_UNROLL
+        for (int r = 0; r < ROWS; r++) d[r] = R::CHANNELS ? x.g[r] : of_head;
         if constexpr (R::DELTA) {
             if (a.A_log) {
                 const float rate = -exp<float>(a.A_log[at.j]);
-                float bias[ROWS];
-                if constexpr (R::CHANNELS) {
-                    read<WIDE>(bias, after(a.dt_bias, (long long)at.j * a.K + r0), a.K - r0);
-                } else {
-                    TILE_UNROLL
-                    for (int r = 0; r < ROWS; r++) bias[r] = a.dt_bias ? a.dt_bias[at.j] : 0.f;
-                }
+                Some<float, ROWS> bias;
+                if constexpr (R::CHANNELS)
+                    bias.template read<WIDE>(after(a.dt_bias, (long long)at.j * a.K + r0), a.K - r0);
+                const float all = R::CHANNELS || !a.dt_bias ? 0.f : a.dt_bias[at.j];
                 TILE_UNROLL
-                for (int r = 0; r < ROWS; r++) d[r] = rate * R::softplus(d[r] + bias[r]);
+                for (int r = 0; r < ROWS; r++) d[r] = rate * R::softplus(d[r] + (R::CHANNELS ? bias[r] : all));
             }
         }
         TILE_UNROLL
@@ -139,35 +157,30 @@ struct Walk {
     // D S, for a delta rule; else S' itself. And the item's shares of the sums.
     template <bool WIDE>
     static TILE_FN void decay(Item& x, const Args& a, const Place& at, int item) {
-        const int r0 = first_row(item), c = at.slice + column(item), left = a.K - r0;
-        const long long key = (at.row * a.H + at.j / (a.HV / a.H)) * a.K + r0, value = (at.row * a.HV + at.j) * a.V + c;
-        read<WIDE>(x.q, a.q + key, left);
-        read<WIDE>(x.k, a.k + key, left);
-        read<WIDE>(x.v, a.v + value, a.V - c);
         float d[ROWS], of_values[EACH];
-        decays<WIDE>(d, a, at, r0);
+        decays<WIDE>(d, x, a, at, first_row(item));
         if constexpr (R::VALUES) {
-            read<WIDE>(of_values, after(a.gv, value), a.V - c);
             TILE_UNROLL
-            for (int e = 0; e < EACH; e++) of_values[e] = exp<float>(of_values[e]);
+            for (int e = 0; e < EACH; e++) of_values[e] = exp<float>(x.gv[e]);
         }
         TILE_UNROLL
         for (int i = 0; i < SUMS; i++) x.sums[i] = 0;
         TILE_UNROLL
         for (int r = 0; r < ROWS; r++) {
+            const float q = x.q[r], k = x.k[r];
             TILE_UNROLL
             for (int e = 0; e < EACH; e++) {
                 float& s = x.s[r][e];
                 s *= d[r];
                 if constexpr (R::VALUES) s *= of_values[e];
-                if constexpr (R::DELTA) x.sums[OF_K + e] = fused(x.k[r], s, x.sums[OF_K + e]);
-                if constexpr (!R::DELTA) s = fused(x.k[r], x.v[e], s);
-                x.sums[e] = fused(x.q[r], s, x.sums[e]);
+                if constexpr (R::DELTA) x.sums[OF_K + e] = fused(k, s, x.sums[OF_K + e]);
+                if constexpr (!R::DELTA) s = fused(k, x.v[e], s);
+                x.sums[e] = fused(q, s, x.sums[e]);
             }
             if constexpr (R::DELTA) {
-                x.sums[DOTS] = fused(x.q[r], x.k[r], x.sums[DOTS]);
-                x.sums[DOTS + 1] = fused(x.q[r], x.q[r], x.sums[DOTS + 1]);
-                x.sums[DOTS + 2] = fused(x.k[r], x.k[r], x.sums[DOTS + 2]);
+                x.sums[DOTS] = fused(q, k, x.sums[DOTS]);
+                x.sums[DOTS + 1] = fused(q, q, x.sums[DOTS + 1]);
+                x.sums[DOTS + 2] = fused(k, k, x.sums[DOTS + 2]);
             }
         }
     }
@@ -177,14 +190,15 @@ struct Walk {
     static TILE_FN void denominator(Item& x, const Args& a, const Place& at, int item) {
         const int r0 = first_row(item), left = a.K - r0;
         const long long state = ((long long)at.n * a.HV + at.j) * a.K + r0;
+        Some<float, ROWS> before;
+        before.template read<WIDE>(after(a.z0, state), left);
         float z[ROWS];
-        read<WIDE>(z, after(a.z0, state), left);
-        if (at.row >= 0) {
-            TILE_UNROLL
-            for (int r = 0; r < ROWS; r++) {
-                z[r] += x.k[r];
-                x.sums[DOTS] = fused(x.q[r], z[r], x.sums[DOTS]);
-            }
+        TILE_UNROLL
+        for (int r = 0; r < ROWS; r++) {
+            z[r] = before[r];
+            if (at.row < 0) continue;
+            z[r] += x.k[r];
+            x.sums[DOTS] = fused(x.q[r], z[r], x.sums[DOTS]);
         }
         if (a.zt && at.slice == 0 && column(item) == 0 && left > 0) write_floats<WIDE>(a.zt + state, left, z);
     }
@@ -197,8 +211,7 @@ struct Walk {
         if constexpr (R::DELTA) {
             const float by_q = a.unit ? inverse_root<float>(x.sums[DOTS + 1] + 1e-6f) : 1.f;
             const float by_k = a.unit ? inverse_root<float>(x.sums[DOTS + 2] + 1e-6f) : 1.f;
-            float beta = a.beta[at.row * a.HV + at.j];
-            if (a.factor != 0) beta = a.factor * R::sigmoid(beta);
+            const float beta = a.factor != 0 ? a.factor * R::sigmoid(x.beta) : x.beta;
             TILE_UNROLL
             for (int e = 0; e < EACH; e++) {
                 const float w = beta * fused(-by_k, x.sums[OF_K + e], x.v[e]) * by_k;
@@ -220,6 +233,13 @@ struct Walk {
         Own<Item, ITEMS, WARPS> items;
         const Place at = place(a);
         items.for_each([&](Item& x, int i) { load<WIDE>(x, a, at, i); });
+        items.for_each([&](Item& x, int) {
+            TILE_UNROLL
+            for (int r = 0; r < ROWS; r++) {
+                TILE_UNROLL
+                for (int e = 0; e < EACH; e++) x.s[r][e] = x.before[r][e];
+            }
+        });
         if (at.row >= 0) {
             items.for_each([&](Item& x, int i) { decay<WIDE>(x, a, at, i); });
         }
