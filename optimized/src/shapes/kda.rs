@@ -47,7 +47,10 @@ pub(super) fn kernels(target: Target) -> Vec<Kernel> {
         }
         add("KdaGradient", gradient);
         match fused(target, scalar, width) {
-            Some(fused) => add("KdaFused", fused),
+            Some(fused) => {
+                add("KdaFused", fused);
+                add("KdaPieces", fused);
+            }
             None => add("KdaForward", most),
         }
     }
