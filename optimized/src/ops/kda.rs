@@ -6,13 +6,9 @@ use reference::tensor::DType;
 use crate::args::{Args, Ptr};
 use crate::engine::{Job, Layout};
 use crate::error::Error;
-use crate::ops::maps::Maps;
 use crate::ops::prologue::{Prologue, sum_groups};
 use crate::shapes::kda::{SOURCE, Shapes, fused, shapes, widest};
-use crate::shapes::{Kernel, Shape, maps, prologue};
-
-/// The sources of all that is launched here.
-pub(super) const SOURCES: &[&str] = &[SOURCE, maps::SOURCE, prologue::SOURCE];
+use crate::shapes::{Kernel, Shape};
 
 /// What every launch needs.
 struct Common {
@@ -37,9 +33,6 @@ struct Prepared {
     inverse: Ptr,
     scores: Ptr,
 }
-
-/// What pieces of sequences do to states.
-const PIECES: &str = "KdaPieces";
 
 /// Gradients that need the chunk-parallel kernel.
 const LOCAL: [&str; 6] = ["d_q", "d_k", "d_g", "d_beta", "d_A_log", "d_dt_bias"];
@@ -131,35 +124,13 @@ impl Common {
     }
 
     fn fused(&self, job: &mut Job<'_>, shape: Shape) -> Result<(), Error> {
-        let [hv, v] = [Dim::HV, Dim::V].map(|d| job.problem.size(d));
-        let o = job.output_or_workspace("o", job.storage(), self.rows * hv * v)?;
-        let cut = Maps::new(job, shape.chunk, self.width, v.div_ceil(shape.slice), true)?;
-        let (mut h0, ht) = (job.input("h0")?, job.output("ht"));
-        if cut.split {
-            let starts = cut.workspace(job, "starts")?;
-            self.pass(job, PIECES, shape, &cut, [h0, Ptr::NULL, starts])?;
-            cut.join(job, starts, h0, false);
-            h0 = starts;
-        }
-        self.pass(job, "KdaFused", shape, &cut, [h0, o, ht])
-    }
-
-    fn pass(
-        &self,
-        job: &mut Job<'_>,
-        template: &'static str,
-        shape: Shape,
-        cut: &Maps,
-        [h0, o, ht]: [Ptr; 3],
-    ) -> Result<(), Error> {
         let [h, hv, k, v] = [Dim::H, Dim::HV, Dim::K, Dim::V].map(|d| job.problem.size(d));
+        let o = job.output_or_workspace("o", job.storage(), self.rows * hv * v)?;
+        let (values, h0) = (job.input("v")?, job.input("h0")?);
         let Prologue { q, k: keys, g, beta, .. } = self.given;
-        let [maps, owners, firsts] = cut.pointers();
-        let pointers = [q, keys, job.input("v")?, g, beta, h0, o, ht, maps, cut.pieces.layout.offsets, owners, firsts];
-        let args = Args::new(&pointers).ints(&[h, hv, k, v, 0]).float(self.scale);
-        // one block more for the map of each piece and head
-        let slices = v.div_ceil(shape.slice) + usize::from(template == PIECES);
-        job.launch(self.kernel(job, template, shape), cut.pieces.count * hv * slices, args);
+        let pointers = [q, keys, values, g, beta, h0, o, job.output("ht"), self.layout.offsets];
+        let args = Args::new(&pointers).ints(&[h, hv, k, v]).float(self.scale);
+        job.launch(self.kernel(job, "KdaFused", shape), Self::sweeps(job, shape), args);
         Ok(())
     }
 

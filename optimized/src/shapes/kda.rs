@@ -47,10 +47,7 @@ pub(super) fn kernels(target: Target) -> Vec<Kernel> {
         }
         add("KdaGradient", gradient);
         match fused(target, scalar, width) {
-            Some(fused) => {
-                add("KdaFused", fused);
-                add("KdaPieces", fused);
-            }
+            Some(fused) => add("KdaFused", fused),
             None => add("KdaForward", most),
         }
     }
