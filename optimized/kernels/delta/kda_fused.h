@@ -71,7 +71,8 @@ struct KdaBackward {
         };
         Pairs a, b;
         Two total[C / channels::STRAND][K / 2];
-        float ends[BLOCKS * K], carried[PARTS][K], read_q[BLOCKS][K], read_k[BLOCKS][K], written[BLOCKS][K];
+        float ends[BLOCKS * K], decay[BLOCKS][K];  // sums of gates over a block, exp of them
+        float carried[PARTS][K], read_q[BLOCKS][K], read_k[BLOCKS][K], written[BLOCKS][K];
         float beta[2][C], sizes[2][2 * C], diagonal[C], d_beta[4][C];
     };
     // where it does not fit, nobody launches it
@@ -200,7 +201,7 @@ struct KdaBackward {
             }
             dV.for_each([](float& z, int, int) { z = -z; });
             removed.round(dV);
-            D.for_each([&](float& z, int, int c) { z *= exp<T>(s.ends[c] + s.ends[K + c]); });
+            D.for_each([&](float& z, int, int c) { z *= s.decay[0][c] * s.decay[1][c]; });
             prepare(read, removed, D);
             issue(D, read, rows<C>(s.operands.reads, 1));
             issue(D, removed, rows<C>(s.operands.reads, 0));
@@ -273,7 +274,9 @@ struct KdaBackward {
                     token(x, i, c, beta[i], before + G[n], end, from, rest, second);
                 }
                 if (odd) return;
+                const Two whole = decay(end);
                 s.ends[second * K + c] = end.x, s.ends[second * K + c + 1] = end.y;
+                s.decay[second][c] = whole.x, s.decay[second][c + 1] = whole.y;
             });
         }
         // from: the decay from the chunk's beginning to the block's; rest: from the block's end to the chunk's
@@ -338,7 +341,7 @@ struct KdaBackward {
                 const int i = r % C;
                 Pairs& to = second ? s.b : s.a;
                 if (r == j) s.diagonal[j] = z;
-                const float most = second ? -z * (up * LIFT) : z * (up * LIFT);
+                const float most = (second ? -z : z) * up * LIFT;
                 const bool same = i / BLOCK == j / BLOCK;
                 to.within.set(j, i, same && i > j ? most : 0.f);
                 to.across.set(j, i, !same && i > j ? most : 0.f);
@@ -352,94 +355,88 @@ struct KdaBackward {
         // operands; nothing else cancels.
         TILE_FN void writes(Chunk& x, const float (&beta)[C], Keys& after, bool late) {
             const Operands& o = s.operands;
-            const float of_end = down / LIFT, scale = a.scale;
-            Keys y;
-            zip(written, x.g, [&](float& z, float G, int i, int c) { z *= exp<T>(s.ends[i / BLOCK * K + c] - G); });
-            written.for_each([&](float& z, int i, int c) { z *= i < BLOCK ? exp<T>(s.ends[K + c]) : 1.f; });
-            Keys before = written;
-            zip(before, x.k, [&](float& z, float k, int i, int) { z *= beta[i] * k; });
-            own_column_sums(s.written, before, [](float z, int, int) { return z; });
+            const float scale = a.scale, down = this->down;
+            Keys y, before;
             y.fill(0);
             mma<UPPER_A>(y, s.a.across, o.near_q);
             mma<UPPER_A>(y, s.b.across, o.near_k);
-            zip(y, x.g, [&](float& z, float G, int i, int c) { z *= of_end * exp<T>(s.ends[i / BLOCK * K + c] - G); });
-            zip(written, y, [](float& z, float d, int, int) { z += d; });
-            zip(y, x.k, [&](float& z, float k, int i, int) { z *= beta[i] * k; });
-            zip(before, y, [](float& z, float d, int, int) { z += d; });
+            auto decayed = [&](float G, int i, int c, float& w, float& z) {
+                const float to_end = exp<T>(s.ends[i / BLOCK * K + c] - G);
+                w *= to_end * (i < BLOCK ? s.decay[1][c] : 1.f);
+                z = z * (to_end * (1 / LIFT)) * down;
+            };
+            zip_all(x.g, decayed, written, y);
+            auto crossing = [&](float k, int i, int, float& w, float& z, float& b) {
+                const float own = beta[i] * k, state = w;
+                w += z;
+                b = own * w;
+                z = own * state;
+            };
+            zip_all(x.k, crossing, written, y, before);
+            store(s.sums.before, before);
+            own_column_sums(s.written, y, [](float z, int, int) { return z; });
             y.fill(0);
             mma<UPPER_A>(y, s.a.within, o.near_q);
             mma<UPPER_A>(y, s.b.within, o.near_k);
-            y.for_each([&](float& z, int, int) { z *= down; });
-            after.fill(0);
-            zip(after, y, [](float& z, float d, int, int) { z = -d; });
-            zip(after, o.by, [](float& z, float by, int, int) { z *= by; });
-            zip(y, x.g, [](float& z, float G, int, int) { z *= rise(G); });
-            zip(written, y, [](float& z, float d, int, int) { z += d; });
+            zip_all(o.by, [down](float by, int, int, float& z, float& d) { d = -(z * by) * down; }, y, after);
+            zip_all(x.g, [down](float G, int, int, float& z, float& w) { w += z * rise(G) * down; }, y, written);
             if (late) late_writes(x, beta, after);
-            store(s.sums.before, before);
             zip(written, x.q, [&](float& z, float q, int i, int) { z += s.diagonal[i] * scale * q; });
-            y = written;
-            zip(y, x.k, [](float& z, float k, int, int) { z *= k; });
+            auto of_beta = [&](float k, int i, int, float& w, float& z) {
+                z = k * w;
+                w *= beta[i];
+            };
+            zip_all(x.k, of_beta, written, y);
             own_row_sums(s.d_beta, y, [](float z, int, int) { return z; });
-            written.for_each([&](float& z, int i, int) { z *= beta[i]; });
         }
 
         TILE_FN void queries(Chunk& x, const float (&beta)[C], Keys& after, bool late, int n) {
-            const Operands& o = s.operands;
             const float scale = a.scale;
             Keys y;
-            zip(d_q, x.g, [&](float& z, float G, int i, int c) {
-                z *= scale * exp<T>(G) * (i < BLOCK ? 1.f : exp<T>(s.ends[c]));
-            });
-            y = d_q;
-            zip(y, x.q, [](float& z, float q, int, int) { z *= q; });
-            own_column_sums(s.read_q, y, [](float z, int, int) { return z; });
-            zip(after, y, [](float& z, float d, int, int) { z += d; });
-            reads(d_q, after, s.a, o.near_q, x, scale);
+            reads(d_q, y, after, s.read_q, s.a, s.operands.near_q, x, x.q, scale);
             if (late) late_reads(d_q, after, s.a, x, beta, x.q, scale);
-            zip(d_q, x.k, [&](float& z, float k, int i, int) { z += s.diagonal[i] * scale * beta[i] * k; });
+            zip_all(x.k, [&](float k, int i, int, float& z, float& d) { z += d + s.diagonal[i] * scale * (beta[i] * k); }, d_q, y);
             give(a.partial_q, x.q, d_q, n);
         }
         TILE_FN void keys(Chunk& x, const float (&beta)[C], Keys& after, bool late, int n) {
-            const Operands& o = s.operands;
             Keys y;
             d_q.fill(0);
             mma(d_q, rows<C>(s.values, 1), s.state);
-            zip(d_q, x.g, [&](float& z, float G, int i, int c) {
-                z *= -exp<T>(G) * (i < BLOCK ? 1.f : exp<T>(s.ends[c]));
-            });
-            y = d_q;
-            zip(y, x.k, [](float& z, float k, int, int) { z *= k; });
-            own_column_sums(s.read_k, y, [](float z, int, int) { return z; });
-            zip(after, y, [](float& z, float d, int, int) { z += d; });
-            reads(d_q, after, s.b, o.near_k, x, 1);
+            d_q.for_each([](float& z, int, int) { z = -z; });
+            reads(d_q, y, after, s.read_k, s.b, s.operands.near_k, x, x.k, 1);
             if (late) late_reads(d_q, after, s.b, x, beta, x.k, 1);
+            zip(d_q, y, [](float& z, float d, int, int) { z += d; });
             zip(d_q, written, [](float& z, float d, int, int) { z += d; });
             give(a.partial_k, x.k, d_q, n);
         }
-        // of the pairs: what a token reads of earlier ones
-        TILE_FN void reads(Keys& d, Keys& after, Pairs& p, const Tile<T, C, K>& near, Chunk& x, float scale) {
+        // what a token reads: d of the state, y of earlier tokens
+        TILE_FN void reads(Keys& d, Keys& y, Keys& after, float (&sums)[BLOCKS][K], Pairs& p, const Tile<T, C, K>& near,
+                           Chunk& x, const Tile<T, C, K>& by, float scale) {
             const Operands& o = s.operands;
+            const float down = this->down;
             const auto& left = rows<BLOCK>(p.across, 0);
-            Keys y;
             y.fill(0);
             mma(y, t(left), o.far);
-            Keys all = y;
-            zip(y, near, [&](float& z, float n, int, int) { z *= down * n; });
-            zip(after, y, [](float& z, float d, int, int) { z += d; });
-            y.fill(0);
             mma<LOWER_A>(y, t(p.within), o.by);
-            zip(all, y, [](float& z, float d, int, int) { z += d; });
-            zip(y, near, [&](float& z, float n, int, int) { z *= down * n; });
-            zip(after, y, [](float& z, float d, int, int) { z += d; });
-            zip(all, x.g, [&](float& z, float G, int, int) { z *= down * scale * exp<T>(G); });
-            zip(d, all, [](float& z, float d, int, int) { z += d; });
+            zip_all(near, [down](float n, int, int, float& z, float& cross) { cross += z * n * down; }, y, after);
+            auto decayed = [&](float G, int i, int c, float& d, float& z) {
+                const float decay = scale * exp<T>(G);
+                d *= decay * (i < BLOCK ? 1.f : s.decay[0][c]);
+                z = z * decay * down;
+            };
+            zip_all(x.g, decayed, d, y);
+            Keys own;
+            auto crossing = [](float q, int, int, float& z, float& d, float& cross) {
+                z = q * d;
+                cross += z;
+            };
+            zip_all(by, crossing, own, d, after);
+            own_column_sums(sums, own, [](float z, int, int) { return z; });
         }
 
         // What late channels add, pair by pair, by way of memory that d_g will take; seldom, and apart from the loops above.
         TILE_FN void late_reads(Keys& d, Keys& after, const Pairs& p, Chunk& x, const float (&beta)[C], const Tile<T, C, K>& by,
                                 float scale) {
-            const float unlift = down / LIFT * scale;
             group_barrier<W>();
             for_each_rolled<W>(C * K, [&](int n) {
                 const int i = n / K, c = n % K;
@@ -449,14 +446,13 @@ struct KdaBackward {
                     const float G = x.g.at(j, c);
                     if (G < -REACH) sum += p.within.at(j, i) * beta[j] * x.k.at(j, c) * exp<T>(x.g.at(i, c) - G);
                 }
-                s.sums.after.set(i, c, unlift * sum);
+                s.sums.after.set(i, c, sum * (scale / LIFT) * down);
             });
             group_barrier<W>();
             zip(d, s.sums.after, [](float& z, float d, int, int) { z += d; });
             zip(after, s.sums.after, [&](float& z, float d, int i, int c) { z += by.at(i, c) * d; });
         }
         TILE_FN void late_writes(Chunk& x, const float (&beta)[C], Keys& after) {
-            const float unlift = down / LIFT;
             group_barrier<W>();
             for_each_rolled<W>(C * K, [&](int n) {
                 const int j = n / K, c = n % K;
@@ -468,7 +464,7 @@ struct KdaBackward {
                     const float read = s.a.within.at(j, i) * a.scale * x.q.at(i, c) + s.b.within.at(j, i) * x.k.at(i, c);
                     sum += read * exp<T>(x.g.at(i, c) - G);
                 }
-                s.sums.after.set(j, c, unlift * sum);
+                s.sums.after.set(j, c, sum * (1 / LIFT) * down);
             });
             group_barrier<W>();
             zip(written, s.sums.after, [](float& z, float d, int, int) { z += d; });
@@ -491,7 +487,7 @@ struct KdaBackward {
                 float carried = 0, run = 0;
                 TILE_UNROLL
                 for (int p = 0; p < PARTS; p++) carried += s.carried[p][c];
-                carried *= exp<T>(s.ends[c] + s.ends[K + c]);
+                carried *= s.decay[0][c] * s.decay[1][c];
                 carried += block ? s.written[0][c] : s.read_q[1][c] + s.read_k[1][c];
                 float y[BLOCK];
                 TILE_UNROLL

@@ -261,6 +261,13 @@ TILE_FN void zip(Acc<M, N, W>& acc, const Acc<M, N, W>& other, F f) {
     acc.for_each([&](float& x, int r, int c) { f(x, other.d[r][c], r, c); });
 }
 
+template <class V, class F, int M, int N, int W, class... Others>
+TILE_FN void zip_all(const V& view, F f, Acc<M, N, W>& acc, Others&... others) {
+    static_assert(Shape<V>::ROWS == M && Shape<V>::COLS == N, "shapes differ");
+    const Strided s = strided(view);
+    acc.for_each([&](float& x, int r, int c) { f(s.at(r, c), r, c, x, others.d[r][c]...); });
+}
+
 template <class T, int M, int N, int W>
 void store(Tile<T, M, N>& tile, const Acc<M, N, W>& acc) {
     for (int r = 0; r < M; r++)

@@ -13,6 +13,7 @@
 //                zip(acc, view, f(float& x, float y, row, col)): y is the element of a Tile or t(Tile) of the same
 //                shape.
 //                zip(acc, other_acc, f(float& x, float y, row, col)).
+//                zip_all(view, f(float y, row, col, float& x, ..), acc, ..): the elements of several at once.
 // Reg<T,M,K,W>   left operand in registers: load(view), round(acc), for_each(f(float& x, row, col)) (rounds again).
 //                Needs M >= 16 W (each warp owns whole rows). rounded<T>(acc): the same without a second copy.
 // mma<MASK>(acc, a, b)  acc += a b; a: Tile, t(Tile), Reg, rounded(acc); b: Tile, t(Tile), all of one T.
