@@ -1,5 +1,6 @@
 // The forward pass of kda in one kernel, for 16-bit operands and machines with room in shared memory:
 //   KdaFused   grid N * HV * slices, no workspace
+//   KdaKept    the same, and leaves states, residuals w, X and P for the backward pass
 // A block's warps have two roles, a chunk apart: the pairs' role turns gates, keys and queries of the next chunk into what
 // the state's role multiplies with, while the state passes through the present one. Nothing of it leaves the chip.
 //
@@ -19,14 +20,17 @@ struct FusedArgs {
     const float* h0;        // [N, HV, K, V] or null
     T* o;                   // [R, HV, V]
     float* ht;              // [N, HV, K, V] or null
-    const long long* offsets;
+    // Kept only, null in Fused; o may be null then
+    T *states, *w;          // [total, HV, V, K] before every chunk, K the template's; [R, HV, V]
+    T *inverse, *scores;    // [total, HV, C, C]: X and P
+    const long long *offsets, *chunks;
     int H, HV, K, V;
     float scale;
 };
-static_assert(sizeof(FusedArgs<bf16>) == 9 * 8 + 5 * 4 + 4, "twin of FusedArgs");
+static_assert(sizeof(FusedArgs<bf16>) == 14 * 8 + 5 * 4 + 4, "twin of FusedArgs");
 
-template <class T, int C, int K, int V>
-struct KdaFused {
+template <class T, int C, int K, int V, bool KEEPS>
+struct FusedPass {
     using Args = FusedArgs<T>;
     static constexpr int STATE_WARPS = V / 16, PAIR_WARPS = 8, WARPS = STATE_WARPS + PAIR_WARPS, MIN_BLOCKS = 1;
     // a thread of the pairs' role walks STRAND tokens of two channels; a block of pairs is BLOCK tokens wide
@@ -43,12 +47,13 @@ struct KdaFused {
         Tile<T, BLOCK, K> far;           // of the first block: k decayed to its end
         Tile<T, 2 * BLOCK, K> near;      // of the second block: exp(G) k, then scale exp(G) q; of the first they are in kq
     };
-    // X diag(beta), P, F k, R
+    // diag(beta) X (X where it is kept), P, F k, R
     struct Ready {
         Tile<T, C, K> written;
         Tile<T, C, C> inverse, scores;
-        float whole[K];
+        float whole[K], beta[C];
     };
+    struct Nothing {};
     struct Shared {
         Tile<T, 2 * C, K> kq[3];  // k, then q; when ready E k and scale E q
         Tile<T, C, V> v[2];       // and o after it
@@ -56,6 +61,7 @@ struct KdaFused {
         Ready ready[2];
         Operands pairs;
         Tile<float, C, C> system, late;  // late: what late channels add to the scores
+        typename Choose<KEEPS, Tile<T, V, K>, Nothing>::type state;
         Two total[STRANDS][K / 2];       // gates of whole strands
         float ends[BLOCKS * K];          // and of whole blocks
     };
@@ -64,13 +70,16 @@ struct KdaFused {
 
     struct Place {
         long long row, length, state;
-        int hv, hk, v0, steps;
+        int hv, hk, v0, steps, n;
+
+        // the number of a chunk among all of all heads
+        TILE_FN long long kept(const Args& a, int step) const { return (a.chunks[n] + step) * a.HV + hv; }
     };
     static TILE_FN Place place(const Args& a) {
         const int slices = (a.V + V - 1) / V, head = block_id() / slices, v0 = block_id() % slices * V;
         const int n = head / a.HV, hv = head % a.HV;
         const long long row = a.offsets[n], length = a.offsets[n + 1] - row;
-        return {row, length, (long long)head * a.K * a.V + v0, hv, hv / (a.HV / a.H), v0, (int)((length + C - 1) / C)};
+        return {row, length, (long long)head * a.K * a.V + v0, hv, hv / (a.HV / a.H), v0, (int)((length + C - 1) / C), n};
     }
     static TILE_FN Span span(const Place& at, int step) {
         const long long first = (long long)step * C, left = at.length - first;
@@ -229,7 +238,15 @@ struct KdaFused {
             const bool some = lowest(s.ends) < -REACH;
             if (some) late(gates.g, gates.beta, step);
             squares(kq, y, gates.beta, some);
-            invert_unit_lower<W>(y.inverse, s.system, [&](float z, int i, int) { return z * gates.beta[i]; });
+            if constexpr (KEEPS) for_each_index<W, C>([&](int i) { y.beta[i] = gates.beta[i]; });
+            invert_unit_lower<W>(y.inverse, s.system, [&](float z, int i, int) { return KEEPS ? z : z * gates.beta[i]; });
+            if constexpr (KEEPS) keep(y, step);
+        }
+        TILE_FN void keep(const Ready& y, int step) {
+            const long long square = at.kept(a, step) * C * C;
+            group_barrier<W>();
+            store_global<W>(a.inverse + square, C, y.inverse, C, C);
+            store_global<W>(a.scores + square, C, y.scores, C, C);
         }
 
         TILE_FN void begin() {
@@ -275,6 +292,9 @@ struct KdaFused {
             Tile<T, C, V>& v = s.v[step % 2];
             const Ready& y = s.ready[step % 2];
             const Span here = span(at, step);
+            const long long value = (here.row * a.HV + at.hv) * a.V + at.v0;
+            if constexpr (KEEPS)
+                store_global(a.states + (at.kept(a, step) * a.V + at.v0) * K, K, s.state, S, a.V - at.v0, K);
             Values r, o, u;
             r.fill(0);
             o.fill(0);
@@ -290,13 +310,17 @@ struct KdaFused {
             issue(u, left, t(y.inverse));
             S.for_each([&](float& z, int, int c) { z *= y.whole[c]; });
             settle(left, u);
+            if constexpr (KEEPS) {
+                store_global(a.w + value, (long long)a.HV * a.V, t(v), u, here.count, a.V - at.v0);
+                u.for_each([&](float& z, int, int i) { z *= y.beta[i]; });
+            }
             left.round(u);
             prepare(left, o, S);
             issue(o, left, t(y.scores));
             issue(S, left, y.written);
             settle_but_last(o);
-            T* to = a.o + (here.row * a.HV + at.hv) * a.V + at.v0;
-            store_global(to, (long long)a.HV * a.V, t(v), o, here.count, a.V - at.v0);
+            if (!KEEPS || a.o)
+                store_global(a.o + value, (long long)a.HV * a.V, t(v), o, here.count, a.V - at.v0);
             settle(left, S);
         }
 
@@ -333,7 +357,13 @@ struct KdaFused {
     }
 };
 
+template <class T, int C, int K, int V>
+struct KdaFused : FusedPass<T, C, K, V, false> {};
+template <class T, int C, int K, int V>
+struct KdaKept : FusedPass<T, C, K, V, true> {};
+
 }  // namespace kda
 
 using kda::KdaFused;
+using kda::KdaKept;
 #endif
