@@ -32,8 +32,6 @@ struct FusedArgs {
 };
 static_assert(sizeof(FusedArgs<bf16>) == 17 * 8 + 6 * 4, "twin of FusedArgs");
 
-enum Leaves { NOTHING, STATES, MAPS };
-
 template <class T, int C, int K, int V, Leaves LEAVES>
 struct FusedPass {
     using Args = FusedArgs<T>;

@@ -25,6 +25,9 @@ TILE_FN Span span(const long long* offsets, int sequence, long long chunk_in_seq
     return {row, left < C ? (int)left : C};
 }
 
+// what a forward pass leaves besides its outputs
+enum Leaves { NOTHING, STATES, MAPS };
+
 // the sequence that a piece belongs to, and whether it is the first, the last of it; where nothing is cut, itself
 struct Owner {
     int sequence;

@@ -36,7 +36,7 @@ pub(crate) static KERNELS: &[Kernels] = &[
     row("gdn_gate", &[shapes::gate::GATE.source], gate::lay_out),
     row("gla", &[shapes::gla::SOURCE, shapes::pieces::SOURCE], gla::lay_out),
     row("hgrn", &[shapes::hgrn::HGRN.source], hgrn::lay_out),
-    row("kda", &[shapes::kda::SOURCE, shapes::prologue::SOURCE], kda::lay_out),
+    row("kda", kda::SOURCES, kda::lay_out),
     row("kda_gate", &[shapes::gate::GATE.source], gate::lay_out),
     row("l2_norm", &[shapes::norm::SOURCE], norm::lay_out),
     row("lightning_attn", &[shapes::pieces::SOURCE, shapes::simple_gla::SOURCE], simple_gla::lightning_attn),
