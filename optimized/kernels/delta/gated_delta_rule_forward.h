@@ -21,7 +21,7 @@ struct FusedArgs {
     // Kept only, null in Fused; o may be null then
     T *states, *w;          // [total, HV, V, K] before every STRIDE tokens, K the template's; [R, HV, V]
     T *inverse, *scores;    // [total, HV, STRIDE / C, C, C]: X and P
-    float* maps;            // [P, HV, K, K], Pieces only
+    bf16* maps;             // [P, HV, 2, K, K], Pieces only: high and low as in pieces.cu
     const long long *offsets, *chunks;
     // of pieces, to which ht belongs in Pieces, and h0 and offsets in all: pieces.cu; null where nothing is cut
     const int* owners;
@@ -56,7 +56,7 @@ struct FusedPass {
         Tile<float, C, C> system[GROUPS];
         typename Choose<KEEPS, Tile<T, V, K>, Nothing>::type state;
         Prefix<C> G[GROUPS];
-        float left[2][STATE_WARPS];  // how much of a map is left, after even and odd steps
+        float left[2][STATE_WARPS];  // how much of a map is left
     };
     static constexpr int GROUPS = sizeof(Memory<2>) <= TILE_SHARED_MOST ? 2 : 1;
     static constexpr int PAIR_WARPS = GROUPS * GROUP_WARPS, WARPS = STATE_WARPS + PAIR_WARPS;
@@ -81,9 +81,9 @@ struct FusedPass {
     }
     // the block behind those of the values
     static TILE_FN bool maps(const Args& a, const Place& at) { return PIECES && at.v0 >= a.V; }
-    // whether nothing was left of a map before step c: nothing will be
+    // whether nothing was left of a map some steps before: nothing will be
     static TILE_FN bool vanished(const Shared& s, const Args& a, const Place& at, int c) {
-        return c > 0 && a.g && maps(a, at) && none(s.left[(c - 1) % 2]);
+        return a.g && maps(a, at) && none(s.left, c);
     }
     static TILE_FN Span span(const Place& at, int step, int group) {
         const long long first = ((long long)step * GROUPS + group) * C, left = at.length - first;
@@ -240,12 +240,12 @@ struct FusedPass {
             TILE_ROLL
             for (int m = 0; m < GROUPS && !gone; m++) chunk(c, m);
             wait<0>();
-            if (a.g && maps(a, at)) measure(s.left[c % 2], S);
+            if (a.g && maps(a, at)) measure(s.left, S, c);
         }
         TILE_FN void end() {
             const Owner piece = owner(a, at.n);
             const long long size = (long long)a.K * a.V;
-            if (maps(a, at)) return store_global(a.maps + at.state / size * a.K * a.K, 1, a.K, S, a.K, a.K);
+            if (maps(a, at)) return give(a.maps + at.state / size * 2 * a.K * a.K, S, a.K);
             const long long to = PIECES ? at.state : ((long long)piece.sequence * a.HV + at.hv) * size + at.v0;
             if (a.ht && (PIECES || piece.ends)) store_global(a.ht + to, 1, a.V, S, a.V - at.v0, a.K);
         }

@@ -32,20 +32,20 @@ static_assert(sizeof(BackwardArgs<bf16>) == 22 * 8 + 5 * 4 + 4, "twin of Backwar
 template <class T, int C, int K, int V>
 struct GatedDeltaBackward {
     using Args = BackwardArgs<T>;
+    static constexpr int STATE_WARPS = V / 16, GRADIENT_WARPS = C / 16, WARPS = STATE_WARPS + GRADIENT_WARPS;
     static constexpr int HALF = C / 2, PANEL = 64, PANELS = K / PANEL, MIN_BLOCKS = 1;
-    // warps of a panel's gradients, of all panels'
-    static constexpr int PANEL_WARPS = C / 16, GRADIENT_WARPS = PANELS * PANEL_WARPS;
-    static constexpr int STATE_WARPS = V / 16, WARPS = STATE_WARPS + GRADIENT_WARPS;
     using State = Acc<V, PANEL, STATE_WARPS>;  // a panel, transposed
     using Values = Acc<V, HALF, STATE_WARPS>;
     using Operand = Reg<T, V, HALF, STATE_WARPS>;
-    using Square = Acc<C, C, PANEL_WARPS>;
-    using Keys = Acc<C, PANEL, PANEL_WARPS>;
+    using Square = Acc<C, C, GRADIENT_WARPS>;
+    using Pairs = Reg<T, C, C, GRADIENT_WARPS>;
+    using Keys = Acc<C, PANEL, GRADIENT_WARPS>;
+    using Tokens = Reg<T, C, V, GRADIENT_WARPS>;
     struct Chunk {
         Tile<T, C, PANEL> q[PANELS], k[PANELS];
         union {
             Tile<T, C, V> d_o;
-            Tile<T, C, PANEL> out[PANELS];  // d_k, after it
+            Tile<T, C, PANEL> out;  // a panel of d_k, after it
         };
     };
     struct Half {
@@ -65,9 +65,9 @@ struct GatedDeltaBackward {
         float g[3][C], beta[3][C];
         Factors factors[2];
         float reads[PANELS][C], removed[PANELS][C], written[PANELS][C], before[C], after[C];
-        float columns[2][PANEL_WARPS][C], crossing[2][PANEL_WARPS][C];  // of scores, of the system
-        float through[2][STATE_WARPS];
+        float columns[GRADIENT_WARPS][C], crossing[GRADIENT_WARPS][C], through[2][STATE_WARPS];
     };
+    static_assert(PANEL == C, "d_system is where d_q goes out by panels");
     // where it does not fit, nobody launches it
     static constexpr bool FITS = sizeof(Memory) <= TILE_SHARED_MOST;
     using Shared = typename Choose<FITS, Memory, float>::type;
@@ -171,14 +171,16 @@ struct GatedDeltaBackward {
             fetch_half(2 * i + 2 - half);
             Values dU;
             dU.fill(0);
+            Reg<T, V, PANEL, STATE_WARPS> left[PANELS];
+            TILE_UNROLL
+            for (int h = 0; h < PANELS; h++) left[h].round(D[h]);
+            prepare(left[0], left[PANELS - 1], dU);
             TILE_UNROLL
             for (int h = 0; h < PANELS; h++) {
-                auto left = operand<T>(D[h]);
-                prepare(left, dU);
                 auto&& k = rows<HALF>(x.k[h], half);
-                issue(dU, left, t(k));
-                settle(left, dU);
+                issue(dU, left[h], t(k));
             }
+            settle(left[0], left[PANELS - 1], dU);
             const int first = half * HALF;
             dU.for_each([&](float& z, int, int j) { z *= f.half_end[first + j]; });
             Operand operand;
@@ -278,7 +280,7 @@ struct GatedDeltaBackward {
                 s.before[j] = beta[j] * written;
                 if (a.d_beta) {
                     TILE_UNROLL
-                    for (int w = 0; w < PANEL_WARPS; w++) columns += s.columns[0][w][j] + s.columns[1][w][j];
+                    for (int w = 0; w < GRADIENT_WARPS; w++) columns += s.columns[w][j];
                     if (j < rows.count) a.d_beta[head + (long long)j * a.HV] = written + columns;
                 }
                 if (!a.d_g) return;
@@ -295,7 +297,7 @@ struct GatedDeltaBackward {
                     after += j >= token ? s.after[j] : 0.f;
                 }
                 TILE_UNROLL
-                for (int w = 0; w < PANEL_WARPS; w++) within += s.crossing[0][w][token] + s.crossing[1][w][token];
+                for (int w = 0; w < GRADIENT_WARPS; w++) within += s.crossing[w][token];
                 TILE_UNROLL
                 for (int w = 0; w < STATE_WARPS; w++) through += s.through[i % 2][w];
                 if (token < rows.count)
@@ -314,71 +316,57 @@ struct GatedDeltaBackward {
         }
     };
 
-    // a group of warps for each panel; pairs of tokens, which have none, are the first group's and the last one's
     struct GradientRole {
         Memory& s;
         const Args& a;
         const Place& at;
-        Square y;  // P . d_o w^T, until the first group sums it up
+        Square decays, y;  // Y, and q k^T before it
 
+        TILE_FN bool sums() const { return a.d_g || a.d_beta; }
         TILE_FN void begin() {}
         TILE_FN void ready() {}
         TILE_FN void step(int c) {
             const int i = (c - 1) / 4;
             if (c == 0 || i >= at.chunks || !a.states) return;
-            groups<GRADIENT_WARPS, PANELS>([&](int h) {
-                if (c % 4 == 1) {
-                    if (h == 0) scores(i);
-                } else if (c % 4 == 2) {
-                    if (h == 0) sums(y, i, 0);
-                    y.fill(0);  // not needed from here on, so that its registers are free
-                    queries(i, h);
-                } else if (c % 4 == 3) {
-                    if (h == PANELS - 1) system(i);
-                } else {
-                    keys(i, h);
-                }
-            });
+            if (c % 4 == 1)
+                scores(i);
+            else if (c % 4 == 2)
+                queries(i);
+            else if (c % 4 == 3)
+                system(i);
+            else {
+                keys(i);
+                y.fill(0), decays.fill(0);  // not needed meanwhile, so that their registers are free
+            }
         }
 
-        // q k^T and d_o w^T, or k k^T and d_v w^T
-        TILE_FN void squares(Square& keys, Tile<T, C, PANEL> (&left)[PANELS], Tile<T, C, PANEL> (&k)[PANELS],
-                             Square& values, Tile<T, C, V>& by) {
-            keys.fill(0), values.fill(0);
-            prepare(keys, values);
+        // q k^T or k k^T
+        TILE_FN void squares(Square& acc, Tile<T, C, PANEL> (&left)[PANELS], Tile<T, C, PANEL> (&right)[PANELS]) {
+            acc.fill(0);
             TILE_UNROLL
-            for (int h = 0; h < PANELS; h++) issue(keys, left[h], t(k[h]));
-            issue(values, by, t(s.w));
-            settle(keys, values);
+            for (int h = 0; h < PANELS; h++) {
+                Reg<T, C, PANEL, GRADIENT_WARPS> x;
+                x.load(left[h]);
+                product(acc, x, t(right[h]));
+            }
         }
-        // what Y says of write strengths and gates; acc is overwritten
-        TILE_FN void sums(Square& acc, int i, int of) {
-            const float(&beta)[C] = s.beta[i % 3];
-            if (a.d_beta) own_column_sums(s.columns[of], acc, [](float z, int, int) { return z; });
-            if (!a.d_g) return;
-            acc.for_each([&](float& z, int, int c) { z *= beta[c]; });
-            own_crossing_sums(s.crossing[of], acc);
-        }
-
         TILE_FN void scores(int i) {
             Chunk& x = s.chunk[i % 2];
+            squares(y, x.q, x.k);
             const Factors& f = s.factors[i % 2];
-            const float(&beta)[C] = s.beta[i % 3];
-            const float scale = a.scale;
-            Square d;
-            squares(y, x.q, x.k, d, x.d_o);
-            d.for_each([&](float& z, int r, int c) { z *= scale * f.G.template decay<T>(r, c); });
-            zip(y, d, [](float& z, float p, int, int) { z *= p; });
-            d.for_each([&](float& z, int, int c) { z *= beta[c]; });
-            store(s.d_scores, d);
+            decays.for_each([&](float& d, int r, int c) { d = f.G.template decay<T>(r, c); });
         }
 
-        // where several value heads share keys, or by pairs of neighbours
-        TILE_FN bool put_partial(float* partial, const Keys& acc, const Span& rows, int h) {
-            if (!partial) return false;
-            float* to = partial + (rows.row * a.HV + at.hv) * a.K + h * PANEL;
-            store_global(to, (long long)a.HV * a.K, 1, acc, rows.count, a.K - h * PANEL);
-            return true;
+        TILE_FN void put(T* out, float* partial, Tile<T, C, PANEL>& by, const Keys& acc, int i, int h) {
+            const Span rows = at.span(i);
+            const int cols = a.K - h * PANEL;
+            if (partial) {
+                float* to = partial + (rows.row * a.HV + at.hv) * a.K + h * PANEL;
+                store_global(to, (long long)a.HV * a.K, 1, acc, rows.count, cols);
+            }
+            if (!out) return;
+            T* to = out + (rows.row * a.H + at.hk) * a.K + h * PANEL;
+            store_global(to, (long long)a.H * a.K, by, acc, rows.count, cols);
         }
         // the sums over a row of a tile, element by element
         TILE_FN void dot(float (&out)[C], const Keys& acc, const Tile<T, C, PANEL>& by) {
@@ -387,68 +375,102 @@ struct GatedDeltaBackward {
             own_row_sums(out, products, [](float z, int, int) { return z; });
         }
 
-        // d_q = scale diag(from the start) d_o S^T + d_scores k
-        TILE_FN void queries(int i, int h) {
-            if (!a.d_q && !a.partial_q && !a.d_g) return;
-            Chunk& x = s.chunk[i % 2];
-            const Factors& f = s.factors[i % 2];
-            const float scale = a.scale;
-            Keys dQ;
-            dQ.fill(0);
-            prepare(dQ);
-            issue(dQ, x.d_o, s.state[h]);
-            settle(dQ);
-            dQ.for_each([&](float& z, int r, int) { z *= scale * f.from_start[r]; });
-            if (a.d_g) dot(s.reads[h], dQ, x.q[h]);
-            prepare(dQ);
-            issue(dQ, s.d_scores, x.k[h]);
-            settle(dQ);
-            const Span rows = at.span(i);
-            if (put_partial(a.partial_q, dQ, rows, h) || !a.d_q) return;
-            T* to = a.d_q + (rows.row * a.H + at.hk) * a.K + h * PANEL;
-            store_global(to, (long long)a.H * a.K, 1, dQ, rows.count, a.K - h * PANEL);
-        }
-
-        // - L . d_v w^T, and what carries it back to keys
-        TILE_FN void system(int i) {
+        // d_o w^T, d_q = scale diag(from the start) d_o S^T + d_scores k
+        TILE_FN void queries(int i) {
             Chunk& x = s.chunk[i % 2];
             const Factors& f = s.factors[i % 2];
             const float(&beta)[C] = s.beta[i % 3];
+            const float scale = a.scale;
+            Pairs left;
+            {
+                Square d;
+                d.fill(0);
+                {
+                    Tokens d_o;
+                    d_o.load(x.d_o);
+                    product(d, d_o, t(s.w));
+                }
+                zip(y, d, [scale](float& z, float p, int, int) { z *= scale * p; });
+                zip(d, decays, [&](float& z, float decay, int, int c) { z *= scale * beta[c] * decay; });
+                store(s.d_scores, d);
+                left.round(d);
+            }
+            if (!a.d_q && !a.partial_q && !a.d_g) return;
+            TILE_UNROLL
+            for (int h = 0; h < PANELS; h++) {
+                Keys dQ;
+                dQ.fill(0);
+                {
+                    Tokens d_o;
+                    d_o.load(x.d_o);
+                    product(dQ, d_o, s.state[h]);
+                }
+                dQ.for_each([&](float& z, int r, int) { z *= scale * f.from_start[r]; });
+                if (a.d_g) dot(s.reads[h], dQ, x.q[h]);
+                product(dQ, left, x.k[h]);
+                put(a.d_q, a.partial_q, s.d_system, dQ, i, h);
+            }
+        }
+
+        // d_v w^T, and what Y says
+        TILE_FN void system(int i) {
+            Chunk& x = s.chunk[i % 2];
+            const float(&beta)[C] = s.beta[i % 3];
             Square d, l;
-            squares(l, x.k, x.k, d, s.d_v);
-            d.for_each([&](float& z, int r, int c) { z = r > c ? -z * f.G.template decay<T>(r, c) : 0.f; });
+            {
+                Tokens d_v;
+                d_v.load(s.d_v);
+                d.fill(0);
+                product(d, d_v, t(s.w));
+            }
+            squares(l, x.k, x.k);
             zip(l, d, [](float& z, float p, int r, int c) { z = r > c ? z * p : 0.f; });
-            d.for_each([&](float& z, int, int c) { z *= beta[c]; });
+            zip(y, l, [](float& z, float p, int, int) { z -= p; });
+            zip(y, decays, [](float& z, float decay, int, int) { z *= decay; });
+            zip(d, decays, [&](float& z, float decay, int r, int c) { z = r > c ? -z * beta[c] * decay : 0.f; });
             store(s.d_system, d);
-            sums(l, i, 1);
+            if (a.d_beta) own_column_sums(s.columns, y, [](float z, int, int) { return z; });
+            if (a.d_g) {
+                y.for_each([&](float& z, int, int c) { z *= beta[c]; });
+                own_crossing_sums(s.crossing, y);
+            }
         }
 
         // d_k = beta diag(to the end) w dS'^T - diag(from the start) d_v S^T + d_scores^T q + (d_system + d_system^T) k
-        TILE_FN void keys(int i, int h) {
-            if (!a.d_k && !a.partial_k && !a.d_g && !a.d_beta) return;
+        TILE_FN void keys(int i) {
+            if (!a.d_k && !a.partial_k && !sums()) return;
             Chunk& x = s.chunk[i % 2];
             const Factors& f = s.factors[i % 2];
             const float(&beta)[C] = s.beta[i % 3];
-            Keys dK, read;
-            dK.fill(0), read.fill(0);
-            prepare(dK, read);
-            issue(dK, s.w, s.d_state[h]);
-            issue(read, s.d_v, s.state[h]);
-            settle(dK, read);
-            dK.for_each([&](float& z, int r, int) { z *= f.to_end[r]; });
-            if (a.d_g || a.d_beta) dot(s.written[h], dK, x.k[h]);
-            read.for_each([&](float& z, int r, int) { z *= -f.from_start[r]; });
-            if (a.d_g) dot(s.removed[h], read, x.k[h]);
-            zip(dK, read, [&](float& z, float p, int r, int) { z = z * beta[r] + p; });
-            prepare(dK);
-            issue(dK, t(s.d_scores), x.q[h]);
-            issue(dK, s.d_system, x.k[h]);
-            issue(dK, t(s.d_system), x.k[h]);
-            settle(dK);
-            const Span rows = at.span(i);
-            if (put_partial(a.partial_k, dK, rows, h) || !a.d_k) return;
-            T* to = a.d_k + (rows.row * a.H + at.hk) * a.K + h * PANEL;
-            store_global(to, (long long)a.H * a.K, x.out[h], dK, rows.count, a.K - h * PANEL);
+            TILE_ROLL
+            for (int h = 0; h < PANELS; h++) {
+                Keys dK, read;
+                {
+                    Tokens w;
+                    w.load(s.w);
+                    dK.fill(0);
+                    product(dK, w, s.d_state[h]);
+                }
+                dK.for_each([&](float& z, int r, int) { z *= f.to_end[r]; });
+                if (sums()) dot(s.written[h], dK, x.k[h]);
+                {
+                    Tokens d_v;
+                    d_v.load(s.d_v);
+                    read.fill(0);
+                    product(read, d_v, s.state[h]);
+                }
+                read.for_each([&](float& z, int r, int) { z *= -f.from_start[r]; });
+                if (a.d_g) dot(s.removed[h], read, x.k[h]);
+                zip(dK, read, [&](float& z, float p, int r, int) { z = z * beta[r] + p; });
+                Pairs left;
+                left.load(t(s.d_scores));
+                product(dK, left, x.q[h]);
+                left.load(s.d_system);
+                product(dK, left, x.k[h]);
+                left.load(t(s.d_system));
+                product(dK, left, x.k[h]);
+                put(a.d_k, a.partial_k, x.out, dK, i, h);
+            }
         }
 
         TILE_FN void end() {}
@@ -459,7 +481,7 @@ struct GatedDeltaBackward {
         if (!a.states && owner(a, block_id() / a.HV).begins) return;
         StateRole state{s, a, at};
         GradientRole gradients{s, a, at};
-        lockstep<STATE_WARPS, GRADIENT_WARPS, 136>(4 * at.chunks + 1, state, gradients);
+        lockstep<STATE_WARPS, GRADIENT_WARPS>(4 * at.chunks + 1, state, gradients);
     }
     static TILE_FN void run(float&, const Args&) {}
 };

@@ -24,7 +24,7 @@ struct FusedArgs {
     // Kept only, null in Fused; o may be null then
     T *states, *w;          // [total, HV, V, K] before every chunk, K the template's; [R, HV, V]
     T *inverse, *scores;    // [total, HV, C, C]: X and P
-    float* maps;            // [P, HV, K, K], Pieces only
+    bf16* maps;             // [P, HV, 2, K, K], Pieces only: high and low as in pieces.cu
     const long long *offsets, *chunks;
     // as in FusedArgs of gated_delta_rule_forward.h
     const int* owners;
@@ -71,7 +71,7 @@ struct FusedPass {
         typename Choose<KEEPS, Tile<T, V, K>, Nothing>::type state;
         Two total[STRANDS][K / 2];       // gates of whole strands
         float ends[BLOCKS * K];          // and of whole blocks
-        float left[2][STATE_WARPS];      // how much of a map is left, after even and odd steps
+        float left[2][STATE_WARPS];      // how much of a map is left
     };
     using State = Acc<V, K, STATE_WARPS>;  // transposed, as in the other sweeps
     using Values = Acc<V, C, STATE_WARPS>;
@@ -91,9 +91,9 @@ struct FusedPass {
     }
     // the block behind those of the values
     static TILE_FN bool maps(const Args& a, const Place& at) { return PIECES && at.v0 >= a.V; }
-    // whether nothing was left of a map before step c: nothing will be
+    // whether nothing was left of a map some steps before: nothing will be
     static TILE_FN bool vanished(const Shared& s, const Args& a, const Place& at, int c) {
-        return c > 0 && maps(a, at) && delta::none(s.left[(c - 1) % 2]);
+        return maps(a, at) && delta::none(s.left, c);
     }
     static TILE_FN Span span(const Place& at, int step) {
         const long long first = (long long)step * C, left = at.length - first;
@@ -369,17 +369,19 @@ struct FusedPass {
         }
         TILE_FN void ready() { wait<0>(); }
         TILE_FN void step(int c) {
-            fetch_keys(c + 2);
-            fetch_values(c + 1);
-            commit();
-            if (!vanished(s, a, at, c)) chunk(c);
-            wait<0>();
-            if (maps(a, at)) delta::measure(s.left[c % 2], S);
+            if (!vanished(s, a, at, c)) {
+                fetch_keys(c + 2);
+                fetch_values(c + 1);
+                commit();
+                chunk(c);
+                wait<0>();
+            }
+            if (maps(a, at)) delta::measure(s.left, S, c);
         }
         TILE_FN void end() {
             const delta::Owner piece = delta::owner(a, at.n);
             const long long size = (long long)a.K * a.V;
-            if (maps(a, at)) return store_global(a.maps + at.state / size * a.K * a.K, 1, a.K, S, a.K, a.K);
+            if (maps(a, at)) return delta::give(a.maps + at.state / size * 2 * a.K * a.K, S, a.K);
             const long long to = PIECES ? at.state : ((long long)piece.sequence * a.HV + at.hv) * size + at.v0;
             if (a.ht && (PIECES || piece.ends)) store_global(a.ht + to, 1, a.V, S, a.V - at.v0, a.K);
         }

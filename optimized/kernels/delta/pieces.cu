@@ -4,6 +4,9 @@
 // piece, or backwards the first, is not made here: the pass over that piece leaves it. Neither its map nor its sum is
 // read, nor is the map of the piece where nothing enters.
 //
+// Maps are two matrices of T whose sum they are, high and low, so that products are of operands: what is left out of them
+// is below 2^-16 of what is in them.
+//
 // Piece i belongs to the sequence n whose pieces are firsts[n] .. firsts[n+1].
 //
 // MappedStates     grid N HV slices     slices = ceil(V / template V)
@@ -14,7 +17,7 @@ using namespace tile;
 
 struct MappedArgs {
     float* sums;              // [P, HV, K, V], and what enters after it
-    const float* maps;        // [P, HV, K, K]
+    const bf16* maps;         // [P, HV, 2, K, K]: high, low
     const float* from;        // [N, HV, K, V] or null for zeros
     const long long* firsts;  // [N + 1]
     int HV, K, V, back;
@@ -26,12 +29,12 @@ struct MappedStates {
     using Args = MappedArgs;
     static constexpr int WARPS = K / 16, MIN_BLOCKS = 1;
     struct Stage {
-        Tile<T, K, K> map;
-        Tile<T, K, V> sum;
+        Tile<T, K, K> map[2];
+        Tile<float, K, V> sum;
     };
     struct Shared {
         Stage stage[2];
-        Tile<T, V, K> state;
+        Tile<T, V, K> state[2];
     };
     using State = Acc<V, K, WARPS>;  // transposed
     struct Place {
@@ -47,7 +50,10 @@ struct MappedStates {
     static TILE_FN void fetch(Stage& x, const Args& a, const Place& at, int i) {
         if (i + 1 < at.count) {
             const long long head = at.head(a, i);
-            if (i > 0 || a.from) load_async<WARPS>(x.map, a.maps + head * a.K * a.K, a.K, a.K, a.K);
+            const T* map = a.maps + head * 2 * a.K * a.K;
+            TILE_UNROLL
+            for (int low = 0; low < 2 && (i > 0 || a.from); low++)
+                load_async<WARPS>(x.map[low], map + low * a.K * a.K, a.K, a.K, a.K);
             load_async<WARPS>(x.sum, a.sums + head * a.K * a.V + at.v0, a.V, a.K, a.V - at.v0);
         }
         commit();
@@ -56,12 +62,19 @@ struct MappedStates {
         State next;
         next.fill(0);
         if (!empty) {
-            store(s.state, S);
+            store(s.state[0], S);
+            S.for_each([](float& y, int, int) { y -= to_float(round_to<T>(y)); });
+            store(s.state[1], S);
             barrier();
-            if (back)
-                mma(next, s.state, x.map);
-            else
-                mma(next, s.state, t(x.map));
+            TILE_UNROLL
+            for (int n = 0; n < 3; n++) {
+                const auto& state = s.state[n == 0];
+                auto& map = x.map[n == 1];
+                if (back)
+                    mma(next, state, map);
+                else
+                    mma(next, state, t(map));
+            }
         }
         zip(next, t(x.sum), [](float& y, float sum, int, int) { y += sum; });
         S = next;

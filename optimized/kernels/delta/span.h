@@ -46,19 +46,29 @@ TILE_FN bool wanted(const Args& a, int n, bool map) {
     if (piece.begins && piece.ends) return false;
     return map ? (!piece.begins || a.h0) && (!piece.ends || a.behind) : !piece.ends;
 }
-// how much is left of a map, by warp, and whether nothing is: it stays nothing
+// How much is left of a map, by warp, after every fourth step, and whether nothing was, before step c: it stays nothing.
+constexpr int MEASURED = 4;
 template <int M, int N, int W>
-TILE_FN void measure(float (&left)[W], Acc<M, N, W>& map) {
+TILE_FN void measure(float (&left)[2][W], Acc<M, N, W>& map, int c) {
+    if (c % MEASURED != MEASURED - 1) return;
     float share = 0;
     map.for_each([&](float& z, int, int) { share += z < 0 ? -z : z; });
-    warp_sums<W>(left, share);
+    warp_sums<W>(left[c / MEASURED % 2], share);
 }
 template <int W>
-TILE_FN bool none(const float (&left)[W]) {
+TILE_FN bool none(const float (&left)[2][W], int c) {
+    if (c < MEASURED) return false;
     float sum = 0;
     TILE_UNROLL
-    for (int w = 0; w < W; w++) sum += left[w];
+    for (int w = 0; w < W; w++) sum += left[(c / MEASURED - 1) % 2][w];
     return sum == 0;
+}
+// a map for pieces.cu: what rounding leaves, then the rest; map is overwritten
+template <int M, int N, int W>
+TILE_FN void give(bf16* to, Acc<M, N, W>& map, int K) {
+    store_global(to, 1, K, map, K, K);
+    map.for_each([](float& z, int, int) { z -= to_float(round_to<bf16>(z)); });
+    store_global(to + K * K, 1, K, map, K, K);
 }
 
 }  // namespace delta

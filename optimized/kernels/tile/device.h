@@ -294,23 +294,6 @@ TILE_FN void issue(Acc<M, N, W>& acc, const Reg<T, M, K, W>& a, const B& b) {
     for (int k = 0; k < K / 16; k++) WarpGroup<T, ALONG_ROWS<B>>::multiply(acc.d[0], a.d[0][k], slice(b, k));
     asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
 }
-// a left operand in shared memory lies as the transpose of a right one
-template <class T, int K, class B>
-TILE_FN void issue(Acc<64, 64, 4>& acc, Tile<T, 64, K>& a, const B& b) {
-    static_assert(Shape<B>::ROWS == K && Shape<B>::COLS == 64, "shapes differ");
-    TILE_UNROLL
-    for (int k = 0; k < K / 16; k++)
-        WarpGroup<T, ALONG_ROWS<B>>::template multiply<0>(acc.d[0], slice(t(a), k), slice(b, k));
-    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-}
-template <class T, int K, class B>
-TILE_FN void issue(Acc<64, 64, 4>& acc, const Transposed<Tile<T, K, 64>>& a, const B& b) {
-    static_assert(Shape<B>::ROWS == K && Shape<B>::COLS == 64, "shapes differ");
-    TILE_UNROLL
-    for (int k = 0; k < K / 16; k++)
-        WarpGroup<T, ALONG_ROWS<B>>::template multiply<1>(acc.d[0], slice(a.tile, k), slice(b, k));
-    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-}
 template <class T, int M, int N, int K, int W, class B>
 TILE_FN void issue_halves(Acc<M, N, W>& left, Acc<M, N, W>& right, const Reg<T, M, K, W>& a, const B& b) {
     static_assert(W % 4 == 0 && M == 16 * W && N == 32, "whole warp groups, a block row each warp");

@@ -197,20 +197,19 @@ TILE_FN void load(Acc<M, N, W>& acc, const U* ptr, int64_t row_stride, int64_t c
         }
     });
 }
-// rows that are there in full, by pairs of neighbours
-template <class U, int M, int N, int W>
-TILE_FN void store_rows(U* ptr, int64_t row_stride, const Acc<M, N, W>& acc) {
+// f32 rows that are there in full, by pairs of neighbours
+template <int M, int N, int W>
+TILE_FN void store_rows(float* ptr, int64_t row_stride, const Acc<M, N, W>& acc) {
     const_cast<Acc<M, N, W>&>(acc).for_each_block([&](float(&x)[BLOCK_ELEMENTS], int r0, int c0) {
-        U* dst = ptr + (r0 + block_row(0)) * row_stride + c0 + block_col(0);
+        float* dst = ptr + (r0 + block_row(0)) * row_stride + c0 + block_col(0);
         TILE_UNROLL
         for (int e = 0; e < BLOCK_ELEMENTS; e += 2)
-            *reinterpret_cast<Pair<U>*>(dst + row_step(e) * row_stride + col_step(e)) = {round_to<U>(x[e]),
-                                                                                         round_to<U>(x[e + 1])};
+            *reinterpret_cast<Pair<float>*>(dst + row_step(e) * row_stride + col_step(e)) = {x[e], x[e + 1]};
     });
 }
 template <class U, int M, int N, int W>
 TILE_FN void store_global(U* ptr, int64_t row_stride, int64_t col_stride, const Acc<M, N, W>& acc, int rows, int cols) {
-    if constexpr (sizeof(U) == 4 || TILE_LANES == 32)
+    if constexpr (sizeof(U) == 4)
         if (col_stride == 1 && rows >= M && cols >= N && wide(ptr, row_stride)) return store_rows(ptr, row_stride, acc);
     const_cast<Acc<M, N, W>&>(acc).for_each_block([&](float(&x)[BLOCK_ELEMENTS], int r0, int c0) {
         const int r = r0 + block_row(0), c = c0 + block_col(0), down = opaque(rows) - r, right = opaque(cols) - c;

@@ -222,8 +222,8 @@ TILE_FN void mma(Acc<M, N, W>& acc, const A& a, const B& b) {
 
 template <class... Registers>
 TILE_FN void prepare(Registers&...) {}
-template <int M, int N, int W, class A, class B>
-TILE_FN void issue(Acc<M, N, W>& acc, const A& a, const B& b) {
+template <class T, int M, int N, int K, int W, class B>
+TILE_FN void issue(Acc<M, N, W>& acc, const Reg<T, M, K, W>& a, const B& b) {
     mma(acc, a, b);
 }
 template <class T, int M, int N, int K, int W, class S>

@@ -25,8 +25,9 @@
 //                four, which read b behind publish(), not barrier(). Its parts, to do something else meanwhile:
 //                prepare(registers...), issue(acc, a, b) once or more, settle(registers...); in between nothing touches
 //                what
-//                is named, and TILE_ISSUES tells whether issue returns before its product is done. a is operand<T>(acc),
-//                a Reg or, for four warps and 64 rows and columns, a Tile or t(Tile) behind publish(). settle_but_last(registers...) leaves the last issue out. issue_halves(acc, acc2, a, t(tile)): the
+//                is named, and TILE_ISSUES tells whether issue returns before its product is done. a is operand<T>(acc)
+//                or a
+//                Reg. settle_but_last(registers...) leaves the last issue out. issue_halves(acc, acc2, a, t(tile)): the
 //                two
 //                halves of the tile's rows at once.
 // store(view, acc)      rounds acc into a Tile or t(Tile).

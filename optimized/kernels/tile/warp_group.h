@@ -1,5 +1,4 @@
-// Hopper's product over a warp group of four warps: the left operand in registers or, of 64 rows and by 64 columns, in
-// shared memory, the right one in shared memory.
+// Hopper's product over a warp group of four warps: the left operand in registers, the right one in shared memory.
 #pragma once
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -77,20 +76,10 @@ struct WarpGroup;
                      : TILE_BLOCK(l[0]), TILE_BLOCK(l[1]), TILE_BLOCK(r[0]), TILE_BLOCK(r[1]) \
                      : "r"(a.word[0]), "r"(a.word[1]), "r"(a.word[2]), "r"(a.word[3]), "l"(b.bits), "n"(TRANSPOSED)); \
     }
-// the same with the left operand in shared memory, LEFT: as a transposed tile
-#define TILE_WARP_GROUP_SHARED(type, name) \
-    template <int LEFT> \
-    static TILE_FN void multiply(float (&c)[4][8], Descriptor a, Descriptor b) { \
-        asm volatile("wgmma.mma_async.sync.aligned.m64n64k16.f32." name "." name " {" TILE_REGISTERS_64 "}, " \
-                     "%32, %33, 1, 1, 1, %34, %35;" \
-                     : TILE_BLOCKS_64 \
-                     : "l"(a.bits), "l"(b.bits), "n"(LEFT), "n"(TRANSPOSED)); \
-    }
 #define TILE_WARP_GROUP_TYPE(type, name) \
     template <int TRANSPOSED> \
     struct WarpGroup<type, TRANSPOSED> { \
         TILE_WARP_GROUP_HALVES(type, name) \
-        TILE_WARP_GROUP_SHARED(type, name) \
         TILE_WARP_GROUP_PRODUCT(type, name, 32, TILE_REGISTERS_32, 16, 17, 18, 19, 20, 21, TILE_BLOCKS_32) \
         TILE_WARP_GROUP_PRODUCT(type, name, 64, TILE_REGISTERS_64, 32, 33, 34, 35, 36, 37, TILE_BLOCKS_64) \
         TILE_WARP_GROUP_PRODUCT(type, name, 128, TILE_REGISTERS_128, 64, 65, 66, 67, 68, 69, TILE_BLOCKS_128) \

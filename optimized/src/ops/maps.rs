@@ -17,7 +17,7 @@ pub(super) struct Maps {
     /// Whether some sequence has more than one.
     pub(super) split: bool,
     width: usize,
-    /// A matrix for each piece and head.
+    /// A matrix for each piece and head, in two parts.
     maps: Ptr,
 }
 
@@ -27,7 +27,8 @@ impl Maps {
         let (hv, k) = (value_heads(job), job.problem.size(Dim::K));
         let pieces = pieces::cut(job, chunk, hv * slices, may)?;
         let split = pieces.count > job.problem.size(Dim::N);
-        let maps = if split { job.workspace("maps", DType::F32, pieces.count * hv * k * k)? } else { Ptr::NULL };
+        let elements = pieces.count * hv * 2 * k * k;
+        let maps = if split { job.workspace("maps", DType::Bf16, elements)? } else { Ptr::NULL };
         Ok(Self { pieces, split, width, maps })
     }
 

@@ -7,9 +7,9 @@ pub(crate) const SOURCE: &str = "delta/pieces.cu";
 /// Columns of values that a block takes through all pieces: few, as the pieces come one after the other.
 const SLICE: usize = 16;
 
-/// States and maps are f32 whatever the operands.
+/// States are f32 and maps two bf16, whatever the operands.
 pub(crate) const fn states(width: usize) -> Kernel {
-    Kernel { source: SOURCE, template: "MappedStates", scalar: Scalar::F32, chunk: 16, width, slice: SLICE }
+    Kernel { source: SOURCE, template: "MappedStates", scalar: Scalar::Bf16, chunk: 16, width, slice: SLICE }
 }
 
 /// Where the delta rules have a forward pass in one kernel.
