@@ -64,6 +64,14 @@ TILE_FN float falling(float decay) {
     return late ? 0.f : y;
 }
 
+// The power of two that brings a sum of magnitudes to 1 or a little more: gradients may be as small as they like, and
+// those behind them are not to fall below where f32 begins on their way through factors. Exact, and so undone by its
+// reciprocal.
+TILE_FN float unit(float sum) {
+    const uint32_t exponent = float_to_bits(sum) >> 23 & 255;
+    return exponent == 0 || exponent > 240 ? 1.f : bits_to_float((254 - exponent) << 23);
+}
+
 TILE_FN bool meet(int S, int i, int j) { return i > j && (i ^ j) / S == 1; }
 TILE_FN bool upper(int S, int i) { return (i & S) != 0; }
 

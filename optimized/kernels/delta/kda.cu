@@ -15,7 +15,7 @@
 // j H / HV, and HV is a multiple of H.
 // KP = the template's K, the real K padded; slices = ceil(V / template V).
 //
-// Workspaces, in elements of T:
+// Workspaces, in elements of T, of the kernels one by one:
 //   read_q, read_k, written_k (E q, E k, F k)   R * HV * K each      w    R * HV * V
 //   inverse, scores                             total * HV * C * C each
 //   states, d_states                            total * HV * V * KP each
@@ -24,7 +24,12 @@
 //   partial_q, partial_k        R * HV * K each, when HV > H
 // d_v is needed by KdaGradient: without a taker for it, it is a workspace too.
 //
+// or, in elements of T, what KdaKept leaves for KdaBackward:
+//   states            total * HV * V * KP      w    R * HV * V
+//   inverse, scores   total * HV * C * C each
+//
 // Launches (one-dimensional grids; a grid of 0 blocks is not launched)
+//   both passes: KdaKept, KdaBackward   alone, where there is room for them and V is no wider than KP
 //   forward:     KdaFused     N * HV * slices       alone, where there is room for it
 //          or    KdaPrepare   total * HV
 //                KdaForward   N * HV * slices
@@ -258,6 +263,7 @@ struct KdaStates : Sweep<T, C, K, V, true> {};
 
 #include "kda_backward.h"
 #include "kda_forward.h"
+#include "kda_fused.h"
 
 using kda::KdaForward;
 using kda::KdaGradient;

@@ -164,7 +164,8 @@ struct KdaGradient {
     };
     struct Shared {
         Scratch at;
-        float beta[C], diagonal[C], d_beta[C], whole[K], carried[K], ends[C / channels::BLOCK * K], scratch[WARPS * C];
+        float beta[C], diagonal[C], d_beta[C], sizes[2][C], whole[K], carried[K], ends[C / channels::BLOCK * K];
+        float scratch[WARPS * C];
     };
     using Keys = Acc<C, K, WARPS>;
     using Square = Acc<C, C, WARPS>;
@@ -176,6 +177,7 @@ struct KdaGradient {
     struct Sums {
         Keys d_q, read, written;
         Square A, B;
+        float up;  // what A and B are times on their way through factors
     };
 
     static TILE_FN void fetch_slice(Slice& x, const Args& a, const Place& at, int v0) {
@@ -288,10 +290,11 @@ struct KdaGradient {
             put(x.k_at, i, c, get(x.k, i, c) * f * (reads ? 1.f : s.beta[i]));
             put(x.q_at, i, c, reads ? get(x.q, i, c) * f : Two{0, 0});
         });
+        const float up = sums.up, down = 1 / up;
         Square m;
-        zip(m, sums.A, [](float& y, float d, int i, int j) { y = channels::meet(S, i, j) ? d : 0.f; });
+        zip(m, sums.A, [up](float& y, float d, int i, int j) { y = channels::meet(S, i, j) ? d * up : 0.f; });
         store(x.A, m);
-        zip(m, sums.B, [](float& y, float d, int i, int j) { y = channels::meet(S, i, j) ? -d : 0.f; });
+        zip(m, sums.B, [up](float& y, float d, int i, int j) { y = channels::meet(S, i, j) ? -d * up : 0.f; });
         store(x.B, m);
         barrier();
         Keys d_q, d_k;
@@ -301,8 +304,8 @@ struct KdaGradient {
         mma<LOWER_A>(d_k, x.B, x.k_at);
         mma<UPPER_A>(d_k, t(x.A), x.q_at);
         mma<UPPER_A>(d_k, t(x.B), x.k_at);
-        zip(d_q, x.factor, [](float& y, float f, int, int) { y *= f; });
-        zip(d_k, x.factor, [](float& y, float f, int, int) { y *= f; });
+        zip(d_q, x.factor, [down](float& y, float f, int, int) { y *= f * down; });
+        zip(d_k, x.factor, [down](float& y, float f, int, int) { y *= f * down; });
         zip(sums.d_q, d_q, [](float& y, float d, int, int) { y += d; });
         zip(sums.read, d_k, [&](float& y, float d, int i, int) { y += channels::upper(S, i) ? d : s.beta[i] * d; });
         d_k.for_each([&](float& y, int i, int c) { y *= x.k.at(i, c); });
@@ -326,10 +329,11 @@ struct KdaGradient {
             put(x.k_at, i, c, Two{by(k.x, f.x, i), by(k.y, f.y, i)});
         });
         auto here = [](int i, int j) { return i > j && i / channels::BLOCK == j / channels::BLOCK; };
+        const float up = sums.up, down = 1 / up;
         Square m;
-        zip(m, sums.A, [&](float& y, float d, int i, int j) { y = here(i, j) ? d : 0.f; });
+        zip(m, sums.A, [&](float& y, float d, int i, int j) { y = here(i, j) ? d * up : 0.f; });
         store(x.A, m);
-        zip(m, sums.B, [&](float& y, float d, int i, int j) { y = here(i, j) ? -d : 0.f; });
+        zip(m, sums.B, [&](float& y, float d, int i, int j) { y = here(i, j) ? -d * up : 0.f; });
         store(x.B, m);
         barrier();
         Keys d_q, read, written, crossing;
@@ -355,10 +359,11 @@ struct KdaGradient {
         zip(read, x.factor, [](float& y, float f, int, int) { y *= f * channels::LIFT<T>; });
         zip(written, x.factor, [](float& y, float f, int, int) { y *= channels::falling<T>(f); });
         if (lowest(s.ends) < channels::LEAST<T>) late(d_q, read, written, crossing, x, s);
-        zip(sums.d_q, d_q, [](float& y, float d, int, int) { y += d; });
-        zip(sums.read, read, [](float& y, float d, int, int) { y += d; });
-        zip(sums.read, written, [&](float& y, float d, int i, int) { y += s.beta[i] * d; });
-        zip(sums.written, written, [&](float& y, float d, int i, int c) { y += x.k.at(i, c) * d; });
+        zip(sums.d_q, d_q, [down](float& y, float d, int, int) { y += down * d; });
+        zip(sums.read, read, [down](float& y, float d, int, int) { y += down * d; });
+        zip(sums.read, written, [&](float& y, float d, int i, int) { y += s.beta[i] * down * d; });
+        zip(sums.written, written, [&](float& y, float d, int i, int c) { y += x.k.at(i, c) * (down * d); });
+        crossing.for_each([down](float& y, int, int) { y *= down; });
         keep(x, crossing);
         for_each_index<WARPS, K*(C / STRAND)>([&](int n) {
             const int first = n / K * STRAND;
@@ -417,13 +422,21 @@ struct KdaGradient {
         store_global<WARPS>(out + (at.rows.row * a.H + at.hk) * a.K, (long long)a.H * a.K, by, at.rows.count, a.K);
     }
 
+    static TILE_FN float unit(Sums& sums, Shared& s) {
+        auto size = [](float y, int i, int j) { return i < j ? 0.f : y < 0 ? y : -y; };
+        row_sums<WARPS>(s.sizes[0], s.scratch, sums.A, size);
+        row_sums<WARPS>(s.sizes[1], s.scratch, sums.B, size);
+        const float a = lowest(s.sizes[0]), b = lowest(s.sizes[1]);
+        return channels::unit(a < b ? -a : -b);
+    }
+
     static TILE_FN void finish(Sums& sums, Inside& x, Shared& s, const Args& a, const Place& at) {
         channels::decays<WARPS, T>(x.decay, s.whole);
         sums.A.for_each([&](float& y, int i, int j) {
             y *= a.scale;
             if (i == j) s.diagonal[i] = y;
         });
-        barrier();
+        sums.up = unit(sums, s);
         reads(sums, x, s, a.scale);
         writes(sums, x, s);
         if constexpr (C > channels::BLOCK) meeting<C / 2>(sums, x, s);

@@ -439,6 +439,27 @@ TILE_FN void zip(Acc<M, N, W>& acc, const Acc<M, N, W>& other, F f) {
     }
 }
 
+template <class V, class F, int M, int N, int W, class... Others>
+TILE_FN void zip_all(const V& view, F f, Acc<M, N, W>& acc, Others&... others) {
+    using C = Acc<M, N, W>;
+    static_assert(Shape<V>::ROWS == M && Shape<V>::COLS == N, "shapes differ");
+    if (!C::active()) return;
+    TILE_UNROLL
+    for (int m = 0; m < C::BLOCK_ROWS; m++) {
+        TILE_UNROLL
+        for (int n = 0; n < C::BLOCK_COLS; n++) {
+            const int r = C::first_row() + 16 * m, c = C::first_col() + 16 * n;
+            Left<typename Shape<V>::T> block;
+            float y[BLOCK_ELEMENTS];
+            load_left(block, view, r, c);
+            widen(y, block);
+            TILE_UNROLL
+            for (int e = 0; e < BLOCK_ELEMENTS; e++)
+                f(y[e], r + block_row(e), c + block_col(e), acc.d[m][n][e], others.d[m][n][e]...);
+        }
+    }
+}
+
 template <class V, int M, int N, int W>
 TILE_FN void store(V&& view, const Acc<M, N, W>& acc) {
     using C = Acc<M, N, W>;

@@ -81,6 +81,8 @@ TILE_FN float through(float x) {
 }
 
 TILE_FN float fused(float x, float y, float z) { return x * y + z; }
+TILE_FN float bits_to_float(uint32_t x) { return float_of(x); }
+TILE_FN uint32_t float_to_bits(float x) { return bits_of(x); }
 
 // e^x by a polynomial on |r| <= ln2/2, so that loops vectorise; below 2^-125 it is zero
 template <class T>
@@ -259,6 +261,13 @@ TILE_FN void zip(Acc<M, N, W>& acc, const Acc<M, N, W>& other, F f) {
     acc.for_each([&](float& x, int r, int c) { f(x, other.d[r][c], r, c); });
 }
 
+template <class V, class F, int M, int N, int W, class... Others>
+TILE_FN void zip_all(const V& view, F f, Acc<M, N, W>& acc, Others&... others) {
+    static_assert(Shape<V>::ROWS == M && Shape<V>::COLS == N, "shapes differ");
+    const Strided s = strided(view);
+    acc.for_each([&](float& x, int r, int c) { f(s.at(r, c), r, c, x, others.d[r][c]...); });
+}
+
 template <class T, int M, int N, int W>
 void store(Tile<T, M, N>& tile, const Acc<M, N, W>& acc) {
     for (int r = 0; r < M; r++)
@@ -426,12 +435,20 @@ TILE_FN void own_row_sums(float (&out)[M], Acc<M, N, W>& acc, F f) {
         out[r] = s;
     }
 }
-template <int M, int N, int W, class F>
-TILE_FN void own_column_sums(float (&out)[W][N], Acc<M, N, W>& acc, F f) {
-    for (int w = 0; w < W; w++)
+template <int P, int M, int N, int W, class F>
+TILE_FN void own_row_sums(float (&out)[P][M], Acc<M, N, W>& acc, F f) {
+    for (int p = 0; p < P; p++)
+        for (int r = 0; r < M; r++) {
+            out[p][r] = 0;
+            for (int c = p * N / P; c < (p + 1) * N / P; c++) out[p][r] += f(acc.d[r][c], r, c);
+        }
+}
+template <int P, int M, int N, int W, class F>
+TILE_FN void own_column_sums(float (&out)[P][N], Acc<M, N, W>& acc, F f) {
+    for (int p = 0; p < P; p++)
         for (int c = 0; c < N; c++) {
-            out[w][c] = 0;
-            for (int r = w * M / W; r < (w + 1) * M / W; r++) out[w][c] += f(acc.d[r][c], r, c);
+            out[p][c] = 0;
+            for (int r = p * M / P; r < (p + 1) * M / P; r++) out[p][c] += f(acc.d[r][c], r, c);
         }
 }
 template <int N, int W>

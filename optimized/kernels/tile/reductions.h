@@ -123,11 +123,19 @@ TILE_FN void own_row_sums(float (&out)[M], Acc<M, N, W>& acc, F f) {
     static_assert(C::WARP_COLS == 1 && C::WARP_ROWS == W, "a warp owns whole rows");
     each_row_sum(acc, f, [&](int row, float total) { out[row] = total; });
 }
-template <int M, int N, int W, class F>
-TILE_FN void own_column_sums(float (&out)[W][N], Acc<M, N, W>& acc, F f) {
+// the same where rows are dealt to P warps each, a sum of every part
+template <int P, int M, int N, int W, class F>
+TILE_FN void own_row_sums(float (&out)[P][M], Acc<M, N, W>& acc, F f) {
     using C = Acc<M, N, W>;
-    static_assert(C::WARP_COLS == 1 && C::WARP_ROWS == W, "a warp owns whole rows");
-    float(&own)[N] = out[warp<W>()];
+    static_assert(C::WARP_COLS == P && C::WARP_ROWS * P == W, "as many parts as warps to a row");
+    float(&own)[M] = out[warp<W>() % P];
+    each_row_sum(acc, f, [&](int row, float total) { own[row] = total; });
+}
+template <int P, int M, int N, int W, class F>
+TILE_FN void own_column_sums(float (&out)[P][N], Acc<M, N, W>& acc, F f) {
+    using C = Acc<M, N, W>;
+    static_assert(C::WARP_ROWS == P && C::WARP_COLS * P == W, "as many parts as warps to a column");
+    float(&own)[N] = out[warp<W>() / C::WARP_COLS];
     each_column_sum(acc, f, [&](int column, float total) { own[column] = total; });
 }
 #if defined(TILE_CUDA)

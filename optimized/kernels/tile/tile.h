@@ -13,6 +13,7 @@
 //                zip(acc, view, f(float& x, float y, row, col)): y is the element of a Tile or t(Tile) of the same
 //                shape.
 //                zip(acc, other_acc, f(float& x, float y, row, col)).
+//                zip_all(view, f(float y, row, col, float& x, ..), acc, ..): the elements of several at once.
 // Reg<T,M,K,W>   left operand in registers: load(view), round(acc), for_each(f(float& x, row, col)) (rounds again).
 //                Needs M >= 16 W (each warp owns whole rows). rounded<T>(acc): the same without a second copy.
 // mma<MASK>(acc, a, b)  acc += a b; a: Tile, t(Tile), Reg, rounded(acc); b: Tile, t(Tile), all of one T.
@@ -60,8 +61,8 @@
 //                there).
 // row_sums<W>(float (&out)[M], float (&scratch)[W*M], acc, f(float x, row, col) -> float), column_sums<W>(out[N],
 //                scratch[W*N], acc, f): fixed order. They begin and end with a barrier.
-// own_row_sums(out[M], acc, f), own_column_sums(out[W][N], acc, f), these by warp: without a barrier, where each warp
-//                owns whole rows. own_crossing_sums(out[W][N], acc), of a square: for each column t what the rows
+// own_row_sums(out[M], acc, f), own_column_sums(out[P][N], acc, f), own_row_sums(out[P][M], acc, f): without a barrier, by
+//                parts of the columns' rows or the rows' columns, as many as warps share them. own_crossing_sums(out[W][N], acc), of a square: for each column t what the rows
 //                from t on have before it; acc is overwritten, and there is none on AMD. warp_sums(out[W], share): the
 //                sum of each warp's shares.
 // inner_product<W>(x, y) of tiles: this thread's share. round_both<W>(x, from_x, y, from_y): tiles from f32 tiles,

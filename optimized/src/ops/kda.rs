@@ -1,16 +1,22 @@
 //! Launches of `kernels/delta/kda.cu`, and of the prologues around it.
 
+mod single;
+
 use reference::spec::Dim;
 use reference::tensor::DType;
 
 use crate::args::{Args, Ptr};
 use crate::engine::{Job, Layout};
 use crate::error::Error;
+use crate::ops::maps::Maps;
 use crate::ops::prologue::{Prologue, sum_groups};
 use crate::ops::step;
 use crate::shapes::kda::{SOURCE, Shapes, fused, shapes, widest};
 use crate::shapes::step::KDA;
-use crate::shapes::{Kernel, Shape};
+use crate::shapes::{Kernel, Shape, maps, prologue};
+
+/// The sources of all that is launched here.
+pub(super) const SOURCES: &[&str] = &[SOURCE, maps::SOURCE, prologue::SOURCE, KDA.source];
 
 /// What every launch needs.
 struct Common {
@@ -36,6 +42,9 @@ struct Prepared {
     scores: Ptr,
 }
 
+/// What pieces of sequences do to states.
+const PIECES: &str = "KdaPieces";
+
 /// Gradients that need the chunk-parallel kernel.
 const LOCAL: [&str; 6] = ["d_q", "d_k", "d_g", "d_beta", "d_A_log", "d_dt_bias"];
 
@@ -56,6 +65,9 @@ pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
     let forward = job.wants_any(&["o", "ht"]);
     let backward = job.wants_any(&LOCAL) || job.wants_any(&["d_v", "d_h0"]);
     let mut common = Common { shapes, width, scale, layout, rows, given, prepared: Prepared::NONE };
+    if let Some(shape) = single::shape(job, width).filter(|_| backward) {
+        return common.single(job, shape);
+    }
     if backward || (forward && fused.is_none()) {
         common.prepare(job)?;
     }
@@ -104,6 +116,11 @@ impl Common {
         Args::new(pointers).ints(&[Dim::HV, Dim::K, Dim::V].map(|d| job.problem.size(d))).float(self.scale)
     }
 
+    /// H, HV, K, V, scale: the tail of the arguments of what reads keys and queries as they are.
+    fn sizes(&self, job: &Job<'_>, pointers: &[Ptr]) -> Args {
+        Args::new(pointers).ints(&[Dim::H, Dim::HV, Dim::K, Dim::V].map(|d| job.problem.size(d))).float(self.scale)
+    }
+
     /// One block for each sequence, value head and slice of V.
     fn sweeps(job: &Job<'_>, shape: Shape) -> usize {
         let [n, hv, v] = [Dim::N, Dim::HV, Dim::V].map(|d| job.problem.size(d));
@@ -129,13 +146,57 @@ impl Common {
     }
 
     fn fused(&self, job: &mut Job<'_>, shape: Shape) -> Result<(), Error> {
-        let [h, hv, k, v] = [Dim::H, Dim::HV, Dim::K, Dim::V].map(|d| job.problem.size(d));
+        let [hv, v] = [Dim::HV, Dim::V].map(|d| job.problem.size(d));
         let o = job.output_or_workspace("o", job.storage(), self.rows * hv * v)?;
-        let (values, h0) = (job.input("v")?, job.input("h0")?);
+        let cut = self.cut(job, shape)?;
+        self.pass(job, "KdaFused", shape, &cut, o, [Ptr::NULL; 4])
+    }
+
+    /// Sequences cut into pieces for kernels of one block to a sequence, head and slice.
+    fn cut(&self, job: &mut Job<'_>, shape: Shape) -> Result<Maps, Error> {
+        let slices = job.problem.size(Dim::V).div_ceil(shape.slice);
+        Maps::new(job, shape.chunk, self.width, slices, true)
+    }
+
+    /// The forward pass in one kernel; kept: states, w, inverses and scores for the gradients, or null.
+    fn pass(
+        &self,
+        job: &mut Job<'_>,
+        template: &'static str,
+        shape: Shape,
+        cut: &Maps,
+        o: Ptr,
+        kept: [Ptr; 4],
+    ) -> Result<(), Error> {
+        let (mut h0, ht) = (job.input("h0")?, job.output("ht"));
+        if cut.split {
+            let starts = cut.workspace(job, "starts")?;
+            self.launch_pass(job, PIECES, shape, cut, [h0, Ptr::NULL, starts], [Ptr::NULL; 4])?;
+            cut.join(job, starts, h0, false);
+            h0 = starts;
+        }
+        self.launch_pass(job, template, shape, cut, [h0, o, ht], kept)
+    }
+
+    fn launch_pass(
+        &self,
+        job: &mut Job<'_>,
+        template: &'static str,
+        shape: Shape,
+        cut: &Maps,
+        ends: [Ptr; 3],
+        kept: [Ptr; 4],
+    ) -> Result<(), Error> {
+        let [h, hv, k, v] = [Dim::H, Dim::HV, Dim::K, Dim::V].map(|d| job.problem.size(d));
+        let (values, behind) = (job.input("v")?, job.input("d_ht")? != Ptr::NULL);
         let Prologue { q, k: keys, g, beta, .. } = self.given;
-        let pointers = [q, keys, values, g, beta, h0, o, job.output("ht"), self.layout.offsets];
-        let args = Args::new(&pointers).ints(&[h, hv, k, v]).float(self.scale);
-        job.launch(self.kernel(job, "KdaFused", shape), Self::sweeps(job, shape), args);
+        let (Layout { offsets, chunks, .. }, [maps, owners, firsts]) = (cut.pieces.layout, cut.pointers());
+        let given = [&[q, keys, values, g, beta][..], &ends, &kept].concat();
+        let pointers = [&given[..], &[maps, offsets, chunks, owners, firsts]].concat();
+        let args = Args::new(&pointers).ints(&[h, hv, k, v, behind.into()]).float(self.scale);
+        // one block more for the map of each piece and head
+        let slices = v.div_ceil(shape.slice) + usize::from(template == PIECES);
+        job.launch(self.kernel(job, template, shape), cut.pieces.count * hv * slices, args);
         Ok(())
     }
 
@@ -181,27 +242,54 @@ impl Common {
     }
 
     fn gradient(&self, job: &mut Job<'_>, saved: [Ptr; 4]) -> Result<(), Error> {
-        let [h, hv, k, v] = [Dim::H, Dim::HV, Dim::K, Dim::V].map(|d| job.problem.size(d));
-        let grouped = hv > h;
-        let [d_q, d_k, d_g, d_beta] = Prologue::gradients(job, self.rows)?;
-        let mut partial = |name, wanted: Ptr| match grouped && wanted != Ptr::NULL {
-            true => job.workspace(name, DType::F32, self.rows * hv * k),
+        let local = Local::new(self, job)?;
+        let Layout { offsets, chunks, sequence_of_chunk, .. } = self.layout;
+        let Prologue { q, k, g, beta, .. } = self.given;
+        let [d_q, d_k] = local.direct;
+        let [partial_q, partial_k] = local.partial;
+        let outputs = [d_q, d_k, partial_q, partial_k, local.d_g, local.d_beta];
+        let inputs = [&[q, k, job.input("d_o")?][..], &saved, &[g, beta]].concat();
+        let pointers = [&inputs[..], &outputs, &[offsets, chunks, sequence_of_chunk]].concat();
+        let args = self.sizes(job, &pointers);
+        job.launch(self.kernel(job, "KdaGradient", self.shapes.gradient), self.chunks(job), args);
+        local.finish(self, job)
+    }
+}
+
+/// Where the gradients go that all value heads of a key head, or the prologue, have a part in.
+struct Local {
+    wanted: [Ptr; 2],
+    /// d_q and d_k, where there is one value head to a key head.
+    direct: [Ptr; 2],
+    /// For each value head, where there are several.
+    partial: [Ptr; 2],
+    d_g: Ptr,
+    d_beta: Ptr,
+}
+
+impl Local {
+    fn new(common: &Common, job: &mut Job<'_>) -> Result<Self, Error> {
+        let [h, hv, k] = [Dim::H, Dim::HV, Dim::K].map(|d| job.problem.size(d));
+        let [d_q, d_k, d_g, d_beta] = Prologue::gradients(job, common.rows)?;
+        let wanted = [d_q, d_k];
+        if hv == h {
+            return Ok(Self { wanted, direct: wanted, partial: [Ptr::NULL; 2], d_g, d_beta });
+        }
+        let mut partial = |name, wanted: Ptr| match wanted != Ptr::NULL {
+            true => job.workspace(name, DType::F32, common.rows * hv * k),
             false => Ok(Ptr::NULL),
         };
-        let (partial_q, partial_k) = (partial("partial_q", d_q)?, partial("partial_k", d_k)?);
-        let direct = |wanted| if grouped { Ptr::NULL } else { wanted };
-        let Layout { offsets, chunks, sequence_of_chunk, .. } = self.layout;
-        let Prologue { q, k: keys, g, beta, .. } = self.given;
-        let outputs = [direct(d_q), direct(d_k), partial_q, partial_k, d_g, d_beta];
-        let inputs = [&[q, keys, job.input("d_o")?][..], &saved, &[g, beta]].concat();
-        let pointers = [&inputs[..], &outputs, &[offsets, chunks, sequence_of_chunk]].concat();
-        let args = Args::new(&pointers).ints(&[h, hv, k, v]).float(self.scale);
-        job.launch(self.kernel(job, "KdaGradient", self.shapes.gradient), self.chunks(job), args);
-        for (partial, sum) in [(partial_q, d_q), (partial_k, d_k)] {
+        let partial = [partial("partial_q", d_q)?, partial("partial_k", d_k)?];
+        Ok(Self { wanted, direct: [Ptr::NULL; 2], partial, d_g, d_beta })
+    }
+
+    fn finish(&self, common: &Common, job: &mut Job<'_>) -> Result<(), Error> {
+        for (&partial, sum) in self.partial.iter().zip(self.wanted) {
             if partial != Ptr::NULL {
-                sum_groups(job, self.rows, self.width, [partial, sum]);
+                sum_groups(job, common.rows, common.width, [partial, sum]);
             }
         }
-        self.given.backward(job, self.rows, self.width, [d_q, d_k, d_g, d_beta])
+        let [d_q, d_k] = self.wanted;
+        common.given.backward(job, common.rows, common.width, [d_q, d_k, self.d_g, self.d_beta])
     }
 }

@@ -5,6 +5,7 @@ mod gated_delta_rule;
 mod gla;
 mod hgrn;
 mod kda;
+mod maps;
 mod norm;
 mod normalized_linear_attn;
 mod pieces;
@@ -28,19 +29,18 @@ pub(crate) struct Kernels {
     pub(crate) lay_out: LayOut,
 }
 
-/// What two ops or more launch.
-const DELTA: &[&str] = &[shapes::gated_delta_rule::SOURCE, shapes::prologue::SOURCE, shapes::step::GATED_DELTA.source];
+/// What several ops launch.
 const SIMPLE_GLA: &[&str] = &[shapes::pieces::SOURCE, shapes::simple_gla::SOURCE, shapes::step::SIMPLE_GLA.source];
 
 /// The ops that have kernels.
 pub(crate) static KERNELS: &[Kernels] = &[
     row("beta_sigmoid", &[shapes::gate::GATE.source], gate::lay_out_beta),
-    row("delta_rule", DELTA, gated_delta_rule::lay_out),
-    row("gated_delta_rule", DELTA, gated_delta_rule::lay_out),
+    row("delta_rule", gated_delta_rule::SOURCES, gated_delta_rule::lay_out),
+    row("gated_delta_rule", gated_delta_rule::SOURCES, gated_delta_rule::lay_out),
     row("gdn_gate", &[shapes::gate::GATE.source], gate::lay_out),
     row("gla", &[shapes::gla::SOURCE, shapes::pieces::SOURCE, shapes::step::GLA.source], gla::lay_out),
     row("hgrn", &[shapes::hgrn::HGRN.source], hgrn::lay_out),
-    row("kda", &[shapes::kda::SOURCE, shapes::prologue::SOURCE, shapes::step::KDA.source], kda::lay_out),
+    row("kda", kda::SOURCES, kda::lay_out),
     row("kda_gate", &[shapes::gate::GATE.source], gate::lay_out),
     row("l2_norm", &[shapes::norm::SOURCE], norm::lay_out),
     row("lightning_attn", SIMPLE_GLA, simple_gla::lightning_attn),

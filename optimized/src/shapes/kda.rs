@@ -30,6 +30,11 @@ pub(crate) fn fused(target: Target, scalar: Scalar, width: usize) -> Option<Shap
     (target == Target::Cuda && scalar != Scalar::F32 && width <= 128).then_some(shape(32, width))
 }
 
+/// The backward pass in one kernel, after a forward pass that keeps its states; for values no wider than the slice.
+pub(crate) fn backward(target: Target, scalar: Scalar, width: usize) -> Option<Shape> {
+    fused(target, scalar, width)
+}
+
 /// The widest keys that a target's kernels take.
 pub(crate) fn widest(target: Target) -> usize {
     WIDTHS.into_iter().rev().find(|&w| shapes(target, Scalar::F32, w).is_some()).unwrap_or(0)
@@ -47,8 +52,15 @@ pub(super) fn kernels(target: Target) -> Vec<Kernel> {
         }
         add("KdaGradient", gradient);
         match fused(target, scalar, width) {
-            Some(fused) => add("KdaFused", fused),
+            Some(fused) => {
+                add("KdaFused", fused);
+                add("KdaKept", fused);
+                add("KdaPieces", fused);
+            }
             None => add("KdaForward", most),
+        }
+        if let Some(backward) = backward(target, scalar, width) {
+            add("KdaBackward", backward);
         }
     }
     kernels
