@@ -33,7 +33,7 @@ struct KdaBackward {
     using Args = BackwardArgs<T>;
     static constexpr int STATE_WARPS = V / 16, GRADIENT_WARPS = 8, WARPS = STATE_WARPS + GRADIENT_WARPS, MIN_BLOCKS = 1;
     static constexpr int BLOCK = channels::BLOCK, BLOCKS = C / BLOCK, PARTS = 4;
-    static constexpr float REACH = channels::REACH<T>, LIFT = channels::LIFT<T>;
+    static constexpr float REACH = channels::REACH_OF_TWO<T>, LIFT = channels::LIFT<T>;
     static_assert(BLOCKS == 2, "two blocks meet");
     using State = Acc<V, K, STATE_WARPS>;  // transposed
     using Values = Acc<V, C, STATE_WARPS>;
@@ -42,7 +42,7 @@ struct KdaBackward {
     using Squares = Acc<2 * C, C, GRADIENT_WARPS>;  // A, then B
     struct Chunk {
         Tile<T, C, K> q, k;  // and d_q and d_k after them
-        Tile<float, C, K> g;  // and G, the sums from the beginning of the block
+        Tile<float, C, K> g;  // and G, the sums from the beginning of the block, in powers of two
     };
     struct Operands {
         Tile<T, 2 * C, K> reads;         // E k, then scale E q
@@ -246,7 +246,7 @@ struct KdaBackward {
                 if (ITEMS == OWNED || n < ITEMS) f(x.G, n / (K / 2), n % (K / 2) * 2);
             });
         }
-        static TILE_FN Two decay(const Two& x) { return {exp<T>(x.x), exp<T>(x.y)}; }
+        static TILE_FN Two decay(const Two& x) { return {exp2(x.x), exp2(x.y)}; }
         static TILE_FN float rise(float G) { return channels::upward<T>(G) * (1 / LIFT); }
 
         TILE_FN void fold(Chunk& x, const float (&beta)[C]) {
@@ -255,8 +255,7 @@ struct KdaBackward {
                 Two sum = {0, 0};
                 TILE_UNROLL
                 for (int i = 0; i < STRAND; i++) {
-                    const Two z = get(x.g, strand * STRAND + i, c);
-                    G[i] = sum = sum + Two{channels::least(z.x), channels::least(z.y)};
+                    G[i] = sum = sum + channels::of_two(get(x.g, strand * STRAND + i, c));
                 }
                 s.total[strand][c / 2] = sum;
             });
@@ -274,7 +273,7 @@ struct KdaBackward {
                     token(x, i, c, beta[i], before + G[n], end, from, rest, second);
                 }
                 if (odd) return;
-                const Two whole = decay(end);
+                const Two whole = {exp<float>(end.x / channels::OF_TWO), exp<float>(end.y / channels::OF_TWO)};
                 s.ends[second * K + c] = end.x, s.ends[second * K + c + 1] = end.y;
                 s.decay[second][c] = whole.x, s.decay[second][c + 1] = whole.y;
             });
@@ -361,7 +360,7 @@ struct KdaBackward {
             mma<UPPER_A>(y, s.a.across, o.near_q);
             mma<UPPER_A>(y, s.b.across, o.near_k);
             auto decayed = [&](float G, int i, int c, float& w, float& z) {
-                const float to_end = exp<T>(s.ends[i / BLOCK * K + c] - G);
+                const float to_end = exp2(s.ends[i / BLOCK * K + c] - G);
                 w *= to_end * (i < BLOCK ? s.decay[1][c] : 1.f);
                 z = z * (to_end * (1 / LIFT)) * down;
             };
@@ -420,7 +419,7 @@ struct KdaBackward {
             mma<LOWER_A>(y, t(p.within), o.by);
             zip_all(near, [down](float n, int, int, float& z, float& cross) { cross += z * n * down; }, y, after);
             auto decayed = [&](float G, int i, int c, float& d, float& z) {
-                const float decay = scale * exp<T>(G);
+                const float decay = scale * exp2(G);
                 d *= decay * (i < BLOCK ? 1.f : s.decay[0][c]);
                 z = z * decay * down;
             };
@@ -444,7 +443,7 @@ struct KdaBackward {
                 TILE_ROLL
                 for (int j = i / BLOCK * BLOCK; j < i; j++) {
                     const float G = x.g.at(j, c);
-                    if (G < -REACH) sum += p.within.at(j, i) * beta[j] * x.k.at(j, c) * exp<T>(x.g.at(i, c) - G);
+                    if (G < -REACH) sum += p.within.at(j, i) * beta[j] * x.k.at(j, c) * exp2(x.g.at(i, c) - G);
                 }
                 s.sums.after.set(i, c, sum * (scale / LIFT) * down);
             });
@@ -462,7 +461,7 @@ struct KdaBackward {
                 TILE_ROLL
                 for (int i = j + 1; i < end; i++) {
                     const float read = s.a.within.at(j, i) * a.scale * x.q.at(i, c) + s.b.within.at(j, i) * x.k.at(i, c);
-                    sum += read * exp<T>(x.g.at(i, c) - G);
+                    sum += read * exp2(x.g.at(i, c) - G);
                 }
                 s.sums.after.set(j, c, sum * (1 / LIFT) * down);
             });
