@@ -47,10 +47,11 @@ TILE_FN float least(float gate) { return gate < -110.f ? -110.f : gate; }
 constexpr float OF_TWO = 1.44269504f;
 template <class T>
 constexpr float REACH_OF_TWO = REACH<T> * OF_TWO;
+TILE_FN float power(float x) { return tile::exp2(x); }
 TILE_FN Two of_two(const Two& gate) { return Two{least(gate.x), least(gate.y)} * OF_TWO; }
 template <class T>
 TILE_FN float upward(float G) {
-    return G < -REACH_OF_TWO<T> ? 0.f : exp2(-G);
+    return G < -REACH_OF_TWO<T> ? 0.f : power(-G);
 }
 // The same of the decay itself. Of two factors one is times LIFT and the other through it, a power of two, so that both are
 // as far from where their type begins as from where it ends.

@@ -110,7 +110,7 @@ struct FusedPass {
                 G[i] = sum = sum + channels::of_two(get(g, first + i, c));
             }
         }
-        static TILE_FN Two decay(const Two& x) { return {exp2(x.x), exp2(x.y)}; }
+        static TILE_FN Two decay(const Two& x) { return {channels::power(x.x), channels::power(x.y)}; }
         static TILE_FN Two rise(const Two& G) { return {channels::upward<T>(G.x), channels::upward<T>(G.y)}; }
 
         // the first block: what reads is as the state wants it
@@ -187,7 +187,7 @@ struct FusedPass {
                 for (int c = 0; c < a.K && j <= i && i < here.count; c++) {
                     const float from = g.at(j, c);
                     if (from >= -REACH) continue;
-                    const float k = to_float(a.k[first + j * ld + c]) * exp2(g.at(i, c) - from);
+                    const float k = to_float(a.k[first + j * ld + c]) * channels::power(g.at(i, c) - from);
                     p = fused(to_float(a.q[first + i * ld + c]), k, p);
                     l = fused(to_float(a.k[first + i * ld + c]), k, l);
                 }
