@@ -481,14 +481,16 @@ struct KdaBackward {
                 for (int p = 0; p < PARTS; p++) carried += s.carried[p][c];
                 carried *= gates.decay[0][c] * gates.decay[1][c];
                 carried += block ? s.written[0][c] : s.read_q[1][c] + s.read_k[1][c];
-                float y[BLOCK];
+                float after[BLOCK], before[BLOCK];
                 TILE_UNROLL
-                for (int i = BLOCK - 1; i >= 0; i--) y[i] = run += s.sums.after.at(first + i, c);
+                for (int i = 0; i < BLOCK; i++) after[i] = s.sums.after.at(first + i, c), before[i] = s.sums.before.at(first + i, c);
+                TILE_UNROLL
+                for (int i = BLOCK - 1; i >= 0; i--) after[i] = run += after[i];
                 run = carried;
                 TILE_UNROLL
                 for (int i = 0; i < BLOCK; i++) {
-                    s.sums.after.set(first + i, c, y[i] + run);
-                    run += s.sums.before.at(first + i, c);
+                    s.sums.after.set(first + i, c, after[i] + run);
+                    run += before[i];
                 }
             });
         }
