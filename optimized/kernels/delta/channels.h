@@ -42,10 +42,16 @@ template <>
 constexpr float REACH<f16> = 7.f;
 // exp of it is zero; a sum with more in it would only lose its last places
 TILE_FN float least(float gate) { return gate < -110.f ? -110.f : gate; }
-// exp(-G), zero where it is out of reach
+// In the fused kernels gates, and sums of them, count powers of two; this is the power of the negative sum, zero where it is out
+// of reach.
+constexpr float OF_TWO = 1.44269504f;
+template <class T>
+constexpr float REACH_OF_TWO = REACH<T> * OF_TWO;
+TILE_FN float power(float x) { return tile::exp2(x); }
+TILE_FN Two of_two(const Two& gate) { return Two{least(gate.x), least(gate.y)} * OF_TWO; }
 template <class T>
 TILE_FN float upward(float G) {
-    return G < -REACH<T> ? 0.f : exp<T>(-G);
+    return G < -REACH_OF_TWO<T> ? 0.f : power(-G);
 }
 // The same of the decay itself. Of two factors one is times LIFT and the other through it, a power of two, so that both are
 // as far from where their type begins as from where it ends.

@@ -43,7 +43,7 @@ struct FusedPass {
     // a thread of the pairs' role walks STRAND tokens of two channels; a block of pairs is BLOCK tokens wide
     static constexpr int STRAND = 8, STRANDS = C / STRAND, BLOCK = 16, BLOCKS = C / BLOCK;
     static_assert(BLOCKS == 2 && STRANDS == 4, "two blocks of two strands");
-    static constexpr float REACH = channels::REACH<T>;
+    static constexpr float REACH = channels::REACH_OF_TWO<T>;
     struct Gates {
         Tile<float, C, K> g;
         float beta[C];
@@ -70,8 +70,8 @@ struct FusedPass {
         Tile<float, C, C> system, late;  // late: what late channels add to the scores
         typename Choose<KEEPS, Tile<T, V, K>, Nothing>::type state;
         Two total[STRANDS][K / 2];       // gates of whole strands
-        float ends[BLOCKS * K];          // and of whole blocks
         float left[2][STATE_WARPS];      // how much of a map is left
+        int late_channels;               // whether there are any
     };
     using State = Acc<V, K, STATE_WARPS>;  // transposed, as in the other sweeps
     using Values = Acc<V, C, STATE_WARPS>;
@@ -121,12 +121,10 @@ struct FusedPass {
             Two sum = {0, 0};
             TILE_UNROLL
             for (int i = 0; i < STRAND; i++) {
-                Two z;
-                g.get_pair(z.x, z.y, first + i, c);
-                G[i] = sum = sum + Two{channels::least(z.x), channels::least(z.y)};
+                G[i] = sum = sum + channels::of_two(get(g, first + i, c));
             }
         }
-        static TILE_FN Two decay(const Two& x) { return {exp<T>(x.x), exp<T>(x.y)}; }
+        static TILE_FN Two decay(const Two& x) { return {channels::power(x.x), channels::power(x.y)}; }
         static TILE_FN Two rise(const Two& G) { return {channels::upward<T>(G.x), channels::upward<T>(G.y)}; }
 
         // the first block: what reads is as the state wants it
@@ -168,6 +166,7 @@ struct FusedPass {
                 sums(G, g, strand * STRAND, c);
                 s.total[strand][c / 2] = G[STRAND - 1];
             });
+            for_each_index<W, 1>([&](int) { s.late_channels = 0; });
             group_barrier<W>();
             for_each_strand(strands, [&](Two(&G)[STRAND], int strand, int c) {
                 const bool odd = strand % 2, second = strand / 2;
@@ -180,8 +179,9 @@ struct FusedPass {
                     first_block(G, before, ends[0], decay(ends[1]), strand * STRAND, c, kq, y.written);
                 if (odd) return;
                 const Two end = second ? ends[1] : ends[0], all = ends[0] + ends[1];
-                s.ends[second * K + c] = end.x, s.ends[second * K + c + 1] = end.y;
-                if (!second) y.whole[c] = exp<float>(all.x), y.whole[c + 1] = exp<float>(all.y);
+                if (end.x < -REACH || end.y < -REACH) s.late_channels = 1;
+                const Two natural = all * (1 / channels::OF_TWO);
+                if (!second) y.whole[c] = exp<float>(natural.x), y.whole[c + 1] = exp<float>(natural.y);
             });
         }
 
@@ -204,7 +204,7 @@ struct FusedPass {
                 for (int c = 0; c < a.K && j <= i && i < here.count; c++) {
                     const float from = g.at(j, c);
                     if (from >= -REACH) continue;
-                    const float k = to_float(a.k[first + j * ld + c]) * exp<T>(g.at(i, c) - from);
+                    const float k = to_float(a.k[first + j * ld + c]) * channels::power(g.at(i, c) - from);
                     p = fused(to_float(a.q[first + i * ld + c]), k, p);
                     l = fused(to_float(a.k[first + i * ld + c]), k, l);
                 }
@@ -253,7 +253,7 @@ struct FusedPass {
             Ready& y = s.ready[step % 2];
             strands(kq, gates.g, y);
             group_barrier<W>();
-            const bool some = lowest(s.ends) < -REACH;
+            const bool some = s.late_channels;
             if (some) late(gates.g, gates.beta, step);
             squares(kq, y, gates.beta, some);
             if constexpr (KEEPS) for_each_index<W, C>([&](int i) { y.beta[i] = gates.beta[i]; });
@@ -392,7 +392,7 @@ struct FusedPass {
         if (PIECES && !delta::wanted(a, at.n, maps(a, at))) return;
         StateRole state{s, a, at};
         PairRole pair{s, a, at};
-        lockstep<STATE_WARPS, PAIR_WARPS>(at.steps, state, pair);
+        lockstep<STATE_WARPS, PAIR_WARPS, 144>(at.steps, state, pair);
     }
 };
 

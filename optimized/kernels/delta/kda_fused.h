@@ -36,7 +36,7 @@ struct KdaBackward {
     using Args = BackwardArgs<T>;
     static constexpr int STATE_WARPS = V / 16, GRADIENT_WARPS = 8, WARPS = STATE_WARPS + GRADIENT_WARPS, MIN_BLOCKS = 1;
     static constexpr int BLOCK = channels::BLOCK, BLOCKS = C / BLOCK, PARTS = 4;
-    static constexpr float REACH = channels::REACH<T>, LIFT = channels::LIFT<T>;
+    static constexpr float REACH = channels::REACH_OF_TWO<T>, LIFT = channels::LIFT<T>;
     static_assert(BLOCKS == 2, "two blocks meet");
     using State = Acc<V, K, STATE_WARPS>;  // transposed
     using Values = Acc<V, C, STATE_WARPS>;
@@ -45,7 +45,7 @@ struct KdaBackward {
     using Squares = Acc<2 * C, C, GRADIENT_WARPS>;  // A, then B
     struct Chunk {
         Tile<T, C, K> q, k;  // and d_q and d_k after them
-        Tile<float, C, K> g;  // and G, the sums from the beginning of the block
+        Tile<float, C, K> g;  // and G, the sums from the beginning of the block, in powers of two
     };
     struct Operands {
         Tile<T, 2 * C, K> reads;         // E k, then scale E q
@@ -53,6 +53,10 @@ struct KdaBackward {
         Tile<T, C, K> by;                // beta exp(-G) k / LIFT
         Tile<T, BLOCK, K> far;           // of the first block: beta k, decayed to its end, / LIFT
         Tile<T, C, K> written;           // F k; and d_v on its way out
+    };
+    // of blocks: sums, and decays; and what else is known of a chunk before its turn
+    struct Gates {
+        float ends[BLOCKS * K], decay[BLOCKS][K], beta[C];
     };
     // transposed, [j, i]: within blocks, and of the two blocks
     struct Pairs {
@@ -73,10 +77,9 @@ struct KdaBackward {
             Sums sums;
         };
         Pairs a, b;
-        Two total[C / channels::STRAND][K / 2];
-        float ends[BLOCKS * K], decay[BLOCKS][K];  // sums of gates over a block, exp of them
+        Gates gates[2];
         float carried[PARTS][K], read_q[BLOCKS][K], read_k[BLOCKS][K], written[BLOCKS][K];
-        float beta[2][C], sizes[2][2 * C], diagonal[C], d_beta[4][C];
+        float sizes[2][2 * C], diagonal[C], d_beta[4][C];
     };
     // where it does not fit, nobody launches it
     static constexpr bool FITS = sizeof(Memory) <= TILE_SHARED_MOST;
@@ -100,6 +103,27 @@ struct KdaBackward {
                 (int)(a.chunks[n + 1] - first)};
     }
 
+    // Operands of a block's tokens, by W warps
+    template <int W, int B>
+    static TILE_FN void fold(Memory& s, Chunk& x, const Gates& gates, float scale) {
+        for_each_index<W, BLOCK * K / 2>([&](int n) {
+            const int i = B * BLOCK + n / (K / 2), c = n % (K / 2) * 2;
+            const auto pair = [c](const float* y) { return Two{y[c], y[c + 1]}; };
+            const Two G = get(x.g, i, c), k = get(x.k, i, c), q = get(x.q, i, c), end = pair(gates.ends + B * K);
+            const Two down = decay(G), to_end = k * decay(end - G), near_k = k * down, near_q = q * (down * scale);
+            Operands& y = s.operands;
+            put(y.near_k, i, c, near_k);
+            put(y.near_q, i, c, near_q);
+            put(y.reads, i, c, B ? near_k * pair(gates.decay[0]) : near_k);
+            put(y.reads, C + i, c, B ? near_q * pair(gates.decay[0]) : near_q);
+            put(y.written, i, c, B ? to_end : to_end * pair(gates.decay[1]));
+            put(y.by, i, c, k * gates.beta[i] * Two{rise(G.x), rise(G.y)});
+            if (!B) put(y.far, i, c, to_end * (gates.beta[i] * (1 / LIFT)));
+        });
+    }
+    static TILE_FN Two decay(const Two& x) { return {channels::power(x.x), channels::power(x.y)}; }
+    static TILE_FN float rise(float G) { return channels::upward<T>(G) * (1 / LIFT); }
+
     struct StateRole {
         Memory& s;
         const Args& a;
@@ -116,7 +140,7 @@ struct KdaBackward {
             load_async<STATE_WARPS>(x.q, a.q + key, ld, rows.count, a.K);
             load_async<STATE_WARPS>(x.k, a.k + key, ld, rows.count, a.K);
             load_async<STATE_WARPS>(x.g, a.g + head * a.K, (long long)a.HV * a.K, rows.count, a.K);
-            load_async<STATE_WARPS>(s.beta[i % 2], a.beta + head, a.HV, rows.count);
+            load_async<STATE_WARPS>(s.gates[i % 2].beta, a.beta + head, a.HV, rows.count);
         }
         TILE_FN void fetch_values(int i) {
             const Span rows = at.span(i);
@@ -140,13 +164,14 @@ struct KdaBackward {
             commit();
             wait<0>();
         }
-        TILE_FN void ready() {}
+        TILE_FN void ready() { sums(0); }
         TILE_FN void step(int n) {
             const int i = n / 3;
             if (n % 3 == 0) {
                 fetch_values(i);
                 commit();
                 store(s.d_state, D);
+                fold<STATE_WARPS, 1>(s, s.chunk[i % 2], s.gates[i % 2], a.scale);
                 wait<0>();
             } else if (n % 3 == 1) {
                 fetch_keys(i + 1);
@@ -156,12 +181,31 @@ struct KdaBackward {
             } else {
                 update(i);
                 wait<0>();
+                group_barrier<STATE_WARPS>();
+                sums(i + 1);
             }
+        }
+        // of gates, from the beginning of the block to each token
+        TILE_FN void sums(int i) {
+            if (i >= at.chunks) return;
+            Tile<float, C, K>& g = s.chunk[i % 2].g;
+            Gates& gates = s.gates[i % 2];
+            for_each_index<STATE_WARPS, BLOCKS * K>([&](int n) {
+                const int c = n % K, b = n / K;
+                float sum = 0;
+                TILE_UNROLL
+                for (int r = 0; r < BLOCK; r++) {
+                    sum += channels::least(g.at(b * BLOCK + r, c)) * channels::OF_TWO;
+                    g.set(b * BLOCK + r, c, sum);
+                }
+                gates.ends[n] = sum;
+                gates.decay[b][c] = exp<float>(sum / channels::OF_TWO);
+            });
         }
 
         // d_v^T = (dS'^T (F k)^T + d_o^T P) diag(beta) X
         TILE_FN void values(int i) {
-            const float(&beta)[C] = s.beta[i % 2];
+            const float(&beta)[C] = s.gates[i % 2].beta;
             Values dU;
             dU.fill(0);
             auto left = operand<T>(D);
@@ -205,7 +249,8 @@ struct KdaBackward {
             }
             dV.for_each([](float& z, int, int) { z = -z; });
             removed.round(dV);
-            D.for_each([&](float& z, int, int c) { z *= s.decay[0][c] * s.decay[1][c]; });
+            const Gates& gates = s.gates[i % 2];
+            D.for_each([&](float& z, int, int c) { z *= gates.decay[0][c] * gates.decay[1][c]; });
             prepare(read, removed, D);
             issue(D, read, rows<C>(s.operands.reads, 1));
             issue(D, removed, rows<C>(s.operands.reads, 0));
@@ -224,8 +269,6 @@ struct KdaBackward {
         const Args& a;
         const Place& at;
         static constexpr int W = GRADIENT_WARPS;
-        static constexpr int STRAND = channels::STRAND, ITEMS = K / 2 * (C / STRAND);
-        static constexpr int OWNED = ITEMS > W * 32 ? ITEMS : W * 32;
         Keys d_q, written;
         float down;  // undoes what A and B are times
 
@@ -233,90 +276,51 @@ struct KdaBackward {
         TILE_FN void begin() {}
         TILE_FN void ready() {}
         TILE_FN void step(int n) {
-            if (n % 3 == 0)
-                fold(s.chunk[n / 3 % 2], s.beta[n / 3 % 2]);
-            else if (!wanted())
+            const Gates& gates = s.gates[n / 3 % 2];
+            Chunk& x = s.chunk[n / 3 % 2];
+            if (n % 3 == 0) {
+                KdaBackward::fold<W, 0>(s, x, gates, a.scale);
+                d_q.fill(0), written.fill(0);  // not needed meanwhile, so that their registers are free
+            } else if (!wanted()) {
                 return;
-            else if (n % 3 == 1)
-                states();
-            else
-                gradients(n / 3);
+            } else if (n % 3 == 1) {
+                states(x, gates);
+            } else {
+                gradients(x, gates, n / 3);
+            }
         }
         TILE_FN void end() {}
 
-        struct Strand {
-            Two G[STRAND];
-        };
-        template <class F>
-        static TILE_FN void for_each_strand(Own<Strand, OWNED, W>& strands, F f) {
-            strands.for_each([&](Strand& x, int n) {
-                if (ITEMS == OWNED || n < ITEMS) f(x.G, n / (K / 2), n % (K / 2) * 2);
-            });
-        }
-        static TILE_FN Two decay(const Two& x) { return {exp<T>(x.x), exp<T>(x.y)}; }
-        static TILE_FN float rise(float G) { return channels::upward<T>(G) * (1 / LIFT); }
-
-        TILE_FN void fold(Chunk& x, const float (&beta)[C]) {
-            Own<Strand, OWNED, W> strands;
-            for_each_strand(strands, [&](Two(&G)[STRAND], int strand, int c) {
-                Two sum = {0, 0};
-                TILE_UNROLL
-                for (int i = 0; i < STRAND; i++) {
-                    const Two z = get(x.g, strand * STRAND + i, c);
-                    G[i] = sum = sum + Two{channels::least(z.x), channels::least(z.y)};
-                }
-                s.total[strand][c / 2] = sum;
-            });
-            group_barrier<W>();
-            d_q.fill(0), written.fill(0);  // not needed meanwhile, so that their registers are free
-            for_each_strand(strands, [&](Two(&G)[STRAND], int strand, int c) {
-                auto total = [&](int n) { return s.total[n][c / 2]; };
-                const Two ends[2] = {total(0) + total(1), total(2) + total(3)};
-                const bool odd = strand % 2, second = strand / 2;
-                const Two before = odd ? total(strand - 1) : Two{0, 0}, end = second ? ends[1] : ends[0];
-                const Two from = second ? decay(ends[0]) : Two{1, 1}, rest = second ? Two{1, 1} : decay(ends[1]);
-                TILE_UNROLL
-                for (int n = 0; n < STRAND; n++) {
-                    const int i = strand * STRAND + n;
-                    token(x, i, c, beta[i], before + G[n], end, from, rest, second);
-                }
-                if (odd) return;
-                const Two whole = decay(end);
-                s.ends[second * K + c] = end.x, s.ends[second * K + c + 1] = end.y;
-                s.decay[second][c] = whole.x, s.decay[second][c + 1] = whole.y;
-            });
-        }
-        // from: the decay from the chunk's beginning to the block's; rest: from the block's end to the chunk's
-        TILE_FN void token(Chunk& x, int i, int c, float beta, const Two& G, const Two& end, const Two& from, const Two& rest,
-                           bool second) {
-            Operands& y = s.operands;
-            const Two k = get(x.k, i, c), q = get(x.q, i, c), down = decay(G), to_end = k * decay(end - G);
-            const Two near_k = k * down, near_q = q * (down * a.scale), by = k * beta;
-            put(x.g, i, c, G);
-            put(y.near_k, i, c, near_k);
-            put(y.near_q, i, c, near_q);
-            put(y.reads, i, c, near_k * from);
-            put(y.reads, C + i, c, near_q * from);
-            put(y.written, i, c, to_end * rest);
-            put(y.by, i, c, by * Two{rise(G.x), rise(G.y)});
-            if (!second) put(y.far, i, c, to_end * (beta * (1 / LIFT)));
-        }
-
         // what reads the state, and what is written into it
-        TILE_FN void states() {
+        TILE_FN void states(Chunk& x, const Gates& gates) {
             mma(d_q, rows<C>(s.values, 0), s.state);
+            from_state(d_q, s.read_q, x, gates, x.q, a.scale);
             mma(written, s.w, s.d_state);
+            auto decayed = [&](float G, int i, int c, float& w) {
+                w *= channels::power(gates.ends[i / BLOCK * K + c] - G) * (i < BLOCK ? gates.decay[1][c] : 1.f);
+            };
+            zip_all(x.g, decayed, written);
+            Keys own;
+            zip_all(x.k, [&](float k, int i, int, float& z, float& w) { z = gates.beta[i] * k * w; }, own, written);
+            own_column_sums(s.written, own, [](float z, int, int) { return z; });
+        }
+        TILE_FN void from_state(Keys& d, float (&sums)[BLOCKS][K], Chunk& x, const Gates& gates, const Tile<T, C, K>& by, float scale) {
+            auto decayed = [&](float G, int i, int c, float& d) {
+                d *= scale * channels::power(G) * (i < BLOCK ? 1.f : gates.decay[0][c]);
+            };
+            zip_all(x.g, decayed, d);
+            Keys own;
+            zip_all(by, [](float q, int, int, float& z, float& d) { z = q * d; }, own, d);
+            own_column_sums(sums, own, [](float z, int, int) { return z; });
         }
 
-        TILE_FN void gradients(int i) {
-            Chunk& x = s.chunk[i % 2];
-            const float(&beta)[C] = s.beta[i % 2];
-            const bool late = lowest(s.ends) < -REACH;
+        TILE_FN void gradients(Chunk& x, const Gates& gates, int i) {
+            const bool late = lowest(gates.ends) < -REACH;
             pairs();
             Keys after;
-            writes(x, beta, after, late);
-            queries(x, beta, after, late, i);
-            keys(x, beta, after, late, i);
+            writes(x, gates, after, late);
+            queries(x, gates, after, late, i);
+            keys(x, gates, after, late, i);
             store(s.sums.after, after);
             group_barrier<W>();
             const Span here = at.span(i);
@@ -329,7 +333,7 @@ struct KdaBackward {
                 if (a.d_beta && n < here.count) a.d_beta[head + (long long)n * a.HV] = sum;
             });
             if (!a.d_g) return;
-            cross();
+            cross(gates);
             group_barrier<W>();
             store_global<W>(a.d_g + head * a.K, (long long)a.HV * a.K, s.sums.after, here.count, a.K);
         }
@@ -360,65 +364,65 @@ struct KdaBackward {
         // below: a gate is crossed by what tokens from it on read within their block, less what is read of them there, pairs
         // on one side of it cancelling to the accuracy of f32 sums, because both of their terms are of the same rounded
         // operands; nothing else cancels.
-        TILE_FN void writes(Chunk& x, const float (&beta)[C], Keys& after, bool late) {
+        TILE_FN void writes(Chunk& x, const Gates& gates, Keys& after, bool late) {
             const Operands& o = s.operands;
             const float scale = a.scale, down = this->down;
             Keys y, before;
             y.fill(0);
             mma<UPPER_A>(y, s.a.across, o.near_q);
             mma<UPPER_A>(y, s.b.across, o.near_k);
-            auto decayed = [&](float G, int i, int c, float& w, float& z) {
-                const float to_end = exp<T>(s.ends[i / BLOCK * K + c] - G);
-                w *= to_end * (i < BLOCK ? s.decay[1][c] : 1.f);
-                z = z * (to_end * (1 / LIFT)) * down;
+            auto decayed = [&](float G, int i, int c, float& z) {
+                z = z * (channels::power(gates.ends[i / BLOCK * K + c] - G) * (1 / LIFT)) * down;
             };
-            zip_all(x.g, decayed, written, y);
+            zip_all(x.g, decayed, y);
             auto crossing = [&](float k, int i, int, float& w, float& z, float& b) {
-                const float own = beta[i] * k, state = w;
                 w += z;
-                b = own * w;
-                z = own * state;
+                b = gates.beta[i] * k * w;
             };
             zip_all(x.k, crossing, written, y, before);
             store(s.sums.before, before);
-            own_column_sums(s.written, y, [](float z, int, int) { return z; });
             y.fill(0);
             mma<UPPER_A>(y, s.a.within, o.near_q);
             mma<UPPER_A>(y, s.b.within, o.near_k);
             zip_all(o.by, [down](float by, int, int, float& z, float& d) { d = -(z * by) * down; }, y, after);
             zip_all(x.g, [down](float G, int, int, float& z, float& w) { w += z * rise(G) * down; }, y, written);
-            if (late) late_writes(x, beta, after);
+            if (late) late_writes(x, gates, after);
             zip(written, x.q, [&](float& z, float q, int i, int) { z += s.diagonal[i] * scale * q; });
             auto of_beta = [&](float k, int i, int, float& w, float& z) {
                 z = k * w;
-                w *= beta[i];
+                w *= gates.beta[i];
             };
             zip_all(x.k, of_beta, written, y);
             own_row_sums(s.d_beta, y, [](float z, int, int) { return z; });
         }
 
-        TILE_FN void queries(Chunk& x, const float (&beta)[C], Keys& after, bool late, int n) {
+        TILE_FN void queries(Chunk& x, const Gates& gates, Keys& after, bool late, int n) {
             const float scale = a.scale;
             Keys y;
-            reads(d_q, y, after, s.read_q, s.a, s.operands.near_q, x, x.q, scale);
-            if (late) late_reads(d_q, after, s.a, x, beta, x.q, scale);
-            zip_all(x.k, [&](float k, int i, int, float& z, float& d) { z += d + s.diagonal[i] * scale * (beta[i] * k); }, d_q, y);
+            reads(y, after, s.a, s.operands.near_q, x, scale);
+            zip_all(x.q, [](float q, int, int, float& d, float& cross) { cross += q * d; }, d_q, after);
+            if (late) late_reads(d_q, after, s.a, x, gates, x.q, scale);
+            auto own = [&](float k, int i, int, float& z, float& d) { z += d + s.diagonal[i] * scale * (gates.beta[i] * k); };
+            zip_all(x.k, own, d_q, y);
             give(a.partial_q, x.q, d_q, n);
         }
-        TILE_FN void keys(Chunk& x, const float (&beta)[C], Keys& after, bool late, int n) {
+        TILE_FN void keys(Chunk& x, const Gates& gates, Keys& after, bool late, int n) {
             Keys y;
             d_q.fill(0);
             mma(d_q, rows<C>(s.values, 1), s.state);
-            d_q.for_each([](float& z, int, int) { z = -z; });
-            reads(d_q, y, after, s.read_k, s.b, s.operands.near_k, x, x.k, 1);
-            if (late) late_reads(d_q, after, s.b, x, beta, x.k, 1);
-            zip(d_q, y, [](float& z, float d, int, int) { z += d; });
+            from_state(d_q, s.read_k, x, gates, x.k, -1);
+            reads(y, after, s.b, s.operands.near_k, x, 1);
+            auto crossing = [](float k, int, int, float& d, float& z, float& cross) {
+                cross += k * d;
+                d += z;
+            };
+            zip_all(x.k, crossing, d_q, y, after);
+            if (late) late_reads(d_q, after, s.b, x, gates, x.k, 1);
             zip(d_q, written, [](float& z, float d, int, int) { z += d; });
             give(a.partial_k, x.k, d_q, n);
         }
-        // what a token reads: d of the state, y of earlier tokens
-        TILE_FN void reads(Keys& d, Keys& y, Keys& after, float (&sums)[BLOCKS][K], Pairs& p, const Tile<T, C, K>& near,
-                           Chunk& x, const Tile<T, C, K>& by, float scale) {
+        // what a token reads of earlier ones
+        TILE_FN void reads(Keys& y, Keys& after, Pairs& p, const Tile<T, C, K>& near, Chunk& x, float scale) {
             const Operands& o = s.operands;
             const float down = this->down;
             const auto& left = rows<BLOCK>(p.across, 0);
@@ -426,23 +430,11 @@ struct KdaBackward {
             mma(y, t(left), o.far);
             mma<LOWER_A>(y, t(p.within), o.by);
             zip_all(near, [down](float n, int, int, float& z, float& cross) { cross += z * n * down; }, y, after);
-            auto decayed = [&](float G, int i, int c, float& d, float& z) {
-                const float decay = scale * exp<T>(G);
-                d *= decay * (i < BLOCK ? 1.f : s.decay[0][c]);
-                z = z * decay * down;
-            };
-            zip_all(x.g, decayed, d, y);
-            Keys own;
-            auto crossing = [](float q, int, int, float& z, float& d, float& cross) {
-                z = q * d;
-                cross += z;
-            };
-            zip_all(by, crossing, own, d, after);
-            own_column_sums(sums, own, [](float z, int, int) { return z; });
+            zip_all(x.g, [&](float G, int, int, float& z) { z = z * (scale * channels::power(G)) * down; }, y);
         }
 
         // What late channels add, pair by pair, by way of memory that d_g will take; seldom, and apart from the loops above.
-        TILE_FN void late_reads(Keys& d, Keys& after, const Pairs& p, Chunk& x, const float (&beta)[C], const Tile<T, C, K>& by,
+        TILE_FN void late_reads(Keys& d, Keys& after, const Pairs& p, Chunk& x, const Gates& gates, const Tile<T, C, K>& by,
                                 float scale) {
             group_barrier<W>();
             for_each_rolled<W>(C * K, [&](int n) {
@@ -451,7 +443,7 @@ struct KdaBackward {
                 TILE_ROLL
                 for (int j = i / BLOCK * BLOCK; j < i; j++) {
                     const float G = x.g.at(j, c);
-                    if (G < -REACH) sum += p.within.at(j, i) * beta[j] * x.k.at(j, c) * exp<T>(x.g.at(i, c) - G);
+                    if (G < -REACH) sum += p.within.at(j, i) * gates.beta[j] * x.k.at(j, c) * channels::power(x.g.at(i, c) - G);
                 }
                 s.sums.after.set(i, c, sum * (scale / LIFT) * down);
             });
@@ -459,7 +451,7 @@ struct KdaBackward {
             zip(d, s.sums.after, [](float& z, float d, int, int) { z += d; });
             zip(after, s.sums.after, [&](float& z, float d, int i, int c) { z += by.at(i, c) * d; });
         }
-        TILE_FN void late_writes(Chunk& x, const float (&beta)[C], Keys& after) {
+        TILE_FN void late_writes(Chunk& x, const Gates& gates, Keys& after) {
             group_barrier<W>();
             for_each_rolled<W>(C * K, [&](int n) {
                 const int j = n / K, c = n % K;
@@ -469,13 +461,13 @@ struct KdaBackward {
                 TILE_ROLL
                 for (int i = j + 1; i < end; i++) {
                     const float read = s.a.within.at(j, i) * a.scale * x.q.at(i, c) + s.b.within.at(j, i) * x.k.at(i, c);
-                    sum += read * exp<T>(x.g.at(i, c) - G);
+                    sum += read * channels::power(x.g.at(i, c) - G);
                 }
                 s.sums.after.set(j, c, sum * (1 / LIFT) * down);
             });
             group_barrier<W>();
             zip(written, s.sums.after, [](float& z, float d, int, int) { z += d; });
-            zip(after, s.sums.after, [&](float& z, float d, int j, int c) { z -= beta[j] * x.k.at(j, c) * d; });
+            zip(after, s.sums.after, [&](float& z, float d, int j, int c) { z -= gates.beta[j] * x.k.at(j, c) * d; });
         }
 
         // in the place of what it is the gradient of
@@ -488,13 +480,13 @@ struct KdaBackward {
             store(to, acc);
         }
         // d_g, in place of after
-        TILE_FN void cross() {
+        TILE_FN void cross(const Gates& gates) {
             for_each_index<W, BLOCKS * K>([&](int n) {
                 const int c = n % K, block = n / K, first = block * BLOCK;
                 float carried = 0, run = 0;
                 TILE_UNROLL
                 for (int p = 0; p < PARTS; p++) carried += s.carried[p][c];
-                carried *= s.decay[0][c] * s.decay[1][c];
+                carried *= gates.decay[0][c] * gates.decay[1][c];
                 carried += block ? s.written[0][c] : s.read_q[1][c] + s.read_k[1][c];
                 float y[BLOCK];
                 TILE_UNROLL

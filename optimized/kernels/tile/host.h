@@ -96,6 +96,8 @@ TILE_FN float exp(float x) {
     return x < -86.f ? 0.f : x > 88.72f ? float_of(0x7f800000u) : y;
 }
 
+TILE_FN float exp2(float x) { return exp<float>(x * 0.693147181f); }
+
 template <class T>
 TILE_FN float reciprocal(float x) {
     return 1 / x;

@@ -264,10 +264,67 @@ TILE_FN void invert_unit_lower(Tile<float, C, C>& a) {
     if constexpr (C > 16) join_inverses<W, C, 16>(a);
 }
 
+// One element of the sum over k of a_{row k} a_{k column}, k in [from, to), four at a time.
+template <int C>
+TILE_FN float element(const Tile<float, C, C>& a, int row, int left, int top, int column, int from, int to, int K) {
+    float sum = 0;
+    TILE_UNROLL
+    for (int k = 0; k < K; k += 4) {
+        const Float4 x = *reinterpret_cast<const Float4*>(a.piece(row, (left + k) / 4));
+        TILE_UNROLL
+        for (int e = 0; e < 4; e++) sum = k >= from && k < to ? fused(x.x[e], a.at(top + k + e, column), sum) : sum;
+    }
+    return sum;
+}
+// Where there is a thread for each element of a quarter: blocks of eight by substitution, then pairs of blocks are joined, with
+// what is halfway in the place of the zeros above the diagonal. It is the steps behind one another that take the time.
+template <int W, class T, int C, class F>
+TILE_FN void invert_by_elements(Tile<T, C, C>& out, Tile<float, C, C>& a, F f) {
+    static_assert(C == 32 && W * TILE_LANES >= 256, "an element of a quarter for each thread");
+    const int n = opaque(thread<W>());
+    group_barrier<W>();
+    if (n < 32) {
+        const int b = n / 8 * 8, j = n % 8;
+        float x[8];
+        TILE_UNROLL
+        for (int i = 0; i < 8; i++) x[i] = i == j ? 1.f : 0.f;
+        TILE_UNROLL
+        for (int k = 0; k < 8; k += 4) {
+            TILE_UNROLL
+            for (int i = k + 1; i < 8; i++) {
+                const Float4 row = *reinterpret_cast<const Float4*>(a.piece(b + i, (b + k) / 4));
+                TILE_UNROLL
+                for (int e = 0; e < 4; e++)
+                    if (k + e < i) x[i] -= row.x[e] * x[k + e];
+            }
+        }
+        warp_barrier();
+        TILE_UNROLL
+        for (int i = 0; i < 8; i++) a.set(b + i, b + j, x[i]);
+    }
+    group_barrier<W>();
+    {
+        const int b = n / 64 * 16, r = n / 8 % 8, c = n % 8;
+        if (n < 128) a.set(b + r, b + 8 + c, element(a, b + 8 + r, b, b, b + c, 0, 8, 8));
+        group_barrier<W>();
+        if (n < 128) a.set(b + 8 + r, b + c, -element(a, b + 8 + r, b + 8, b, b + 8 + c, 0, 8, 8));
+    }
+    group_barrier<W>();
+    const int r = n / 16, c = n % 16;
+    if (n < 256) a.set(r, 16 + c, element(a, 16 + r, 0, 0, c, c / 8 * 8, 16, 16));
+    group_barrier<W>();
+    if (n >= 256) return;
+    out.set(16 + r, c, f(-element(a, 16 + r, 16, 0, 16 + c, 0, r / 8 * 8 + 8, 16), 16 + r, c));
+    out.set(r, c, f(c > r ? 0.f : a.at(r, c), r, c));
+    out.set(16 + r, 16 + c, f(c > r ? 0.f : a.at(16 + r, 16 + c), 16 + r, 16 + c));
+    out.set(r, 16 + c, f(0.f, r, 16 + c));
+}
+
 // Block column w of the inverse by warp w, transposed, so that blocks already found are left operands:
 // X_iw = -X_ii sum_k a_ik X_kw, w <= k < i.
 template <int W, class T, int C, class F>
 TILE_FN void invert_unit_lower(Tile<T, C, C>& out, Tile<float, C, C>& a, F f) {
+    if constexpr (C == 32 && W * TILE_LANES >= 256) return invert_by_elements<W>(out, a, f);
     constexpr int BLOCKS = C / 16;
     static_assert(BLOCKS <= W, "a warp for each block column");
     const int w = warp<W>();

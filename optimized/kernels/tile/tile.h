@@ -81,6 +81,7 @@
 // G.decay<T>(i, j)  exp<T>(G.between(i, j)) for i >= j, else 0.
 // exp<T>(x)      e^x, to f32 accuracy when T is float, else to well below T's rounding.
 // Few<T,V>, read_floats, write_floats, sigmoid, group_sums, matrix_column_sums: see pieces.h.
+// exp2(x)        2^x, for operands of 16 bits.
 // reciprocal<T>(x), inverse_root<T>(x)  1 / x, of finite x that are no smaller than 2^-126, and 1 / sqrt(x), with exp<T>'s
 //                accuracy. square_root(x), rounded to nearest.
 // barrier()      orders everything before it with everything after it. Needed between writing shared memory and
