@@ -29,6 +29,8 @@
 //
 // Launches (one-dimensional grids; a grid of 0 blocks is not launched)
 //   both passes: GatedDeltaKept, GatedDeltaBackward   alone, where there is room for them and V is no wider than KP
+//   P pieces instead of N sequences, where these are few: GatedDeltaPieces, MappedStates of pieces.cu, then Fused or Kept;
+//              after Kept, Backward without states, MappedStates back, then Backward
 //   forward:   GatedDeltaFused     N * HV * slices       alone, where there is room for it
 //          or  GatedDeltaPrepare   total * HV
 //              GatedDeltaForward   N * HV * slices
@@ -41,7 +43,7 @@
 // Instances (T, C, KP, V), K <= KP. C and KP are the same throughout a pass; every kernel counts slices by its own V, which
 // only cuts the value width and so may be any of 16, 32, 64, 128 that fits.
 //   CUDA   bf16, f16: (64, 64, 64) (64, 128, 64) (32, 256, 64), Reverse also with V = 128 for KP = 128; Gradient's V is 32
-//          at most, 16 for KP = 256; Fused, Kept: (32, 64, 64) (32, 128, 128);
+//          at most, 16 for KP = 256; Fused, Kept, Pieces: (32, 64, 64) (32, 128, 128);
 //          Backward: (64, 64, 64) (64, 128, 128)
 //          float:     (32, 64, 32) (32, 128, 32) (16, 256, 32)
 //   HIP    bf16, f16: (32, 64, 32) (32, 128, 32) (16, 256, 16)    float: (16, 64, 16) (16, 128, 16) (16, 256, 16)

@@ -1,6 +1,8 @@
 // The forward pass of gated_delta_rule in one kernel, for 16-bit operands and machines with room in shared memory:
 //   GatedDeltaFused   grid N * HV * slices, no workspace
 //   GatedDeltaKept    the same, and leaves states, residuals w, X and P for the backward pass
+//   GatedDeltaPieces  grid P * HV * (slices + 1)   what each of P pieces of sequences does to a state: what it makes of
+//                     none, and, in the block behind those of its values, of each key by itself: the map of the state
 // A block's warps have two roles, a step of GROUPS chunks apart: pairs of tokens give X diag(beta) and P of the next
 // chunks,
 // which no state enters, while the state passes through the present ones. Neither ever leaves the chip.
@@ -19,18 +21,24 @@ struct FusedArgs {
     // Kept only, null in Fused; o may be null then
     T *states, *w;          // [total, HV, V, K] before every STRIDE tokens, K the template's; [R, HV, V]
     T *inverse, *scores;    // [total, HV, STRIDE / C, C, C]: X and P
+    bf16* maps;             // [P, HV, 2, K, K], Pieces only: high and low as in pieces.cu
     const long long *offsets, *chunks;
+    // of pieces, to which ht belongs in Pieces, and h0 and offsets in all: pieces.cu; null where nothing is cut
+    const int* owners;
+    const long long* firsts;
     int H, HV, K, V;
+    int behind;  // Pieces: whether something comes back into the last piece
     float scale;
 };
-static_assert(sizeof(FusedArgs<bf16>) == 14 * 8 + 5 * 4 + 4, "twin of FusedArgs");
+static_assert(sizeof(FusedArgs<bf16>) == 17 * 8 + 6 * 4, "twin of FusedArgs");
 
-template <class T, int C, int K, int V, bool KEEPS>
+template <class T, int C, int K, int V, Leaves LEAVES>
 struct FusedPass {
     using Args = FusedArgs<T>;
+    static constexpr bool KEEPS = LEAVES == STATES, PIECES = LEAVES == MAPS;
     static constexpr int STATE_WARPS = V / 16, GROUP_WARPS = 2, MIN_BLOCKS = 1;
     struct Chunk {
-        Tile<T, 2 * C, K> kq;  // k, then q
+        Tile<T, PIECES ? C : 2 * C, K> kq;  // k, then q
         Tile<T, C, V> v;  // and o after it
         float g[C], beta[C];
     };
@@ -48,6 +56,7 @@ struct FusedPass {
         Tile<float, C, C> system[GROUPS];
         typename Choose<KEEPS, Tile<T, V, K>, Nothing>::type state;
         Prefix<C> G[GROUPS];
+        float left[2][STATE_WARPS];  // how much of a map is left
     };
     static constexpr int GROUPS = sizeof(Memory<2>) <= TILE_SHARED_MOST ? 2 : 1;
     static constexpr int PAIR_WARPS = GROUPS * GROUP_WARPS, WARPS = STATE_WARPS + PAIR_WARPS;
@@ -64,11 +73,17 @@ struct FusedPass {
         TILE_FN long long kept(const Args& a, int step) const { return (a.chunks[n] + step) * a.HV + hv; }
     };
     static TILE_FN Place place(const Args& a) {
-        const int slices = (a.V + V - 1) / V, head = block_id() / slices, v0 = block_id() % slices * V;
-        const int n = head / a.HV, hv = head % a.HV;
+        const int slices = (a.V + V - 1) / V + (PIECES ? 1 : 0);
+        const int head = block_id() / slices, v0 = block_id() % slices * V, n = head / a.HV, hv = head % a.HV;
         const long long row = a.offsets[n], length = a.offsets[n + 1] - row;
         const int steps = (int)((length + GROUPS * C - 1) / (GROUPS * C));
         return {row, length, (long long)head * a.K * a.V + v0, hv, hv / (a.HV / a.H), v0, steps, n};
+    }
+    // the block behind those of the values
+    static TILE_FN bool maps(const Args& a, const Place& at) { return PIECES && at.v0 >= a.V; }
+    // whether nothing was left of a map some steps before: nothing will be
+    static TILE_FN bool vanished(const Shared& s, const Args& a, const Place& at, int c) {
+        return a.g && maps(a, at) && none(s.left, c);
     }
     static TILE_FN Span span(const Place& at, int step, int group) {
         const long long first = ((long long)step * GROUPS + group) * C, left = at.length - first;
@@ -95,15 +110,20 @@ struct FusedPass {
             Square p, l, decays;
             p.fill(0);
             l.fill(0);
-            const auto &k = rows<C>(x.kq, 0), &q = rows<C>(x.kq, 1);
-            mma_both(p, l, q, k, t(k));
+            const auto& k = rows<C>(x.kq, 0);
+            if constexpr (PIECES)
+                mma(l, k, t(k));
+            else
+                mma_both(p, l, rows<C>(x.kq, 1), k, t(k));
             group_barrier<GROUP_WARPS>();
             factors(y, G, scale);
             decays.for_each([&](float& d, int i, int j) { d = G.template decay<T>(i, j); });
             zip(l, decays, [&](float& z, float d, int i, int j) { z = i > j ? z * d * x.beta[j] : 0.f; });
-            zip(p, decays, [&](float& z, float d, int i, int j) { z = i >= j ? z * d * scale : 0.f; });
             store(system, l);
-            store(y.scores, p);
+            if constexpr (!PIECES) {
+                zip(p, decays, [&](float& z, float d, int i, int j) { z = i >= j ? z * d * scale : 0.f; });
+                store(y.scores, p);
+            }
             invert_unit_lower<GROUP_WARPS>(y.inverse, system,
                                            [&](float z, int i, int) { return KEEPS ? z : z * x.beta[i]; });
         }
@@ -125,7 +145,7 @@ struct FusedPass {
             if (at.steps > 0) pairs(0);
         }
         TILE_FN void step(int c) {
-            if (c + 1 < at.steps) pairs(c + 1);
+            if (c + 1 < at.steps && !vanished(s, a, at, c)) pairs(c + 1);
         }
         TILE_FN void end() {}
     };
@@ -144,7 +164,7 @@ struct FusedPass {
                 const long long ldk = (long long)a.H * a.K, ldv = (long long)a.HV * a.V;
                 const long long key = here.row * ldk + (long long)at.hk * a.K, head = here.row * a.HV + at.hv;
                 load_async<STATE_WARPS>(rows<C>(x.kq, 0), a.k + key, ldk, here.count, a.K);
-                load_async<STATE_WARPS>(rows<C>(x.kq, 1), a.q + key, ldk, here.count, a.K);
+                if constexpr (!PIECES) load_async<STATE_WARPS>(rows<C>(x.kq, 1), a.q + key, ldk, here.count, a.K);
                 load_async<STATE_WARPS>(x.v, a.v + head * a.V + at.v0, ldv, here.count, a.V - at.v0);
                 load_gates<STATE_WARPS>(x.g, a.g, head, a.HV, here.count);
                 load_async<STATE_WARPS>(x.beta, a.beta + head, a.HV, here.count);
@@ -164,10 +184,13 @@ struct FusedPass {
             u.fill(0);
             auto before = operand<T>(S);
             prepare(before, r, o);
-            issue_halves(r, o, before, t(x.kq));
+            if constexpr (PIECES)
+                issue(r, before, t(x.kq));
+            else
+                issue_halves(r, o, before, t(x.kq));
             settle(before, r, o);
             zip(r, t(x.v), [&](float& z, float v, int, int i) { z = v - y.from_start[i] * z; });
-            o.for_each([&](float& z, int, int i) { z *= y.read[i]; });
+            if constexpr (!PIECES) o.for_each([&](float& z, int, int i) { z *= y.read[i]; });
             Reg<T, V, C, STATE_WARPS> left, decayed;
             left.round(r);
             prepare(left, u);
@@ -183,17 +206,26 @@ struct FusedPass {
             left.round(u);
             u.for_each([&](float& z, int, int i) { z *= y.to_end[i]; });
             decayed.round(u);
-            prepare(left, decayed, o, S);
-            issue(o, left, t(y.scores));
+            if constexpr (PIECES) {
+                prepare(decayed, S);
+            } else {
+                prepare(left, decayed, o, S);
+                issue(o, left, t(y.scores));
+            }
             issue(S, decayed, rows<C>(x.kq, 0));
-            settle_but_last(left, o);
-            if (!KEEPS || a.o)
-                store_global(a.o + value, (long long)a.HV * a.V, t(x.v), o, here.count, a.V - at.v0);
+            if constexpr (!PIECES) {
+                settle_but_last(left, o);
+                if (!KEEPS || a.o)
+                    store_global(a.o + value, (long long)a.HV * a.V, t(x.v), o, here.count, a.V - at.v0);
+            }
             settle(decayed, S);
         }
 
         TILE_FN void begin() {
-            if (a.h0)
+            const bool map = maps(a, at);
+            if (PIECES)
+                S.for_each([&](float& z, int v, int k) { z = map && v == k ? 1.f : 0.f; });
+            else if (a.h0)
                 load(S, a.h0 + at.state, 1, a.V, a.V - at.v0, a.K);
             else
                 S.fill(0);
@@ -204,17 +236,24 @@ struct FusedPass {
         TILE_FN void step(int c) {
             if constexpr (KEEPS)
                 store_global(a.states + (at.kept(a, c) * a.V + at.v0) * K, K, s.state, S, a.V - at.v0, K);
+            const bool gone = vanished(s, a, at, c);
             TILE_ROLL
-            for (int m = 0; m < GROUPS; m++) chunk(c, m);
+            for (int m = 0; m < GROUPS && !gone; m++) chunk(c, m);
             wait<0>();
+            if (a.g && maps(a, at)) measure(s.left, S, c);
         }
         TILE_FN void end() {
-            if (a.ht) store_global(a.ht + at.state, 1, a.V, S, a.V - at.v0, a.K);
+            const Owner piece = owner(a, at.n);
+            const long long size = (long long)a.K * a.V;
+            if (maps(a, at)) return give(a.maps + at.state / size * 2 * a.K * a.K, S, a.K);
+            const long long to = PIECES ? at.state : ((long long)piece.sequence * a.HV + at.hv) * size + at.v0;
+            if (a.ht && (PIECES || piece.ends)) store_global(a.ht + to, 1, a.V, S, a.V - at.v0, a.K);
         }
     };
 
     static TILE_FN void run(Shared& s, const Args& a) {
         const Place at = place(a);
+        if (PIECES && !wanted(a, at.n, maps(a, at))) return;
         StateRole state{s, a, at};
         PairRole pair{s, a, at};
         lockstep<STATE_WARPS, PAIR_WARPS>(at.steps, state, pair);
@@ -222,12 +261,15 @@ struct FusedPass {
 };
 
 template <class T, int C, int K, int V>
-struct GatedDeltaFused : FusedPass<T, C, K, V, false> {};
+struct GatedDeltaFused : FusedPass<T, C, K, V, NOTHING> {};
 template <class T, int C, int K, int V>
-struct GatedDeltaKept : FusedPass<T, C, K, V, true> {};
+struct GatedDeltaKept : FusedPass<T, C, K, V, STATES> {};
+template <class T, int C, int K, int V>
+struct GatedDeltaPieces : FusedPass<T, C, K, V, MAPS> {};
 
 }  // namespace delta
 
 using delta::GatedDeltaFused;
 using delta::GatedDeltaKept;
+using delta::GatedDeltaPieces;
 #endif

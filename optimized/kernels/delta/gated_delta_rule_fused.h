@@ -1,11 +1,12 @@
 // The backward pass of gated_delta_rule in one kernel, for 16-bit operands, values no wider than a slice, and machines
 // with room in shared memory, after a forward pass that keeps what this one needs (GatedDeltaKept):
-//   GatedDeltaBackward  grid N * HV
+//   GatedDeltaBackward  grid N * HV, of pieces P * HV
 // Chunks of C tokens go from the last to the first, each in four steps. One role takes the gradient of the state, which
 // it holds in registers, through the chunk by halves: d_v of a half, then the state; it leaves a copy of the gradient
 // behind the chunk in shared memory. The other, a step behind, makes the pairs' products, d_q, d_k and the sums of the
 // whole chunk, of which the first, which has less to do, makes d_beta and d_g. What is wide in K lies in panels of 64
-// columns, so that products take them one at a time.
+// columns, so that products take them one at a time. Without states it only takes the gradient of the state through
+// each piece but the first of a sequence.
 #pragma once
 
 #if !defined(TILE_HIP)
@@ -14,17 +15,19 @@ namespace delta {
 template <class T>
 struct BackwardArgs {
     const T *q, *k, *d_o;                        // [R, H, K] twice, [R, HV, V] or null
-    const T *states, *w, *inverse, *scores;      // what GatedDeltaKept left
+    const T *states, *w, *inverse, *scores;      // what GatedDeltaKept left; states null: only d_h0 is wanted, by piece
     const float *g, *beta;                       // [R, HV]
     const float* d_ht;                           // [N, HV, K, V] or null
     T *d_q, *d_k, *d_v;                          // [R, H, K] twice, [R, HV, V], each or null; when HV > H, instead of
     float *partial_q, *partial_k;                // d_q and d_k [R, HV, K], each or null
     float *d_g, *d_beta, *d_h0;                  // [R, HV] twice, [N, HV, K, V], each or null
     const long long *offsets, *chunks;
+    const int* owners;  // as in FusedArgs; d_h0 belongs to sequences, the rest to pieces
+    const long long* firsts;
     int H, HV, K, V;
     float scale;
 };
-static_assert(sizeof(BackwardArgs<bf16>) == 20 * 8 + 5 * 4 + 4, "twin of BackwardArgs");
+static_assert(sizeof(BackwardArgs<bf16>) == 22 * 8 + 5 * 4 + 4, "twin of BackwardArgs");
 
 template <class T, int C, int K, int V>
 struct GatedDeltaBackward {
@@ -201,7 +204,7 @@ struct GatedDeltaBackward {
             Chunk& x = s.chunk[i % 2];
             const Factors& f = s.factors[i % 2];
             if (half == 1) {
-                fetch_kept(i);
+                if (a.states) fetch_kept(i);
                 commit();
                 fetch(i + 1);
                 scalars(i - 1);
@@ -303,10 +306,13 @@ struct GatedDeltaBackward {
         }
         TILE_FN void end() {
             scalars(at.chunks - 1);
-            if (!a.d_h0) return;
+            const Owner piece = owner(a, block_id() / a.HV);
+            if (!a.d_h0 || (a.states && !piece.begins)) return;
+            const long long head = (long long)piece.sequence * a.HV + at.hv;
+            float* to = a.d_h0 + (a.states ? head * a.K * a.V : at.state);
             TILE_UNROLL
             for (int h = 0; h < PANELS; h++)
-                store_global(a.d_h0 + at.state + (long long)h * PANEL * a.V, 1, a.V, D[h], a.V, a.K - h * PANEL);
+                store_global(to + (long long)h * PANEL * a.V, 1, a.V, D[h], a.V, a.K - h * PANEL);
         }
     };
 
@@ -321,7 +327,7 @@ struct GatedDeltaBackward {
         TILE_FN void ready() {}
         TILE_FN void step(int c) {
             const int i = (c - 1) / 4;
-            if (c == 0 || i >= at.chunks) return;
+            if (c == 0 || i >= at.chunks || !a.states) return;
             if (c % 4 == 1)
                 scores(i);
             else if (c % 4 == 2)
@@ -472,6 +478,7 @@ struct GatedDeltaBackward {
 
     static TILE_FN void run(Memory& s, const Args& a) {
         const Place at = place(a);
+        if (!a.states && owner(a, block_id() / a.HV).begins) return;
         StateRole state{s, a, at};
         GradientRole gradients{s, a, at};
         lockstep<STATE_WARPS, GRADIENT_WARPS>(4 * at.chunks + 1, state, gradients);

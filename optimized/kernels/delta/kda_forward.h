@@ -1,6 +1,7 @@
 // The forward pass of kda in one kernel, for 16-bit operands and machines with room in shared memory:
 //   KdaFused   grid N * HV * slices, no workspace
 //   KdaKept    the same, and leaves states, residuals w, X and P for the backward pass
+//   KdaPieces  grid P * HV * (slices + 1), as GatedDeltaPieces
 // A block's warps have two roles, a chunk apart: the pairs' role turns gates, keys and queries of the next chunk into what
 // the state's role multiplies with, while the state passes through the present one. Nothing of it leaves the chip.
 //
@@ -23,15 +24,21 @@ struct FusedArgs {
     // Kept only, null in Fused; o may be null then
     T *states, *w;          // [total, HV, V, K] before every chunk, K the template's; [R, HV, V]
     T *inverse, *scores;    // [total, HV, C, C]: X and P
+    bf16* maps;             // [P, HV, 2, K, K], Pieces only: high and low as in pieces.cu
     const long long *offsets, *chunks;
+    // as in FusedArgs of gated_delta_rule_forward.h
+    const int* owners;
+    const long long* firsts;
     int H, HV, K, V;
+    int behind;
     float scale;
 };
-static_assert(sizeof(FusedArgs<bf16>) == 14 * 8 + 5 * 4 + 4, "twin of FusedArgs");
+static_assert(sizeof(FusedArgs<bf16>) == 17 * 8 + 6 * 4, "twin of FusedArgs");
 
-template <class T, int C, int K, int V, bool KEEPS>
+template <class T, int C, int K, int V, delta::Leaves LEAVES>
 struct FusedPass {
     using Args = FusedArgs<T>;
+    static constexpr bool KEEPS = LEAVES == delta::STATES, PIECES = LEAVES == delta::MAPS;
     static constexpr int STATE_WARPS = V / 16, PAIR_WARPS = 8, WARPS = STATE_WARPS + PAIR_WARPS, MIN_BLOCKS = 1;
     // a thread of the pairs' role walks STRAND tokens of two channels; a block of pairs is BLOCK tokens wide
     static constexpr int STRAND = 8, STRANDS = C / STRAND, BLOCK = 16, BLOCKS = C / BLOCK;
@@ -63,6 +70,7 @@ struct FusedPass {
         Tile<float, C, C> system, late, late_system;  // what late channels add to the scores and to the system
         typename Choose<KEEPS, Tile<T, V, K>, Nothing>::type state;
         Two total[STRANDS][K / 2];       // gates of whole strands
+        float left[2][STATE_WARPS];      // how much of a map is left
         int late_channels;               // whether there are any
     };
     using State = Acc<V, K, STATE_WARPS>;  // transposed, as in the other sweeps
@@ -76,10 +84,16 @@ struct FusedPass {
         TILE_FN long long kept(const Args& a, int step) const { return (a.chunks[n] + step) * a.HV + hv; }
     };
     static TILE_FN Place place(const Args& a) {
-        const int slices = (a.V + V - 1) / V, head = block_id() / slices, v0 = block_id() % slices * V;
-        const int n = head / a.HV, hv = head % a.HV;
+        const int slices = (a.V + V - 1) / V + (PIECES ? 1 : 0);
+        const int head = block_id() / slices, v0 = block_id() % slices * V, n = head / a.HV, hv = head % a.HV;
         const long long row = a.offsets[n], length = a.offsets[n + 1] - row;
         return {row, length, (long long)head * a.K * a.V + v0, hv, hv / (a.HV / a.H), v0, (int)((length + C - 1) / C), n};
+    }
+    // the block behind those of the values
+    static TILE_FN bool maps(const Args& a, const Place& at) { return PIECES && at.v0 >= a.V; }
+    // whether nothing was left of a map some steps before: nothing will be
+    static TILE_FN bool vanished(const Shared& s, const Args& a, const Place& at, int c) {
+        return maps(a, at) && delta::none(s.left, c);
     }
     static TILE_FN Span span(const Place& at, int step) {
         const long long first = (long long)step * C, left = at.length - first;
@@ -119,13 +133,13 @@ struct FusedPass {
             Operands& x = s.pairs;
             TILE_UNROLL
             for (int i = 0; i < STRAND; i++) {
-                const Two k = get(kq, row + i, c), q = get(kq, C + row + i, c), sum = before + G[i];
+                const Two k = get(kq, row + i, c), sum = before + G[i];
                 const Two down = decay(sum), to_end = k * decay(end - sum);
                 put(x.rise, row + i, c, k * rise(sum));
                 put(x.far, row + i, c, to_end);
                 put(written, row + i, c, to_end * rest);
                 put(kq, row + i, c, k * down);
-                put(kq, C + row + i, c, q * (down * a.scale));
+                if constexpr (!PIECES) put(kq, C + row + i, c, get(kq, C + row + i, c) * (down * a.scale));
             }
         }
         TILE_FN void second_block(const Two (&G)[STRAND], const Two& before, const Two& end, const Two& from, int row, int c,
@@ -133,14 +147,17 @@ struct FusedPass {
             Operands& x = s.pairs;
             TILE_UNROLL
             for (int i = 0; i < STRAND; i++) {
-                const Two k = get(kq, row + i, c), q = get(kq, C + row + i, c), sum = before + G[i];
-                const Two down = decay(sum), near_k = k * down, near_q = q * (down * a.scale);
+                const Two k = get(kq, row + i, c), sum = before + G[i];
+                const Two down = decay(sum), near_k = k * down;
                 put(x.rise, row + i, c, k * rise(sum));
                 put(written, row + i, c, k * decay(end - sum));
                 put(x.near, row - BLOCK + i, c, near_k);
-                put(x.near, row + i, c, near_q);
                 put(kq, row + i, c, near_k * from);
-                put(kq, C + row + i, c, near_q * from);
+                if constexpr (!PIECES) {
+                    const Two near_q = get(kq, C + row + i, c) * (down * a.scale);
+                    put(x.near, row + i, c, near_q);
+                    put(kq, C + row + i, c, near_q * from);
+                }
             }
         }
         TILE_FN void strands(Tile<T, 2 * C, K>& kq, const Tile<float, C, K>& g, Ready& y) {
@@ -200,7 +217,8 @@ struct FusedPass {
         // two blocks on the diagonal and one below it, of scores and of the system, a warp each
         TILE_FN void squares(Tile<T, 2 * C, K>& kq, Ready& y, const float (&beta)[C], bool late) {
             groups<W, W>([&](int g) {
-                for (int n = g; n < 2 * (BLOCKS + 1); n += W) square(kq, y, beta, late, n / 2, n % 2);
+                for (int n = g; n < 2 * (BLOCKS + 1); n += W)
+                    if (!PIECES || n % 2) square(kq, y, beta, late, n / 2, n % 2);
             });
         }
         TILE_FN void square(Tile<T, 2 * C, K>& kq, Ready& y, const float (&beta)[C], bool late, int b, bool keys) {
@@ -259,7 +277,7 @@ struct FusedPass {
             if (at.steps > 0) pairs(0);
         }
         TILE_FN void step(int c) {
-            if (c + 1 < at.steps) pairs(c + 1);
+            if (c + 1 < at.steps && !vanished(s, a, at, c)) pairs(c + 1);
         }
         TILE_FN void end() {}
     };
@@ -277,7 +295,7 @@ struct FusedPass {
             const long long head = here.row * a.HV + at.hv;
             Gates& gates = s.gates[step % 2];
             load_async<STATE_WARPS>(rows<C>(s.kq[step % 3], 0), a.k + key, ldk, here.count, a.K);
-            load_async<STATE_WARPS>(rows<C>(s.kq[step % 3], 1), a.q + key, ldk, here.count, a.K);
+            if constexpr (!PIECES) load_async<STATE_WARPS>(rows<C>(s.kq[step % 3], 1), a.q + key, ldk, here.count, a.K);
             load_async<STATE_WARPS>(gates.g, a.g + head * a.K, (long long)a.HV * a.K, here.count, a.K);
             load_async<STATE_WARPS>(gates.beta, a.beta + head, a.HV, here.count);
         }
@@ -304,7 +322,11 @@ struct FusedPass {
             u.fill(0);
             auto before = operand<T>(S);
             prepare(before, r, o);
-            issue_halves(r, o, before, t(kq));
+            auto&& keys = rows<C>(kq, 0);
+            if constexpr (PIECES)
+                issue(r, before, t(keys));
+            else
+                issue_halves(r, o, before, t(kq));
             settle(before, r, o);
             zip(r, t(v), [](float& z, float given, int, int) { z = given - z; });
             Reg<T, V, C, STATE_WARPS> left;
@@ -318,17 +340,26 @@ struct FusedPass {
                 u.for_each([&](float& z, int, int i) { z *= y.beta[i]; });
             }
             left.round(u);
-            prepare(left, o, S);
-            issue(o, left, t(y.scores));
+            if constexpr (PIECES) {
+                prepare(left, S);
+            } else {
+                prepare(left, o, S);
+                issue(o, left, t(y.scores));
+            }
             issue(S, left, y.written);
-            settle_but_last(o);
-            if (!KEEPS || a.o)
-                store_global(a.o + value, (long long)a.HV * a.V, t(v), o, here.count, a.V - at.v0);
+            if constexpr (!PIECES) {
+                settle_but_last(o);
+                if (!KEEPS || a.o)
+                    store_global(a.o + value, (long long)a.HV * a.V, t(v), o, here.count, a.V - at.v0);
+            }
             settle(left, S);
         }
 
         TILE_FN void begin() {
-            if (a.h0)
+            const bool map = maps(a, at);
+            if (PIECES)
+                S.for_each([&](float& z, int v, int k) { z = map && v == k ? 1.f : 0.f; });
+            else if (a.h0)
                 load(S, a.h0 + at.state, 1, a.V, a.V - at.v0, a.K);
             else
                 S.fill(0);
@@ -341,19 +372,27 @@ struct FusedPass {
         }
         TILE_FN void ready() { wait<0>(); }
         TILE_FN void step(int c) {
-            fetch_keys(c + 2);
-            fetch_values(c + 1);
-            commit();
-            chunk(c);
-            wait<0>();
+            if (!vanished(s, a, at, c)) {
+                fetch_keys(c + 2);
+                fetch_values(c + 1);
+                commit();
+                chunk(c);
+                wait<0>();
+            }
+            if (maps(a, at)) delta::measure(s.left, S, c);
         }
         TILE_FN void end() {
-            if (a.ht) store_global(a.ht + at.state, 1, a.V, S, a.V - at.v0, a.K);
+            const delta::Owner piece = delta::owner(a, at.n);
+            const long long size = (long long)a.K * a.V;
+            if (maps(a, at)) return delta::give(a.maps + at.state / size * 2 * a.K * a.K, S, a.K);
+            const long long to = PIECES ? at.state : ((long long)piece.sequence * a.HV + at.hv) * size + at.v0;
+            if (a.ht && (PIECES || piece.ends)) store_global(a.ht + to, 1, a.V, S, a.V - at.v0, a.K);
         }
     };
 
     static TILE_FN void run(Shared& s, const Args& a) {
         const Place at = place(a);
+        if (PIECES && !delta::wanted(a, at.n, maps(a, at))) return;
         StateRole state{s, a, at};
         PairRole pair{s, a, at};
         lockstep<STATE_WARPS, PAIR_WARPS, 144>(at.steps, state, pair);
@@ -361,12 +400,15 @@ struct FusedPass {
 };
 
 template <class T, int C, int K, int V>
-struct KdaFused : FusedPass<T, C, K, V, false> {};
+struct KdaFused : FusedPass<T, C, K, V, delta::NOTHING> {};
 template <class T, int C, int K, int V>
-struct KdaKept : FusedPass<T, C, K, V, true> {};
+struct KdaKept : FusedPass<T, C, K, V, delta::STATES> {};
+template <class T, int C, int K, int V>
+struct KdaPieces : FusedPass<T, C, K, V, delta::MAPS> {};
 
 }  // namespace kda
 
 using kda::KdaFused;
 using kda::KdaKept;
+using kda::KdaPieces;
 #endif

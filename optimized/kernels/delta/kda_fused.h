@@ -1,9 +1,10 @@
 // The backward pass of kda in one kernel, for 16-bit operands, values no wider than a slice, and machines with room in
 // shared memory, after a forward pass that keeps what this one needs (KdaKept):
-//   KdaBackward   grid N * HV
+//   KdaBackward   grid N * HV, of pieces P * HV
 // Chunks of C tokens go from the last to the first, each in three steps: gates are folded into keys and queries; the
 // gradient of the state, which one role holds in registers, gives d_v; it passes through the chunk, while the other role
-// makes the pairs' products, d_q, d_k, d_beta and d_g.
+// makes the pairs' products, d_q, d_k, d_beta and d_g. Without states it only takes the gradient of the state through each
+// piece but the first of a sequence.
 //
 // Operands within a block of 16 tokens are relative to its beginning, as in the forward pass; those of two blocks meet at the
 // boundary. A and B of kda_backward.h are times a power of two on their way through exp(G) and exp(-G), so that gradients may
@@ -16,17 +17,19 @@ namespace kda {
 template <class T>
 struct BackwardArgs {
     const T *q, *k, *d_o;                    // [R, H, K] twice, [R, HV, V] or null
-    const T *states, *w, *inverse, *scores;  // what KdaKept left
+    const T *states, *w, *inverse, *scores;  // what KdaKept left; states null: only d_h0 is wanted, by piece
     const float *g, *beta;                   // [R, HV, K], [R, HV]
     const float* d_ht;                       // [N, HV, K, V] or null
     T *d_q, *d_k, *d_v;                      // [R, H, K] twice, [R, HV, V], each or null; when HV > H, instead of d_q and d_k
     float *partial_q, *partial_k;            // [R, HV, K], each or null
     float *d_g, *d_beta, *d_h0;              // [R, HV, K], [R, HV], [N, HV, K, V], each or null
     const long long *offsets, *chunks;
+    const int* owners;  // as in FusedArgs; d_h0 belongs to sequences, the rest to pieces
+    const long long* firsts;
     int H, HV, K, V;
     float scale;
 };
-static_assert(sizeof(BackwardArgs<bf16>) == 20 * 8 + 5 * 4 + 4, "twin of BackwardArgs");
+static_assert(sizeof(BackwardArgs<bf16>) == 22 * 8 + 5 * 4 + 4, "twin of BackwardArgs");
 
 template <class T, int C, int K, int V>
 struct KdaBackward {
@@ -145,10 +148,11 @@ struct KdaBackward {
             const long long square = at.kept(a, i) * C * C;
             const T* d_o = a.d_o ? a.d_o : a.w;  // of the same shape, and not read then
             load_async<STATE_WARPS>(tile::rows<C>(s.values, 0), d_o + value, ld, rows.count, a.d_o ? a.V : 0);
-            load_async<STATE_WARPS>(s.w, a.w + value, ld, rows.count, a.V);
-            load_async<STATE_WARPS>(s.state, a.states + at.kept(a, i) * a.V * K, K, a.V, K);
             load_async<STATE_WARPS>(s.inverse, a.inverse + square, C, C, C);
             load_async<STATE_WARPS>(s.scores, a.scores + square, C, C, C);
+            if (!a.states) return;
+            load_async<STATE_WARPS>(s.w, a.w + value, ld, rows.count, a.V);
+            load_async<STATE_WARPS>(s.state, a.states + at.kept(a, i) * a.V * K, K, a.V, K);
         }
 
         TILE_FN void begin() {
@@ -253,7 +257,10 @@ struct KdaBackward {
             settle(read, removed, D);
         }
         TILE_FN void end() {
-            if (a.d_h0) store_global(a.d_h0 + at.state, 1, a.V, D, a.V, a.K);
+            const delta::Owner piece = delta::owner(a, block_id() / a.HV);
+            if (!a.d_h0 || (a.states && !piece.begins)) return;
+            const long long head = (long long)piece.sequence * a.HV + at.hv;
+            store_global(a.d_h0 + (a.states ? head * a.K * a.V : at.state), 1, a.V, D, a.V, a.K);
         }
     };
 
@@ -498,6 +505,7 @@ struct KdaBackward {
 
     static TILE_FN void run(Memory& s, const Args& a) {
         const Place at = place(a);
+        if (!a.states && delta::owner(a, block_id() / a.HV).begins) return;
         StateRole state{s, a, at};
         GradientRole gradients{s, a, at};
         lockstep<STATE_WARPS, GRADIENT_WARPS>(3 * at.chunks, state, gradients);

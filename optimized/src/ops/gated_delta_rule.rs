@@ -6,15 +6,20 @@ use reference::tensor::DType;
 use crate::args::{Args, Ptr};
 use crate::engine::{Job, Layout};
 use crate::error::Error;
+use crate::ops::maps::Maps;
 use crate::ops::prologue::{Prologue, sum_groups, value_heads};
 use crate::shapes::gated_delta_rule::{SOURCE, Shapes, backward, fused, shapes};
-use crate::shapes::{Kernel, Shape};
+use crate::shapes::{Kernel, Shape, maps, prologue};
+
+/// The sources of all that is launched here.
+pub(super) const SOURCES: &[&str] = &[SOURCE, maps::SOURCE, prologue::SOURCE];
 
 /// What every launch needs.
 struct Common {
     shapes: Shapes,
     width: usize,
     scale: f32,
+    cut: Maps,
     layout: Layout,
     /// Rows of tokens.
     rows: usize,
@@ -27,6 +32,9 @@ struct Common {
     scores: Ptr,
 }
 
+/// What pieces of sequences do to states.
+const PIECES: &str = "GatedDeltaPieces";
+
 /// Gradients that need the chunk-parallel kernel.
 const LOCAL: [&str; 6] = ["d_q", "d_k", "d_g", "d_beta", "d_A_log", "d_dt_bias"];
 
@@ -34,7 +42,6 @@ pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
     let k = job.problem.size(Dim::K);
     let width = job.width(k)?;
     let shapes = shapes(job.target, job.scalar, width);
-    let layout = job.layout(shapes.most.chunk)?;
     let rows = job.problem.size(Dim::B) * job.problem.size(Dim::T);
     let prologue = Prologue::forward(job, rows, width)?;
     let scale = job.problem.number("scale").unwrap_or_else(|| (k as f64).powf(-0.5)) as f32;
@@ -42,10 +49,13 @@ pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
     let forward = job.wants_any(&["o", "ht"]);
     let gradients = job.wants_any(&LOCAL) || job.wants_any(&["d_v", "d_h0"]);
     let Prologue { q, k, g, beta, .. } = prologue;
-    let mut common =
-        Common { shapes, width, scale, layout, rows, q, k, g, beta, inverse: Ptr::NULL, scores: Ptr::NULL };
     let fits = |shape: &Shape| gradients && job.roomy && job.problem.size(Dim::V) <= shape.slice;
     let single = backward(job.target, job.scalar, width).filter(fits);
+    let may = single.is_some() || (fused.is_some() && !gradients);
+    let slices = fused.map_or(1, |shape| job.problem.size(Dim::V).div_ceil(shape.slice));
+    let cut = Maps::new(job, shapes.most.chunk, width, slices, may)?;
+    let (layout, inverse, scores) = (cut.pieces.layout, Ptr::NULL, Ptr::NULL);
+    let mut common = Common { shapes, width, scale, cut, layout, rows, q, k, g, beta, inverse, scores };
     if let (Some(forward), Some(backward)) = (fused, single) {
         let kept = common.kept(job, forward)?;
         return common.single(job, backward, &prologue, kept);
@@ -75,10 +85,9 @@ impl Common {
         Args::new(pointers).ints(&[h, value_heads(job), k, v]).float(self.scale)
     }
 
-    /// One block for each sequence, value head and slice of V.
-    fn sweeps(job: &Job<'_>, shape: Shape) -> usize {
-        let [n, v] = [Dim::N, Dim::V].map(|d| job.problem.size(d));
-        n * value_heads(job) * v.div_ceil(shape.slice)
+    /// One block for each piece of a sequence, value head and slice of V.
+    fn sweeps(&self, job: &Job<'_>, shape: Shape) -> usize {
+        self.cut.pieces.count * value_heads(job) * job.problem.size(Dim::V).div_ceil(shape.slice)
     }
 
     /// One block for each chunk and value head.
@@ -125,35 +134,81 @@ impl Common {
         template: &'static str,
         shape: Shape,
         o: Ptr,
-        [states, w, inverse, scores]: [Ptr; 4],
+        kept: [Ptr; 4],
     ) -> Result<(), Error> {
-        let (v, h0, ht) = (job.input("v")?, job.input("h0")?, job.output("ht"));
-        let Layout { offsets, chunks, .. } = self.layout;
-        let (q, k, g, beta) = (self.q, self.k, self.g, self.beta);
-        let pointers = [q, k, v, g, beta, h0, o, ht, states, w, inverse, scores, offsets, chunks];
-        let args = self.tail(job, &pointers);
-        job.launch(self.kernel(job, template, shape), Self::sweeps(job, shape), args);
+        let h0 = self.enter(job, shape)?;
+        let ht = job.output("ht");
+        self.launch_pass(job, template, shape, [h0, o, ht], kept)
+    }
+
+    fn launch_pass(
+        &self,
+        job: &mut Job<'_>,
+        template: &'static str,
+        shape: Shape,
+        [h0, o, ht]: [Ptr; 3],
+        kept: [Ptr; 4],
+    ) -> Result<(), Error> {
+        let (v, behind) = (job.input("v")?, job.input("d_ht")? != Ptr::NULL);
+        let (Layout { offsets, chunks, .. }, [maps, owners, firsts]) = (self.layout, self.cut.pointers());
+        let inputs = [self.q, self.k, v, self.g, self.beta, h0];
+        let outputs = [&[o, ht][..], &kept, &[maps, offsets, chunks, owners, firsts]].concat();
+        let sizes = [job.problem.size(Dim::H), value_heads(job), job.problem.size(Dim::K), job.problem.size(Dim::V)];
+        let args = Args::new(&[&inputs[..], &outputs].concat()).ints(&sizes).ints(&[behind.into()]).float(self.scale);
+        // one block more for the map of each piece and head
+        let maps = if template == PIECES { self.cut.pieces.count * value_heads(job) } else { 0 };
+        job.launch(self.kernel(job, template, shape), self.sweeps(job, shape) + maps, args);
         Ok(())
     }
 
+    /// The states that enter pieces: those of sequences unless they are cut.
+    fn enter(&self, job: &mut Job<'_>, shape: Shape) -> Result<Ptr, Error> {
+        let h0 = job.input("h0")?;
+        if !self.cut.split {
+            return Ok(h0);
+        }
+        let starts = self.cut.workspace(job, "starts")?;
+        self.launch_pass(job, PIECES, shape, [h0, Ptr::NULL, starts], [Ptr::NULL; 4])?;
+        self.cut.join(job, starts, h0, false);
+        Ok(starts)
+    }
+
     /// All gradients in one kernel.
-    fn single(
+    fn single(&self, job: &mut Job<'_>, shape: Shape, prologue: &Prologue, kept: [Ptr; 4]) -> Result<(), Error> {
+        let keys = Keys::new(self, job)?;
+        let ends = [self.enter_back(job, shape, kept)?, job.output("d_h0")];
+        let [d_q, d_k, partial_q, partial_k] = keys.pointers();
+        let outputs = [d_q, d_k, job.output("d_v"), partial_q, partial_k, keys.d_g, keys.d_beta];
+        self.sweep_back(job, shape, kept, ends, outputs)?;
+        keys.finish(self, job, prologue)
+    }
+
+    /// The gradients that enter pieces from behind: those of the last states unless sequences are cut.
+    fn enter_back(&self, job: &mut Job<'_>, shape: Shape, [.., inverse, scores]: [Ptr; 4]) -> Result<Ptr, Error> {
+        let d_ht = job.input("d_ht")?;
+        if !self.cut.split {
+            return Ok(d_ht);
+        }
+        let backs = self.cut.workspace(job, "backs")?;
+        self.sweep_back(job, shape, [Ptr::NULL, Ptr::NULL, inverse, scores], [Ptr::NULL, backs], [Ptr::NULL; 7])?;
+        self.cut.join(job, backs, d_ht, true);
+        Ok(backs)
+    }
+
+    fn sweep_back(
         &self,
         job: &mut Job<'_>,
         shape: Shape,
-        prologue: &Prologue,
         [states, w, inverse, scores]: [Ptr; 4],
+        [d_ht, d_h0]: [Ptr; 2],
+        outputs: [Ptr; 7],
     ) -> Result<(), Error> {
-        let keys = Keys::new(self, job)?;
-        let (d_o, d_ht) = (job.input("d_o")?, job.input("d_ht")?);
-        let (d_v, d_h0) = (job.output("d_v"), job.output("d_h0"));
-        let Layout { offsets, chunks, .. } = self.layout;
-        let inputs = [self.q, self.k, d_o, states, w, inverse, scores, self.g, self.beta, d_ht];
-        let [d_q, d_k, partial_q, partial_k] = keys.pointers();
-        let outputs = [d_q, d_k, d_v, partial_q, partial_k, keys.d_g, keys.d_beta, d_h0, offsets, chunks];
-        let args = self.tail(job, &[inputs, outputs].concat());
-        job.launch(self.kernel(job, "GatedDeltaBackward", shape), Self::sweeps(job, shape), args);
-        keys.finish(self, job, prologue)
+        let (Layout { offsets, chunks, .. }, [_, owners, firsts]) = (self.layout, self.cut.pointers());
+        let inputs = [self.q, self.k, job.input("d_o")?, states, w, inverse, scores, self.g, self.beta, d_ht];
+        let pointers = [&inputs[..], &outputs, &[d_h0, offsets, chunks, owners, firsts]].concat();
+        let args = self.tail(job, &pointers);
+        job.launch(self.kernel(job, "GatedDeltaBackward", shape), self.sweeps(job, shape), args);
+        Ok(())
     }
 
     fn forward(&self, job: &mut Job<'_>) -> Result<(), Error> {
@@ -169,7 +224,7 @@ impl Common {
         let pointers =
             [self.q, self.k, v, self.g, self.beta, h0, self.inverse, self.scores, o, ht, states, w, offsets, chunks];
         let args = self.tail(job, &pointers);
-        job.launch(self.kernel(job, template, self.shapes.most), Self::sweeps(job, self.shapes.most), args);
+        job.launch(self.kernel(job, template, self.shapes.most), self.sweeps(job, self.shapes.most), args);
         Ok(())
     }
 
@@ -205,7 +260,7 @@ impl Common {
         ];
         let args = self.tail(job, &pointers);
         let shape = self.shapes.reverse;
-        job.launch(self.kernel(job, "GatedDeltaReverse", shape), Self::sweeps(job, shape), args);
+        job.launch(self.kernel(job, "GatedDeltaReverse", shape), self.sweeps(job, shape), args);
         if local {
             self.gradient(job, prologue, [w, d_v, states, d_states])?;
         }

@@ -8,9 +8,13 @@ use reference::tensor::DType;
 use crate::args::{Args, Ptr};
 use crate::engine::{Job, Layout};
 use crate::error::Error;
+use crate::ops::maps::Maps;
 use crate::ops::prologue::{Prologue, sum_groups};
 use crate::shapes::kda::{SOURCE, Shapes, fused, shapes, widest};
-use crate::shapes::{Kernel, Shape};
+use crate::shapes::{Kernel, Shape, maps, prologue};
+
+/// The sources of all that is launched here.
+pub(super) const SOURCES: &[&str] = &[SOURCE, maps::SOURCE, prologue::SOURCE];
 
 /// What every launch needs.
 struct Common {
@@ -35,6 +39,9 @@ struct Prepared {
     inverse: Ptr,
     scores: Ptr,
 }
+
+/// What pieces of sequences do to states.
+const PIECES: &str = "KdaPieces";
 
 /// Gradients that need the chunk-parallel kernel.
 const LOCAL: [&str; 6] = ["d_q", "d_k", "d_g", "d_beta", "d_A_log", "d_dt_bias"];
@@ -136,7 +143,14 @@ impl Common {
     fn fused(&self, job: &mut Job<'_>, shape: Shape) -> Result<(), Error> {
         let [hv, v] = [Dim::HV, Dim::V].map(|d| job.problem.size(d));
         let o = job.output_or_workspace("o", job.storage(), self.rows * hv * v)?;
-        self.pass(job, "KdaFused", shape, o, [Ptr::NULL; 4])
+        let cut = self.cut(job, shape)?;
+        self.pass(job, "KdaFused", shape, &cut, o, [Ptr::NULL; 4])
+    }
+
+    /// Sequences cut into pieces for kernels of one block to a sequence, head and slice.
+    fn cut(&self, job: &mut Job<'_>, shape: Shape) -> Result<Maps, Error> {
+        let slices = job.problem.size(Dim::V).div_ceil(shape.slice);
+        Maps::new(job, shape.chunk, self.width, slices, true)
     }
 
     /// The forward pass in one kernel; kept: states, w, inverses and scores for the gradients, or null.
@@ -145,15 +159,39 @@ impl Common {
         job: &mut Job<'_>,
         template: &'static str,
         shape: Shape,
+        cut: &Maps,
         o: Ptr,
         kept: [Ptr; 4],
     ) -> Result<(), Error> {
-        let (v, h0) = (job.input("v")?, job.input("h0")?);
-        let Prologue { q, k, g, beta, .. } = self.given;
-        let given = [q, k, v, g, beta, h0, o, job.output("ht")];
-        let pointers = [&given[..], &kept, &[self.layout.offsets, self.layout.chunks]].concat();
-        let args = self.sizes(job, &pointers);
-        job.launch(self.kernel(job, template, shape), Self::sweeps(job, shape), args);
+        let (mut h0, ht) = (job.input("h0")?, job.output("ht"));
+        if cut.split {
+            let starts = cut.workspace(job, "starts")?;
+            self.launch_pass(job, PIECES, shape, cut, [h0, Ptr::NULL, starts], [Ptr::NULL; 4])?;
+            cut.join(job, starts, h0, false);
+            h0 = starts;
+        }
+        self.launch_pass(job, template, shape, cut, [h0, o, ht], kept)
+    }
+
+    fn launch_pass(
+        &self,
+        job: &mut Job<'_>,
+        template: &'static str,
+        shape: Shape,
+        cut: &Maps,
+        ends: [Ptr; 3],
+        kept: [Ptr; 4],
+    ) -> Result<(), Error> {
+        let [h, hv, k, v] = [Dim::H, Dim::HV, Dim::K, Dim::V].map(|d| job.problem.size(d));
+        let (values, behind) = (job.input("v")?, job.input("d_ht")? != Ptr::NULL);
+        let Prologue { q, k: keys, g, beta, .. } = self.given;
+        let (Layout { offsets, chunks, .. }, [maps, owners, firsts]) = (cut.pieces.layout, cut.pointers());
+        let given = [&[q, keys, values, g, beta][..], &ends, &kept].concat();
+        let pointers = [&given[..], &[maps, offsets, chunks, owners, firsts]].concat();
+        let args = Args::new(&pointers).ints(&[h, hv, k, v, behind.into()]).float(self.scale);
+        // one block more for the map of each piece and head
+        let slices = v.div_ceil(shape.slice) + usize::from(template == PIECES);
+        job.launch(self.kernel(job, template, shape), cut.pieces.count * hv * slices, args);
         Ok(())
     }
 

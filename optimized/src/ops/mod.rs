@@ -5,6 +5,7 @@ mod gated_delta_rule;
 mod gla;
 mod hgrn;
 mod kda;
+mod maps;
 mod norm;
 mod normalized_linear_attn;
 mod pieces;
@@ -30,12 +31,12 @@ pub(crate) struct Kernels {
 /// The ops that have kernels.
 pub(crate) static KERNELS: &[Kernels] = &[
     row("beta_sigmoid", &[shapes::gate::GATE.source], gate::lay_out_beta),
-    row("delta_rule", &[shapes::gated_delta_rule::SOURCE, shapes::prologue::SOURCE], gated_delta_rule::lay_out),
-    row("gated_delta_rule", &[shapes::gated_delta_rule::SOURCE, shapes::prologue::SOURCE], gated_delta_rule::lay_out),
+    row("delta_rule", gated_delta_rule::SOURCES, gated_delta_rule::lay_out),
+    row("gated_delta_rule", gated_delta_rule::SOURCES, gated_delta_rule::lay_out),
     row("gdn_gate", &[shapes::gate::GATE.source], gate::lay_out),
     row("gla", &[shapes::gla::SOURCE, shapes::pieces::SOURCE], gla::lay_out),
     row("hgrn", &[shapes::hgrn::HGRN.source], hgrn::lay_out),
-    row("kda", &[shapes::kda::SOURCE, shapes::prologue::SOURCE], kda::lay_out),
+    row("kda", kda::SOURCES, kda::lay_out),
     row("kda_gate", &[shapes::gate::GATE.source], gate::lay_out),
     row("l2_norm", &[shapes::norm::SOURCE], norm::lay_out),
     row("lightning_attn", &[shapes::pieces::SOURCE, shapes::simple_gla::SOURCE], simple_gla::lightning_attn),

@@ -32,10 +32,8 @@ impl Cut {
         by_channel: bool,
         may: bool,
     ) -> Result<Self, Error> {
-        let [b, t, n, h, k] = [Dim::B, Dim::T, Dim::N, Dim::H, Dim::K].map(|d| job.problem.size(d));
-        let multiprocessors = if may { job.multiprocessors() } else { 0 };
-        let most = most((b * t).div_ceil(chunk), n, n * h * slices, multiprocessors).max(LEAST.div_ceil(chunk));
-        let pieces = job.pieces(chunk, most)?;
+        let [n, h, k] = [Dim::N, Dim::H, Dim::K].map(|d| job.problem.size(d));
+        let pieces = cut(job, chunk, h * slices, may)?;
         let split = pieces.count > n;
         let elements = pieces.count * h * if by_channel { k } else { 1 };
         let decays = if split { job.workspace("decays", DType::F32, elements)? } else { Ptr::NULL };
@@ -61,6 +59,14 @@ impl Cut {
         let args = Args::new(&[sums, self.decays, from, to, self.pieces.firsts]);
         job.launch(STATES, n * h * slices, args.ints(&[h, k, v, slices, self.by_channel.into(), back.into()]));
     }
+}
+
+/// Cuts sequences into pieces of whole chunks, if `may`; `blocks` work on each sequence.
+pub(super) fn cut(job: &mut Job<'_>, chunk: usize, blocks: usize, may: bool) -> Result<Pieces, Error> {
+    let [b, t, n] = [Dim::B, Dim::T, Dim::N].map(|d| job.problem.size(d));
+    let multiprocessors = if may { job.multiprocessors() } else { 0 };
+    let most = most((b * t).div_ceil(chunk), n, n * blocks, multiprocessors).max(LEAST.div_ceil(chunk));
+    job.pieces(chunk, most)
 }
 
 /// Chunks of a piece at most: as many pieces as there are multiprocessors for, where each sequence gets two or more.

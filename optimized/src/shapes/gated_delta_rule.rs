@@ -55,6 +55,7 @@ pub(super) fn kernels(target: Target) -> Vec<Kernel> {
             Some(fused) => {
                 add("GatedDeltaFused", fused);
                 add("GatedDeltaKept", fused);
+                add("GatedDeltaPieces", fused);
             }
             None => add("GatedDeltaForward", most),
         }

@@ -55,6 +55,7 @@ pub(super) fn kernels(target: Target) -> Vec<Kernel> {
             Some(fused) => {
                 add("KdaFused", fused);
                 add("KdaKept", fused);
+                add("KdaPieces", fused);
             }
             None => add("KdaForward", most),
         }

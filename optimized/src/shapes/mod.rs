@@ -7,6 +7,7 @@ pub(crate) mod gated_delta_rule;
 pub(crate) mod gla;
 pub(crate) mod hgrn;
 pub(crate) mod kda;
+pub(crate) mod maps;
 pub(crate) mod norm;
 pub(crate) mod normalizer;
 pub(crate) mod pieces;
@@ -20,6 +21,7 @@ pub(crate) fn all(target: Target) -> Vec<Kernel> {
         simple_gla::kernels,
         normalizer::kernels,
         pieces::kernels,
+        maps::kernels,
         gla::kernels,
         gated_delta_rule::kernels,
         kda::kernels,

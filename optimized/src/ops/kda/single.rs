@@ -6,6 +6,7 @@ use super::{Common, Local};
 use crate::args::Ptr;
 use crate::engine::{Job, Layout};
 use crate::error::Error;
+use crate::ops::maps::Maps;
 use crate::ops::prologue::Prologue;
 use crate::shapes::Shape;
 use crate::shapes::kda::backward;
@@ -18,23 +19,59 @@ pub(super) fn shape(job: &Job<'_>, width: usize) -> Option<Shape> {
 impl Common {
     pub(super) fn single(&self, job: &mut Job<'_>, shape: Shape) -> Result<(), Error> {
         let [hv, v] = [Dim::HV, Dim::V].map(|d| job.problem.size(d));
-        let (storage, square) = (job.storage(), self.chunks(job) * shape.chunk * shape.chunk);
+        let cut = self.cut(job, shape)?;
+        let chunks = cut.pieces.layout.total * hv;
+        let (storage, square) = (job.storage(), chunks * shape.chunk * shape.chunk);
         let kept = [
-            job.workspace("states", storage, self.chunks(job) * v * self.width)?,
+            job.workspace("states", storage, chunks * v * self.width)?,
             job.workspace("w", storage, self.rows * hv * v)?,
             job.workspace("inverse", storage, square)?,
             job.workspace("scores", storage, square)?,
         ];
-        self.pass(job, "KdaKept", shape, job.output("o"), kept)?;
+        self.pass(job, "KdaKept", shape, &cut, job.output("o"), kept)?;
         let local = Local::new(self, job)?;
-        let Prologue { q, k, g, beta, .. } = self.given;
-        let Layout { offsets, chunks, .. } = self.layout;
+        let ends = [self.enter_back(job, shape, &cut, kept)?, job.output("d_h0")];
         let ([d_q, d_k], [partial_q, partial_k]) = (local.direct, local.partial);
-        let inputs = [&[q, k, job.input("d_o")?][..], &kept, &[g, beta, job.input("d_ht")?]].concat();
-        let outputs = [d_q, d_k, job.output("d_v"), partial_q, partial_k, local.d_g, local.d_beta, job.output("d_h0")];
-        let pointers: Vec<Ptr> = [&inputs[..], &outputs, &[offsets, chunks]].concat();
-        let args = self.sizes(job, &pointers);
-        job.launch(self.kernel(job, "KdaBackward", shape), Self::sweeps(job, shape), args);
+        let outputs = [d_q, d_k, job.output("d_v"), partial_q, partial_k, local.d_g, local.d_beta];
+        self.sweep_back(job, shape, &cut, kept, ends, outputs)?;
         local.finish(self, job)
+    }
+
+    /// The gradients that enter pieces from behind: those of the last states unless sequences are cut.
+    fn enter_back(
+        &self,
+        job: &mut Job<'_>,
+        shape: Shape,
+        cut: &Maps,
+        [.., inverse, scores]: [Ptr; 4],
+    ) -> Result<Ptr, Error> {
+        let d_ht = job.input("d_ht")?;
+        if !cut.split {
+            return Ok(d_ht);
+        }
+        let backs = cut.workspace(job, "backs")?;
+        let kept = [Ptr::NULL, Ptr::NULL, inverse, scores];
+        self.sweep_back(job, shape, cut, kept, [Ptr::NULL, backs], [Ptr::NULL; 7])?;
+        cut.join(job, backs, d_ht, true);
+        Ok(backs)
+    }
+
+    fn sweep_back(
+        &self,
+        job: &mut Job<'_>,
+        shape: Shape,
+        cut: &Maps,
+        kept: [Ptr; 4],
+        [d_ht, d_h0]: [Ptr; 2],
+        outputs: [Ptr; 7],
+    ) -> Result<(), Error> {
+        let Prologue { q, k, g, beta, .. } = self.given;
+        let (Layout { offsets, chunks, .. }, [_, owners, firsts]) = (cut.pieces.layout, cut.pointers());
+        let inputs = [&[q, k, job.input("d_o")?][..], &kept, &[g, beta, d_ht]].concat();
+        let pointers = [&inputs[..], &outputs, &[d_h0, offsets, chunks, owners, firsts]].concat();
+        let args = self.sizes(job, &pointers);
+        let blocks = cut.pieces.count * job.problem.size(Dim::HV);
+        job.launch(self.kernel(job, "KdaBackward", shape), blocks, args);
+        Ok(())
     }
 }
