@@ -5,8 +5,8 @@
 // it holds in registers, through the chunk by halves: d_v of a half, then the state; it leaves a copy of the gradient
 // behind the chunk in shared memory. The other, a step behind, makes the pairs' products, d_q, d_k and the sums of the
 // whole chunk, of which the first, which has less to do, makes d_beta and d_g. What is wide in K lies in panels of 64
-// columns, so that products take them one at a time. Without states it only takes the gradient of the state through each
-// piece but the first of a sequence.
+// columns, so that products take them one at a time. Without states it only takes the gradient of the state through
+// each piece but the first of a sequence.
 #pragma once
 
 #if !defined(TILE_HIP)

@@ -17,7 +17,7 @@ using namespace tile;
 
 struct MappedArgs {
     float* sums;              // [P, HV, K, V], and what enters after it
-    const bf16* maps;         // [P, HV, 2, K, K]: high, low
+    const bf16* maps;         // [P, HV, 2, K, K]: high, low, both transposed
     const float* from;        // [N, HV, K, V] or null for zeros
     const long long* firsts;  // [N + 1]
     int HV, K, V, back;
@@ -71,9 +71,9 @@ struct MappedStates {
                 const auto& state = s.state[n == 0];
                 auto& map = x.map[n == 1];
                 if (back)
-                    mma(next, state, map);
-                else
                     mma(next, state, t(map));
+                else
+                    mma(next, state, map);
             }
         }
         zip(next, t(x.sum), [](float& y, float sum, int, int) { y += sum; });

@@ -63,12 +63,12 @@ TILE_FN bool none(const float (&left)[2][W], int c) {
     for (int w = 0; w < W; w++) sum += left[(c / MEASURED - 1) % 2][w];
     return sum == 0;
 }
-// a map for pieces.cu: what rounding leaves, then the rest; map is overwritten
+// a map, as it lies, for pieces.cu: what rounding leaves, then the rest; map is overwritten
 template <int M, int N, int W>
 TILE_FN void give(bf16* to, Acc<M, N, W>& map, int K) {
-    store_global(to, 1, K, map, K, K);
+    store_global(to, K, 1, map, K, K);
     map.for_each([](float& z, int, int) { z -= to_float(round_to<bf16>(z)); });
-    store_global(to + K * K, 1, K, map, K, K);
+    store_global(to + K * K, K, 1, map, K, K);
 }
 
 }  // namespace delta
