@@ -144,7 +144,7 @@ impl Vector {
         let file = || self.file.clone();
         let format = |message: String| Error::Format { file: file(), message };
         let bytes = FILES.iter().find(|(name, _)| *name == self.file).ok_or_else(|| Error::Absent { file: file() })?.1;
-        let got = hex(&Sha256::digest(bytes));
+        let got = format!("{:x}", Sha256::digest(bytes));
         if got != self.sha256 {
             return Err(Error::Hash { file: file(), expected: self.sha256.clone(), got });
         }
@@ -197,10 +197,6 @@ fn attributes(spec: &OpSpec, text: &str) -> Result<Attrs, String> {
             Ok((attr.name, value.ok_or_else(|| format!("attribute {name} is not {}", attr.expected()))?))
         })
         .collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub fn kernel_hash(op: &str) -> Option<String> {
         hash.update(name.as_bytes());
         hash.update(text.as_bytes());
     }
-    Some(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Some(format!("{:x}", hash.finalize()))
 }
 
 /// These sources and all that they include for any back end.

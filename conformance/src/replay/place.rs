@@ -76,47 +76,30 @@ fn narrow(tensor: &Tensor, axis: usize, range: &Range<usize>) -> Option<Tensor> 
 
 #[cfg(test)]
 mod tests {
-    use reports::record::Identity;
-
     use super::*;
-    use crate::candidate::local::Reference;
-    use crate::candidate::{Abilities, BenchRequest, Timing};
+    use crate::candidate::around::Around;
 
     /// The oracle's own code, wrong in `port` by 5 % after some tokens of long calls.
-    struct Wrong(Reference, &'static str, usize);
-
-    impl Candidate for Wrong {
-        fn identity(&self) -> &Identity {
-            self.0.identity()
-        }
-        fn ops(&self) -> &[String] {
-            self.0.ops()
-        }
-        fn abilities(&self) -> Abilities {
-            Abilities::default()
-        }
-        fn call(&mut self, request: &Request) -> Reply {
-            let Reply::Done { mut tensors, ran } = self.0.call(request) else { panic!("the oracle answers") };
-            let long = request.problem.size(Dim::T) > self.2;
-            let Some(tensor) = tensors.get_mut(self.1).filter(|_| long) else { return Reply::Done { tensors, ran } };
+    fn wrong(port: &'static str, after: usize) -> impl Candidate {
+        Around::new(move |oracle, request| {
+            let Reply::Done { mut tensors, ran } = oracle.call(request) else { panic!("the oracle answers") };
+            let long = request.problem.size(Dim::T) > after;
+            let Some(tensor) = tensors.get_mut(port).filter(|_| long) else { return Reply::Done { tensors, ran } };
             let mut values = tensor.to_array();
-            match self.1 {
-                "o" => values.slice_axis_mut(Axis(1), (self.2..).into()).mapv_inplace(|x| 1.05 * x),
+            match port {
+                "o" => values.slice_axis_mut(Axis(1), (after..).into()).mapv_inplace(|x| 1.05 * x),
                 _ => values.mapv_inplace(|x| 1.05 * x),
             }
             *tensor = Tensor::from_array(&values, tensor.dtype());
             Reply::Done { tensors, ran }
-        }
-        fn bench(&mut self, _: &BenchRequest) -> Result<Timing, Reply> {
-            Err(Reply::Declined("not timed".to_owned()))
-        }
+        })
     }
 
     #[test]
     fn a_fault_is_found_in_its_chunk() {
         let case: Case = "simple_gla(B=1,T=200,H=1,K=8,V=8,absent=g_gamma)".parse().expect("valid");
         let truth = Truth::of(&case);
-        let said = |port, after| first_wrong(&mut Wrong(Reference::default(), port, after), &case, &truth);
+        let said = |port, after| first_wrong(&mut wrong(port, after), &case, &truth);
         let outputs = said("o", 130).expect("found");
         assert!(outputs.contains("tokens 128 to 191 of 200 (o)"), "{outputs}");
         let state = said("ht", 64).expect("found");

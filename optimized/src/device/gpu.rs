@@ -69,7 +69,7 @@ fn image(driver: &impl Driver, kernel: &Kernel) -> Result<Vec<u8>, Error> {
     let mut hash = Sha256::new();
     hash.update(source.as_bytes());
     hash.update(driver.recipe().as_bytes());
-    let key: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
+    let key = format!("{:x}", hash.finalize());
     let path = cache().map(|folder| folder.join(format!("{symbol}-{}.bin", &key[..32])));
     if let Some(image) = path.as_deref().and_then(read) {
         return Ok(image);
