@@ -2,27 +2,13 @@ use reference::spec::OpSpec;
 use reference::tensor::Tensor;
 
 use super::*;
+use crate::candidate::Reply;
+use crate::candidate::around::Around;
 use crate::candidate::local::Reference;
-use crate::candidate::{Abilities, BenchRequest, Reply, Timing};
-use reports::record::Identity;
 
 /// Carries its state from piece to piece in `bf16`.
-struct Coarse(Reference);
-
-impl Candidate for Coarse {
-    fn identity(&self) -> &Identity {
-        self.0.identity()
-    }
-
-    fn ops(&self) -> &[String] {
-        self.0.ops()
-    }
-
-    fn abilities(&self) -> Abilities {
-        Abilities::default()
-    }
-
-    fn call(&mut self, request: &Request) -> Reply {
+fn coarse() -> impl Candidate {
+    Around::new(|oracle, request| {
         let mut request = request.clone();
         let tokens = request.problem.size(Dim::T);
         let (all, inputs) = (request.problem.clone(), request.inputs.clone());
@@ -33,7 +19,7 @@ impl Candidate for Coarse {
             for port in all.inputs().filter(|p| OpSpec::per_token(p)) {
                 request.inputs.insert(port.name.to_owned(), inputs[port.name].narrow(1, start..end));
             }
-            let Reply::Done { tensors, .. } = self.0.call(&request) else { return Reply::Failed("a piece".into()) };
+            let Reply::Done { tensors, .. } = oracle.call(&request) else { return Reply::Failed("a piece".into()) };
             let state = Tensor::from_array(&tensors["ht"].to_array(), DType::Bf16);
             request.inputs.insert("h0".into(), Tensor::from_array(&state.to_array(), tensors["ht"].dtype()));
             parts.push(tensors);
@@ -42,11 +28,7 @@ impl Candidate for Coarse {
         let whole = Tensor::concat(1, &outputs).expect("pieces differ in their tokens alone");
         let last = request.inputs["h0"].clone();
         Reply::Done { tensors: [("o".to_owned(), whole), ("ht".to_owned(), last)].into(), ran: "coarse".into() }
-    }
-
-    fn bench(&mut self, _: &BenchRequest) -> Result<Timing, Reply> {
-        Err(Reply::Declined("not timed".into()))
-    }
+    })
 }
 
 fn curves(candidate: &mut dyn Candidate) -> Vec<Curve> {
@@ -80,6 +62,6 @@ fn plain_code_does_not_drift() {
 
 #[test]
 fn a_state_that_is_kept_too_coarsely_drifts() {
-    let found = curves(&mut Coarse(Reference::default()));
+    let found = curves(&mut coarse());
     assert!(found.iter().any(|c| c.wrong.is_some()), "{}", found.iter().map(page::line).collect::<String>());
 }
