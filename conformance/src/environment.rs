@@ -63,6 +63,13 @@ fn machine() -> BTreeMap<String, String> {
     facts
 }
 
+/// Bytes of memory that programs may still take; `None` where the system does not say.
+#[must_use]
+pub fn free_memory() -> Option<u64> {
+    let available = field("/proc/meminfo", "MemAvailable")?;
+    Some(available.strip_suffix(" kB")?.trim().parse::<u64>().ok()? << 10)
+}
+
 /// The value of the first `name : value` line of a file.
 fn field(path: &str, name: &str) -> Option<String> {
     let text = std::fs::read_to_string(path).ok()?;
@@ -113,6 +120,12 @@ mod tests {
         for wrong in ["2026-02-29", "2026-13-01", "2026-1-1", "1969-12-31", "tomorrow", "2026-11"] {
             assert_eq!(day(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn some_memory_is_free() {
+        let free = free_memory().expect("the system says");
+        assert!((1 << 20..1 << 50).contains(&free), "{free}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One check of one case, put to a candidate.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use reference::problem::Problem;
 use reference::tensor::{DType, Tensor, Tensors};
@@ -9,7 +9,8 @@ use reports::verdict::{Fault, Verdict};
 use crate::candidate::remote::shape;
 use crate::candidate::{Candidate, Reply, Request};
 use crate::case::Case;
-use crate::check::{Check, Trial};
+use crate::check::{Call, Check, Trial};
+use crate::environment;
 use crate::truth::{Standards, Truth};
 
 /// What a candidate answered to the calls of a check.
@@ -44,12 +45,33 @@ pub fn ask(candidate: &mut dyn Candidate, case: &Case, truth: &Truth, check: &Ch
         asked.verdict = Some(Verdict::NotApplicable { reason: format!("{other} is not among its ops") });
         return asked;
     }
+    let large = calls.iter().any(Call::is_large);
+    let _alone = large.then(|| LARGE.lock().unwrap_or_else(PoisonError::into_inner));
+    if large && environment::free_memory().is_none_or(|bytes| bytes < ROOM) {
+        let reason = format!("less than {} GiB of memory are free on this machine", ROOM >> 30);
+        asked.verdict = Some(Verdict::NotApplicable { reason });
+        return asked;
+    }
+    make(candidate, case, &calls, &mut asked);
+    if large {
+        asked.verdict = asked.verdict.map(spared);
+        // nobody wants them dumped
+        asked.requests.clear();
+    }
+    asked
+}
+
+/// Makes the calls one by one.
+fn make(candidate: &mut dyn Candidate, case: &Case, calls: &[Call], asked: &mut Asked) {
     for (index, call) in calls.iter().enumerate() {
         let Some(request) = call.request(case.dtype, &asked.answers) else {
             let message = format!("call {index} needs an answer that is not there");
             asked.verdict = Some(Verdict::Fail { fault: Fault::Malformed { message }, call: index });
-            return asked;
+            return;
         };
+        if call.first {
+            candidate.restart();
+        }
         let reply = candidate.call(&request);
         asked.requests.push(request);
         match answer(&asked.requests[index], reply, index) {
@@ -59,11 +81,24 @@ pub fn ask(candidate: &mut dyn Candidate, case: &Case, truth: &Truth, check: &Ch
             }
             Err(verdict) => {
                 asked.verdict = Some(*verdict);
-                return asked;
+                return;
             }
         }
     }
-    asked
+}
+
+/// Calls of this size are made one at a time.
+static LARGE: Mutex<()> = Mutex::new(());
+
+/// Memory that such a call takes, on both sides of the wire.
+const ROOM: u64 = 96 << 30;
+
+/// A device that lacks the memory for a large call is not at fault.
+fn spared(verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Fail { fault: Fault::OutOfMemory { message }, .. } => Verdict::Declined { reason: message },
+        other => other,
+    }
 }
 
 /// The verdict on what was answered.

@@ -121,6 +121,7 @@ fn hello(candidate: &dyn Candidate) -> Hello {
         ("bench_packed", abilities.bench_packed),
         ("evaluation", abilities.evaluation),
         ("recompute", abilities.recompute),
+        ("graph", abilities.graph),
     ];
     Hello {
         name: identity.name,

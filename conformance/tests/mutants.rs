@@ -12,6 +12,9 @@ use fla_conformance::report::sentence;
 use fla_conformance::truth::Truth;
 use reports::verdict::Verdict;
 
+/// The check whose questions are too large to be asked here; its own test plants a fault at a smaller size.
+const TOO_LARGE: &str = "wide";
+
 /// The verdict of one check on a candidate with that fault, fresh from the start.
 fn verdict(fault: &Fault, case: &Case, truth: &Truth, check: &Check) -> Verdict {
     let asked = ask(&mut Broken::new(fault), case, truth, check);
@@ -53,7 +56,8 @@ fn without_a_fault_every_check_passes() {
 #[test]
 fn every_check_finds_a_fault_that_no_other_finds() {
     for check in CHECKS {
-        assert!(FAULTS.iter().any(|f| f.alone && f.finder == check.name), "{} has no fault of its own", check.name);
+        let own = FAULTS.iter().any(|f| f.alone && f.finder == check.name);
+        assert!(own != (check.name == TOO_LARGE), "{} has no fault of its own", check.name);
     }
     for fault in FAULTS {
         assert!(CHECKS.iter().any(|c| c.name == fault.finder), "{}: no check {}", fault.name, fault.finder);

@@ -76,7 +76,7 @@ def serve(name, version="", device=None, modes=()):
     """Speaks the wire on stdin and stdout until `bye` or the end of stdin.
 
     `version` is text, or a function that returns it: that one may import libraries that print. `modes` are those of
-    `evaluation` and `recompute` that layers and models honour, which `mode()` tells them.
+    `evaluation`, `recompute` and `graph` that the functions honour, which `mode()` tells them.
     """
     channel = Channel()
     server = Server(name, version() if callable(version) else version, device, modes)
@@ -270,7 +270,10 @@ _MODE = [None]
 
 
 def mode():
-    """How a layer or model is asked: `evaluation`, `recompute`, or None where nothing is said.
+    """How a call is asked: `evaluation`, `recompute`, `graph`, or None where nothing is said.
+
+    In `graph` the first call of a problem is captured and launched; the next one of the same problem writes its inputs
+    where that graph reads them and launches it again.
 
     The makers of vectors also ask models for `decode` and a number of tokens: those at once, then one by one.
     """

@@ -2,6 +2,8 @@
 //!
 //! A candidate never sees the truth, a limit or a check: it gets named tensors and gives named tensors.
 
+#[cfg(test)]
+pub(crate) mod around;
 pub mod local;
 pub mod open;
 pub mod remote;
@@ -25,7 +27,7 @@ pub enum Fill {
     Huge,
 }
 
-/// In which mode a layer or model is asked. The numbers are the same in each, what computes them need not be.
+/// In which mode a call is asked, a layer or model mostly. The numbers are the same in each, what computes them need not be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
     /// As it is asked when nothing is said: as in training, where there is one.
@@ -35,11 +37,15 @@ pub enum Mode {
     Evaluation,
     /// In training, activations thrown away and computed once more on the way back.
     Recompute,
+    /// From a captured graph: the first call of a problem in this mode is captured and then launched, the next of the same
+    /// problem overwrites the inputs where that graph reads them and launches it again.
+    Graph,
 }
 
 impl Mode {
     /// The modes that are not everyone's, as the wire names them.
-    pub const NAMED: [(&str, Self); 2] = [("evaluation", Self::Evaluation), ("recompute", Self::Recompute)];
+    pub const NAMED: [(&str, Self); 3] =
+        [("evaluation", Self::Evaluation), ("recompute", Self::Recompute), ("graph", Self::Graph)];
 
     /// The mode of that name.
     #[must_use]
@@ -69,8 +75,8 @@ pub struct Request {
     pub want: Vec<String>,
     /// Poison for fresh memory; only candidates with [`Abilities::fill`] are asked for other than [`Fill::Any`].
     pub fill: Fill,
-    /// Only candidates with [`Abilities::evaluation`] or [`Abilities::recompute`] are asked for other than
-    /// [`Mode::Any`].
+    /// Only candidates with [`Abilities::evaluation`], [`Abilities::recompute`] or [`Abilities::graph`] are asked for
+    /// other than [`Mode::Any`].
     pub mode: Mode,
 }
 
@@ -149,6 +155,10 @@ pub struct Abilities {
     pub evaluation: bool,
     /// Models can be asked in [`Mode::Recompute`].
     pub recompute: bool,
+    /// Calls can be asked in [`Mode::Graph`].
+    pub graph: bool,
+    /// [`Candidate::restart`] leaves nothing of what was.
+    pub restart: bool,
 }
 
 /// The thing under test.
@@ -165,6 +175,10 @@ pub trait Candidate: Send {
     /// Answers one call. Never panics and never blocks for longer than its time limit: whatever the candidate does
     /// becomes a [`Reply`], and the next call works again.
     fn call(&mut self, request: &Request) -> Reply;
+
+    /// Ends what runs, so that the next call is the first of a new process; only candidates with [`Abilities::restart`]
+    /// are asked to.
+    fn restart(&mut self) {}
 
     /// Times one problem.
     ///

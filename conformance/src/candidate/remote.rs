@@ -93,6 +93,8 @@ impl Remote {
             bench_packed: has("bench_packed"),
             evaluation: has("evaluation"),
             recompute: has("recompute"),
+            graph: has("graph"),
+            restart: true,
         };
         let (ops, peer) = (hello.ops, Some(peer));
         Ok(Self { command, timeout, identity, ops, abilities, peer, questions: 0, excused: false })
@@ -178,6 +180,12 @@ impl Candidate for Remote {
             },
             Ok(Message::Refused(reply)) | Err(reply) => reply,
             Ok(other) => Reply::Malformed(format!("a call was answered by {}", other.verb())),
+        }
+    }
+
+    fn restart(&mut self) {
+        if let Some(mut peer) = self.peer.take() {
+            peer.dismiss();
         }
     }
 

@@ -8,6 +8,7 @@ mod absent;
 mod append;
 mod backward;
 mod causality;
+mod cold;
 mod columns;
 mod containment;
 mod cut;
@@ -16,6 +17,7 @@ mod evaluation;
 mod forward;
 mod gain;
 mod gauge;
+mod graph;
 mod grouped;
 mod isolation;
 mod lattice;
@@ -29,6 +31,7 @@ mod repeat;
 mod resume;
 mod varlen;
 mod verdicts;
+mod wide;
 
 use std::collections::BTreeMap;
 
@@ -59,6 +62,9 @@ pub static CHECKS: &[&Check] = &[
     &recompute::CHECK,
     &repeat::CHECK,
     &poison::CHECK,
+    &graph::CHECK,
+    &cold::CHECK,
+    &wide::CHECK,
     &permute::CHECK,
     &columns::CHECK,
     &gauge::CHECK,
@@ -122,6 +128,8 @@ pub struct Trial<'a> {
 pub enum Source {
     /// These numbers.
     Value(Tensor),
+    /// These rows over and over, until there are that many.
+    Repeated(Tensor, usize),
     /// What an earlier call answers.
     Answer {
         /// Which call, from 0.
@@ -148,6 +156,8 @@ pub struct Call {
     pub fill: Fill,
     /// The mode in which it is asked.
     pub mode: Mode,
+    /// Whether the candidate is started anew for it.
+    pub first: bool,
 }
 
 impl Call {
@@ -161,6 +171,7 @@ impl Call {
             want: outputs(problem),
             fill: Fill::Any,
             mode: Mode::Any,
+            first: false,
         }
     }
 
@@ -168,6 +179,19 @@ impl Call {
     #[must_use]
     pub fn backward(problem: &Problem, inputs: &Tensors, cotangents: &Tensors) -> Self {
         Self { cotangents: values(cotangents), want: gradients(problem), ..Self::forward(problem, inputs) }
+    }
+
+    /// Outputs and every gradient in one call.
+    #[must_use]
+    pub fn both(problem: &Problem, inputs: &Tensors, cotangents: &Tensors) -> Self {
+        let want = outputs(problem).into_iter().chain(gradients(problem)).collect();
+        Self { want, ..Self::backward(problem, inputs, cotangents) }
+    }
+
+    /// Whether its tensors take so much memory that nothing else may be asked meanwhile.
+    #[must_use]
+    pub fn is_large(&self) -> bool {
+        self.inputs.values().any(|source| matches!(source, Source::Repeated(..)))
     }
 
     /// The call with the answers that it needs filled in; `None` when an earlier call has not given them.
@@ -193,6 +217,7 @@ impl Source {
     fn resolve(&self, answers: &[Tensors]) -> Option<Tensor> {
         match self {
             Self::Value(tensor) => Some(tensor.clone()),
+            Self::Repeated(tensor, rows) => Some(repeated(tensor, *rows)),
             Self::Answer { call, name, dtype } => {
                 let tensor = answers.get(*call)?.get(name)?;
                 let same = tensor.dtype() == *dtype;
@@ -200,6 +225,17 @@ impl Source {
             }
         }
     }
+}
+
+/// The rows of a tensor over and over.
+fn repeated(tensor: &Tensor, rows: usize) -> Tensor {
+    let shape: Vec<usize> = std::iter::once(rows).chain(tensor.shape().iter().skip(1).copied()).collect();
+    let size = shape.iter().product::<usize>() * tensor.dtype().size();
+    let mut bytes = Vec::with_capacity(size);
+    while bytes.len() < size && !tensor.bytes().is_empty() {
+        bytes.extend_from_slice(&tensor.bytes()[..tensor.bytes().len().min(size - bytes.len())]);
+    }
+    Tensor::from_bytes(tensor.dtype(), &shape, bytes).expect("as many bytes as the shape has")
 }
 
 fn values(tensors: &Tensors) -> BTreeMap<String, Source> {

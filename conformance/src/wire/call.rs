@@ -168,7 +168,7 @@ fn request(frame: Frame) -> Result<Request, Error> {
     };
     let mode = match frame.get("mode") {
         None => Mode::Any,
-        Some(name) => Mode::named(name).ok_or_else(|| bad("call", "mode", name, "evaluation or recompute"))?,
+        Some(name) => Mode::named(name).ok_or_else(|| bad("call", "mode", name, "evaluation, recompute or graph"))?,
     };
     let mut inputs = frame.tensors;
     let offsets = inputs.remove(OFFSETS).map(|t| offsets(&t)).transpose()?;

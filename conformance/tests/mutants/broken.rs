@@ -1,7 +1,7 @@
 //! A candidate with one fault, around the oracle at `f32`, and what is wrong with it.
 
 use fla_conformance::candidate::local::Reference;
-use fla_conformance::candidate::{Abilities, BenchRequest, Candidate, Fill, Reply, Request, Timing};
+use fla_conformance::candidate::{Abilities, BenchRequest, Candidate, Fill, Mode, Reply, Request, Timing};
 use reference::problem::Problem;
 use reference::spec::Dim;
 use reference::tensor::{DType, Tensor, Tensors};
@@ -14,6 +14,8 @@ use super::Fault;
 pub(crate) struct Memory {
     last: Option<Request>,
     times: usize,
+    /// How often it was started anew.
+    starts: usize,
 }
 
 /// A candidate with one fault.
@@ -41,7 +43,12 @@ impl Candidate for Broken<'_> {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities { fill: true, evaluation: true, recompute: true, ..Abilities::default() }
+        let modes = Abilities { evaluation: true, recompute: true, graph: true, ..Abilities::default() };
+        Abilities { fill: true, restart: true, ..modes }
+    }
+
+    fn restart(&mut self) {
+        self.memory = Memory { starts: self.memory.starts + 1, ..Memory::default() };
     }
 
     fn call(&mut self, request: &Request) -> Reply {
@@ -51,6 +58,18 @@ impl Candidate for Broken<'_> {
     fn bench(&mut self, _: &BenchRequest) -> Result<Timing, Reply> {
         Err(Reply::Declined("not timed".to_owned()))
     }
+}
+
+/// From the second launch of a graph on, the gradient of the call that it was captured from.
+pub(super) fn captured(memory: &mut Memory, r: &Request, port: &str) -> Tensors {
+    let mut answers = honest(r);
+    if r.mode == Mode::Graph {
+        let first = memory.last.get_or_insert_with(|| r.clone());
+        if let Some(stale) = honest(first).remove(port) {
+            answers.insert(port.to_owned(), stale);
+        }
+    }
+    answers
 }
 
 /// The right answer.
@@ -216,27 +235,35 @@ pub(super) fn second_time(memory: &mut Memory, r: &Request) -> Tensors {
     let same = |a: &Request| (&a.inputs, &a.cotangents, &a.want, a.fill) == (&r.inputs, &r.cotangents, &r.want, r.fill);
     let again = memory.last.as_ref().is_some_and(same);
     memory.last = Some(r.clone());
-    if !again {
-        return honest(r);
-    }
-    let flip = |t: Tensor| {
+    flipped(honest(r), again)
+}
+
+/// Another last bit in the first call after a start.
+pub(super) fn after_start(memory: &mut Memory, r: &Request) -> Tensors {
+    let first = memory.starts > 0 && memory.last.is_none();
+    memory.last = Some(r.clone());
+    flipped(honest(r), first)
+}
+
+/// Another last bit in every second process.
+pub(super) fn another_process(memory: &Memory, r: &Request) -> Tensors {
+    flipped(honest(r), memory.starts > 0 && memory.starts.is_multiple_of(2))
+}
+
+fn flipped(answers: Tensors, flips: bool) -> Tensors {
+    let flip = |(name, t): (String, Tensor)| {
         let (dtype, shape, mut bytes) = (t.dtype(), t.shape().to_vec(), t.into_bytes());
-        bytes[0] ^= 1;
-        Tensor::from_bytes(dtype, &shape, bytes).expect("as many bytes as before")
+        bytes[0] ^= u8::from(flips);
+        (name, Tensor::from_bytes(dtype, &shape, bytes).expect("as many bytes as before"))
     };
-    honest(r).into_iter().map(|(name, t)| (name, flip(t))).collect()
+    answers.into_iter().map(flip).collect()
 }
 
 /// The tenth backward call gets another last bit.
 pub(super) fn another_time(memory: &mut Memory, r: &Request, time: usize) -> Tensors {
     memory.times += usize::from(!r.cotangents.is_empty());
     let other = memory.times == time && !r.cotangents.is_empty();
-    let flip = |(name, t): (String, Tensor)| {
-        let (dtype, shape, mut bytes) = (t.dtype(), t.shape().to_vec(), t.into_bytes());
-        bytes[0] ^= u8::from(other);
-        (name, Tensor::from_bytes(dtype, &shape, bytes).expect("as many bytes as before"))
-    };
-    honest(r).into_iter().map(flip).collect()
+    flipped(honest(r), other)
 }
 
 /// The last element of `o` is whatever memory held, which is right by luck when nobody poisons it.

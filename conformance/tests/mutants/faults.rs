@@ -9,8 +9,9 @@ use reference::tensor::{DType, Tensors};
 
 pub(crate) use broken::{Broken, honest};
 use broken::{
-    Memory, another_time, changed, columns, ends_in_zeros, leak, long, look_ahead, masked, no_delta, run_on,
-    scale_after, second_head, second_time, unwritten, wider, with_input, without_state,
+    Memory, after_start, another_process, another_time, captured, changed, columns, ends_in_zeros, leak, long,
+    look_ahead, masked, no_delta, run_on, scale_after, second_head, second_time, unwritten, wider, with_input,
+    without_state,
 };
 
 /// A planted fault.
@@ -35,6 +36,7 @@ const LONG: &str = "simple_gla(B=1,T=150,H=2,K=8,V=8,absent=g_gamma)";
 const SHORT: &str = "simple_gla(B=2,T=70,H=2,K=16,V=16,absent=g_gamma,dtype=bf16)";
 const MODEL: &str = "transformer_model(B=1,T=5)";
 const SOAKED: &str = "simple_gla(B=1,T=20,H=2,K=4,V=4,absent=g_gamma,seed=160)";
+const SEEDED: &str = "simple_gla(B=1,T=20,H=2,K=4,V=4,absent=g_gamma,seed=60)";
 const STATES: &str = "simple_gla(B=2,T=101,H=2,K=8,V=8,absent=g_gamma,profile=slow_decay,seed=6)";
 const SCAN: &str = "hgrn(B=2,T=70,D=12)";
 
@@ -145,6 +147,27 @@ pub(crate) static FAULTS: &[Fault] = &[
         finder: "poison",
         alone: true,
         answer: |_, r| unwritten(r),
+    },
+    Fault {
+        name: "a graph answers with a gradient of the numbers that it was captured with",
+        case: SEEDED,
+        finder: "graph",
+        alone: true,
+        answer: |memory, r| captured(memory, r, "d_k"),
+    },
+    Fault {
+        name: "the first call of a process has another last bit",
+        case: SEEDED,
+        finder: "cold",
+        alone: true,
+        answer: |memory, r| after_start(memory, r),
+    },
+    Fault {
+        name: "every other process has another last bit",
+        case: SEEDED,
+        finder: "cold",
+        alone: true,
+        answer: |memory, r| another_process(memory, r),
     },
     Fault {
         name: "evaluation is a kernel of its own, 2 % off",
