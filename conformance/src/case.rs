@@ -80,6 +80,14 @@ fn unknown<'a>(kind: &'static str, name: &str, valid: impl Iterator<Item = &'a s
     Error::Unknown { kind, name: name.to_owned(), nearest, valid: valid.collect::<Vec<_>>().join(", ") }
 }
 
+/// Multiplications that a recurrence takes, roughly.
+#[must_use]
+pub fn products(problem: &Problem) -> usize {
+    let size = |dim| if problem.spec.sizes.contains(&dim) { problem.size(dim) } else { 1 };
+    let heads = size(Dim::HV).max(size(Dim::H));
+    [Dim::B, Dim::T, Dim::K, Dim::V, Dim::D].map(size).iter().product::<usize>() * heads
+}
+
 impl Case {
     /// Op and every field, in their canonical order.
     #[must_use]

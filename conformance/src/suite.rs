@@ -70,6 +70,8 @@ struct Recipe {
     special: usize,
     /// Lengths of narrow cases, one of each.
     long: &'static [usize],
+    /// Products that a case may take; dearer ones have fewer rows, heads and tokens.
+    work: usize,
 }
 
 const SMOKE: Recipe = Recipe {
@@ -85,6 +87,7 @@ const SMOKE: Recipe = Recipe {
     exact: 4,
     special: 2,
     long: &[],
+    work: usize::MAX,
 };
 
 const FULL: Recipe = Recipe {
@@ -101,6 +104,8 @@ const FULL: Recipe = Recipe {
     special: 6,
     // beyond what kernels have a second way for
     long: &[1100],
+    // a head of 128 by 128 for a chunk and one token more
+    work: 65 << 14,
 };
 
 const SOAK: Recipe = Recipe {
@@ -109,6 +114,7 @@ const SOAK: Recipe = Recipe {
     seeds: 8,
     exact: 20,
     special: 10,
+    work: usize::MAX,
     ..FULL
 };
 
@@ -121,6 +127,7 @@ const FULL_BUILT: Recipe = Recipe {
     awkward: &[],
     walk: 10,
     seeds: 1,
+    work: usize::MAX,
     ..FULL
 };
 
@@ -227,7 +234,8 @@ fn plain(spec: &'static OpSpec, recipe: &Recipe, i: usize) -> Case {
     let sizes: Vec<_> = spec.sizes.iter().map(size).collect();
     let mut problem = Problem::new(spec, &sizes);
     problem.mend();
-    Case { problem, dtype: DTYPES[i % DTYPES.len()], profile: Profile::Typical, seed: i as u64 }
+    let case = Case { problem, dtype: DTYPES[i % DTYPES.len()], profile: Profile::Typical, seed: i as u64 };
+    shapes::lightened(case, recipe)
 }
 
 /// So few tokens that on a lattice zeros may be right.
@@ -270,7 +278,7 @@ fn exact<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item = 
         if i % 4 == 3 {
             pack(&mut case, recipe.packings[i / 4 % recipe.packings.len()]);
         }
-        lattice::on(case)
+        lattice::on(shapes::lightened(case, recipe))
     };
     // options get one case each
     let walk = (0..recipe.exact).map(|i| (0, i));
@@ -320,7 +328,7 @@ fn single<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item =
                     case.problem.sizes.insert(Dim::T, recipe.lengths[0]);
                 }
                 change(&mut case);
-                case
+                shapes::lightened(case, recipe)
             })
             .collect();
         cases

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use reference::rounded::Rounding;
-use reference::spec::Dim;
 use reference::tensor::Tensor;
 use reports::verdict::Verdict;
 
@@ -19,7 +18,7 @@ use super::past::Past;
 use super::record::Alarms;
 use crate::candidate::Candidate;
 use crate::candidate::open::in_process;
-use crate::case::Case;
+use crate::case::{Case, products};
 use crate::check::{accurate, applicable};
 use crate::examine::{ask, judge};
 use crate::measure::rounding;
@@ -70,7 +69,7 @@ pub fn alarms(
     take: impl FnMut(&Tally) -> Result<(), Error> + Send,
 ) -> Result<Tally, Error> {
     let all = reference::spec(op).map_or(Vec::new(), |spec| suite::cases_of(spec, Size::Soak));
-    let cases: Vec<Case> = all.into_iter().filter(|case| products(case) <= PRODUCTS).collect();
+    let cases: Vec<Case> = all.into_iter().filter(|case| products(&case.problem) <= PRODUCTS).collect();
     let tally = SOURCES.map(|name| past.alarms(name).cloned().unwrap_or_else(|| Alarms::new(skeleton, name)));
     let enough = |tally: &Tally| cases.is_empty() || tally.iter().all(|alarms| alarms.runs >= runs);
     let (next, done) = (AtomicU64::new(tally[0].turns), AtomicBool::new(enough(&tally)));
@@ -116,13 +115,6 @@ impl<T: FnMut(&Tally) -> Result<(), Error>> Progress<T> {
         }
         Ok(enough(&self.tally))
     }
-}
-
-/// Multiplications that a case takes, roughly.
-fn products(case: &Case) -> usize {
-    let size = |dim| if case.problem.spec.sizes.contains(&dim) { case.problem.size(dim) } else { 1 };
-    let heads = size(Dim::HV).max(size(Dim::H));
-    [Dim::B, Dim::T, Dim::K, Dim::V, Dim::D].map(size).iter().product::<usize>() * heads
 }
 
 /// A few draws and the kernels' answers, on one case.
