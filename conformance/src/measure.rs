@@ -21,7 +21,8 @@
 //! If the errors were independent and normal, the root mean squares of `n` of them in `m` regions were at most √(1 +
 //! 2√(x/n) + 2x/n) with x = ln m/α (Laurent & Massart 2000, lemma 1), and the maximum of `n` of them at most √(2
 //! ln(2n/α)), with probability 1 − α, α = [`ALPHA`]. They are neither quite: errors spread through the state, so in a
-//! root mean square `n` counts the tokens of a chunk as one, and each sample is also judged against the others, and the
+//! root mean square `n` counts the tokens of a chunk as one; what the samples show to be one error in many places counts
+//! as one (`common`, the same lemma with unequal weights); and each sample is also judged against the others, and the
 //! worst held-out value replaces the quantile when it is larger, up to [`HELD_OUT_CAP`] times it. The limit is
 //! [`FREEDOM`] times that: an implementation may order its sums as it likes and round at places of its own. For single
 //! elements, tiles and tokens it is [`TAIL`] times: σ is itself an estimate from few runs, and an implementation that
@@ -37,16 +38,20 @@
 //! An element whose truth and whose floor are zero must be zero. A case whose floor exceeds [`cap`] relative to the
 //! truth, or a gradient's [`GRADIENT_CAP`], is not judged: it could not fail.
 
+mod common;
 mod drift;
 mod gain;
+mod precision;
 mod statistic;
 mod training;
 
 pub use drift::{Growth, drifts, exponent};
 pub use gain::gain;
 use ndarray::{ArrayD, Dimension, Zip};
+pub use precision::{PLAIN, coarse, far, flushed, rounding, scale};
 #[cfg(doc)]
 use reference::rounded::CHUNK;
+#[cfg(doc)]
 use reference::rounded::Rounding;
 use reference::spec::Dim;
 use reference::tensor::{DType, Tensor};
@@ -56,8 +61,20 @@ pub use statistic::Statistic;
 use statistic::{Regions, granted};
 pub use training::{corridor, parting, resolves};
 
-/// Rounded runs behind a floor.
+/// Rounded runs behind a floor, at least.
 pub const SAMPLES: u64 = 4;
+
+/// And at most: of few numbers few runs know too little, and more of them cost next to nothing.
+pub const MOST_SAMPLES: u64 = 12;
+
+/// Products that the runs of one question may have together before there are no more than [`SAMPLES`].
+const WORK: usize = 1 << 20;
+
+/// Rounded runs behind the floor of a question with that many products.
+#[must_use]
+pub fn samples(products: usize) -> u64 {
+    (WORK / products.max(1)).try_into().unwrap_or(u64::MAX).clamp(SAMPLES, MOST_SAMPLES)
+}
 
 /// Weight of the neighbourhood, in samples.
 pub const PRIOR: f64 = 4.0;
@@ -88,55 +105,6 @@ pub fn cap(storage: DType) -> f64 {
     }
 }
 
-/// The rounding that a storage type declares. Products of `f32` may be sums of products of shorter halves, which keep
-/// 22 of its 24 bits at worst: its operands count as twice as coarse. `f64` is sampled as `f32` and scaled by
-/// [`scale`], as errors are linear in the unit roundoff.
-#[must_use]
-pub fn rounding(storage: DType, sample: u64) -> Rounding {
-    let accumulate = DType::F32.unit_roundoff();
-    let operand = match storage {
-        DType::F64 => accumulate,
-        DType::F32 => 2.0 * accumulate,
-        _ => storage.unit_roundoff(),
-    };
-    Rounding { operand, accumulate, seed: sample + 1 }
-}
-
-/// The rounding of plain `f32` code: to nearest, whatever the storage type.
-pub const PLAIN: Rounding = Rounding { operand: F32, accumulate: F32, seed: 0 };
-
-/// Unit roundoff of `f32`.
-const F32: f64 = 1.0 / (1u64 << 24) as f64;
-
-/// The rounding that exact answers survive: operands as narrow as any kernel's, sums with eight of the bits of
-/// `f32` to spare for other orders, to nearest.
-#[must_use]
-pub fn coarse(storage: DType) -> Rounding {
-    let operand = storage.unit_roundoff().max(DType::F16.unit_roundoff());
-    Rounding { operand, accumulate: 256.0 * F32, seed: 0 }
-}
-
-/// Whether a number is so near to where the range of `f32` ends that a power of two may change its digits.
-#[must_use]
-pub fn far(y: f64) -> bool {
-    !(2f64.powi(-100)..=2f64.powi(100)).contains(&y.abs())
-}
-
-/// What is too small for `f32` is nothing.
-#[must_use]
-pub fn flushed(y: f64) -> f64 {
-    if y.abs() < DType::F32.smallest() { 0.0 } else { y }
-}
-
-/// Factor on the deviations of the samples.
-#[must_use]
-pub fn scale(storage: DType) -> f64 {
-    match storage {
-        DType::F64 => DType::F64.unit_roundoff() / DType::F32.unit_roundoff(),
-        _ => 1.0,
-    }
-}
-
 /// What a right answer is, element by element, and how far from it one may be.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Standard {
@@ -150,10 +118,22 @@ pub struct Standard {
     pub truth: ArrayD<f64>,
     /// The scale of each element's error.
     pub sigma: ArrayD<f64>,
-    /// Which statistics are measured, and how many of its quantiles each may reach.
-    pub limits: Vec<(Statistic, f64)>,
+    /// What is measured, and how far it may reach.
+    pub limits: Vec<Limit>,
     /// Why nothing can be judged by it.
     pub doubt: Option<String>,
+}
+
+/// How far one statistic may reach.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limit {
+    /// What is measured.
+    pub statistic: Statistic,
+    /// How many of its quantiles it may reach.
+    pub quantiles: f64,
+    /// The parts that independent errors have of each region's variance: the sum of their squares, and the largest; empty
+    /// where every element has its own.
+    pub common: Vec<[f64; 2]>,
 }
 
 /// What a [`Standard`] is made for.
@@ -177,17 +157,22 @@ impl Standard {
         let rounding = truth.mapv(|y| half_ulp(subject.dtype, y).powi(2) / 3.0);
         let all: Vec<&ArrayD<f64>> = errors.iter().collect();
         let sigma = floor(&all, subject.dims, &rounding);
-        let mut limits: Vec<(Statistic, f64)> =
-            Statistic::of(subject.dims, truth.shape()).into_iter().map(|s| (s, 1.0)).collect();
+        let signed = |e: &ArrayD<f64>| e.iter().zip(&sigma).map(|(e, s)| if *s > 0.0 { e / s } else { 0.0 }).collect();
+        let runs: Vec<Vec<f64>> = errors.iter().map(signed).collect();
+        let limit = |statistic: Statistic| {
+            let common = statistic.common(subject.dims, truth.shape(), &runs);
+            Limit { statistic, quantiles: 1.0, common }
+        };
+        let mut limits: Vec<Limit> = Statistic::of(subject.dims, truth.shape()).into_iter().map(limit).collect();
         for (k, error) in errors.iter().enumerate() {
             let others: Vec<_> = errors.iter().enumerate().filter(|(j, _)| *j != k).map(|(_, e)| e).collect();
             let stored = Zip::from(error).and(&truth).map_collect(|e, y| subject.dtype.round(y + e) - y);
             let z = scores(&stored, &floor(&others, subject.dims, &rounding));
-            for (statistic, limit) in &mut limits {
-                *limit = limit.max(granted(*statistic, subject.dims, &z)).min(HELD_OUT_CAP);
+            for limit in &mut limits {
+                limit.quantiles = limit.quantiles.max(granted(limit, subject.dims, &z)).min(HELD_OUT_CAP);
             }
         }
-        limits.iter_mut().for_each(|(statistic, limit)| *limit *= statistic.slack());
+        limits.iter_mut().for_each(|limit| limit.quantiles *= limit.statistic.slack());
         let doubt = doubt(subject, &truth, &sigma);
         let least = subject.storage.smallest();
         let sigma = sigma.mapv(|s| if s > 0.0 { s.hypot(least) } else { s });
@@ -202,8 +187,9 @@ impl Standard {
         let error = (plain - &self.truth) * scale(storage);
         let stored = Zip::from(&error).and(&self.truth).map_collect(|e, y| self.dtype.round(y + e) - y);
         let z = scores(&stored, &self.sigma);
-        for (statistic, limit) in &mut self.limits {
-            *limit = limit.max(FREEDOM * statistic.worst(self.dims, &z).excess());
+        for limit in &mut self.limits {
+            let plain = limit.statistic.worst(self.dims, &z, &limit.common).excess();
+            limit.quantiles = limit.quantiles.max(FREEDOM * plain);
         }
         let signal = root_mean_square(self.truth.iter().copied());
         let relative = root_mean_square(error.iter().copied()) / signal;
@@ -262,10 +248,11 @@ impl Standard {
             noise if noise > 0.0 => noise / signal,
             noise => noise,
         };
-        let measure = |&(statistic, limit): &(Statistic, f64)| {
-            let worst = statistic.worst(self.dims, &z);
-            let (port, statistic) = (self.port.clone(), statistic.name().to_owned());
-            Measure { port, statistic, error: worst.value, bound: limit * worst.quantile, relative, at: worst.at }
+        let measure = |limit: &Limit| {
+            let worst = limit.statistic.worst(self.dims, &z, &limit.common);
+            let (port, statistic) = (self.port.clone(), limit.statistic.name().to_owned());
+            let bound = limit.quantiles * worst.quantile;
+            Measure { port, statistic, error: worst.value, bound, relative, at: worst.at }
         };
         self.limits.iter().map(measure).collect()
     }

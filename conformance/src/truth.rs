@@ -10,11 +10,11 @@ use ndarray::ArrayD;
 use reference::error::Error;
 use reference::oracle;
 use reference::problem::Problem;
-use reference::spec::Port;
+use reference::spec::{Level, Port};
 use reference::tensor::{Arrays, DType, Tensor, Tensors};
 
-use crate::case::Case;
-use crate::measure::{PLAIN, SAMPLES, Standard, Subject, rounding};
+use crate::case::{Case, products};
+use crate::measure::{PLAIN, SAMPLES, Standard, Subject, rounding, samples};
 use crate::sample;
 use shelf::Shelf;
 
@@ -64,7 +64,7 @@ impl Truth {
             truth.retain(|name, _| self.problem.outputs().any(|p| p.name == name));
             let sample =
                 |k| Ok(oracle::rounded(&self.problem, &inputs, &Arrays::new(), &[], &rounding(self.dtype, k))?.outputs);
-            let samples = (0..SAMPLES).map(sample).collect::<Result<Vec<_>, Error>>()?;
+            let samples = (0..self.samples()).map(sample).collect::<Result<Vec<_>, Error>>()?;
             let plain = oracle::forward_f32(&self.problem, &inputs)?;
             let standards = self.standards(truth, &samples)?.into_iter();
             Ok(standards.map(|(name, s)| (name.clone(), s.allowing(&plain[&name], self.dtype))).collect())
@@ -82,11 +82,17 @@ impl Truth {
             let truth = oracle::gradients(&self.problem, &inputs, &seeds, &want)?.gradients;
             let sample =
                 |k| Ok(oracle::rounded(&self.problem, &inputs, &seeds, &want, &rounding(self.dtype, k))?.gradients);
-            let samples = (0..SAMPLES).map(sample).collect::<Result<Vec<_>, Error>>()?;
+            let samples = (0..self.samples()).map(sample).collect::<Result<Vec<_>, Error>>()?;
             let plain = oracle::rounded(&self.problem, &inputs, &seeds, &want, &PLAIN)?.gradients;
             let standards = self.standards(truth, &samples)?.into_iter();
             Ok(standards.map(|(name, s)| (name.clone(), s.allowing(&plain[&name], self.dtype))).collect())
         })
+    }
+
+    /// Rounded runs behind a floor. What is built from ops has many numbers.
+    fn samples(&self) -> u64 {
+        let built = self.problem.spec.level > Level::Module;
+        if built { SAMPLES } else { samples(products(&self.problem)) }
     }
 
     fn cached(

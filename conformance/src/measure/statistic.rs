@@ -4,7 +4,8 @@ use ndarray::ArrayD;
 use reference::rounded::CHUNK;
 use reference::spec::Dim;
 
-use super::{ALPHA, FREEDOM, TAIL};
+use super::common::{independent, parts};
+use super::{ALPHA, FREEDOM, Limit, TAIL};
 
 /// Rows and columns of a tile, as matrix units have them.
 const TILE: usize = 16;
@@ -74,15 +75,22 @@ impl Statistic {
         Self::ALL.into_iter().filter(|&s| concerns(s) && own(s)).collect()
     }
 
-    /// Where z is worst, in units of what chance makes of as many numbers.
-    pub(super) fn worst(self, dims: &[Dim], z: &ArrayD<f64>) -> Worst {
+    /// What of the errors of several runs, in units of σ, is common to much of a region. For the largest, which is no
+    /// smaller for being everywhere, it does not matter.
+    pub(super) fn common(self, dims: &[Dim], shape: &[usize], runs: &[Vec<f64>]) -> Vec<[f64; 2]> {
+        if self == Self::Max { Vec::new() } else { parts(&Regions::new(self, dims, shape), shape, runs) }
+    }
+
+    /// Where z is worst, in units of what chance makes of as many numbers with that much in common.
+    pub(super) fn worst(self, dims: &[Dim], z: &ArrayD<f64>, common: &[[f64; 2]]) -> Worst {
         let regions = Regions::new(self, dims, z.shape());
         let found = if self == Self::Max {
             vec![(z.iter().copied().max_by(f64::total_cmp).unwrap_or(0.0), largest(z.len()))]
         } else {
             let mean = |(sum, n): (f64, u64)| if n == 0 { 0.0 } else { (sum / n as f64).sqrt() };
             let sums = regions.sums(z.shape(), z.iter().map(|z| z * z)).into_iter().enumerate();
-            sums.map(|(i, sum)| (mean(sum), mean_square(regions.units(i), regions.count()))).collect()
+            let parts = |i| common.get(i).copied().unwrap_or_else(|| independent(regions.units(i)));
+            sums.map(|(i, sum)| (mean(sum), mean_square(parts(i), regions.count()))).collect()
         };
         let excess = |&(value, quantile): &(f64, f64)| value / quantile;
         let worst = (0..found.len()).max_by(|&a, &b| excess(&found[a]).total_cmp(&excess(&found[b])));
@@ -108,10 +116,11 @@ impl Worst {
     }
 }
 
-/// What the root mean square of `units` independent normal errors stays below in all of `regions` places.
-fn mean_square(units: usize, regions: usize) -> f64 {
-    let (x, n) = ((regions.max(1) as f64 / ALPHA).ln(), units.max(1) as f64);
-    (1.0 + 2.0 * (x / n).sqrt() + 2.0 * x / n).sqrt()
+/// What the root mean square of normal errors stays below in all of `regions` places, where the parts that independent
+/// ones have of the variance are known by the sum of their squares and the largest.
+fn mean_square([squares, largest]: [f64; 2], regions: usize) -> f64 {
+    let x = (regions.max(1) as f64 / ALPHA).ln();
+    (1.0 + 2.0 * (x * squares).sqrt() + 2.0 * x * largest).sqrt()
 }
 
 /// What the largest of `elements` normal errors stays below.
@@ -197,7 +206,7 @@ impl Regions {
     }
 
     /// Errors of a region that may differ.
-    fn units(&self, region: usize) -> usize {
+    pub(super) fn units(&self, region: usize) -> usize {
         let mut rest = region;
         let units = |axis: &Axis| {
             let at = rest % axis.count.max(1);
@@ -205,6 +214,20 @@ impl Regions {
             axis.size.min(axis.extent - at * axis.size).div_ceil(axis.grain)
         };
         self.axes.iter().rev().map(units).product()
+    }
+
+    /// The region of each element.
+    pub(super) fn places(&self, shape: &[usize]) -> Vec<usize> {
+        let (lead, width) = shape.split_at(shape.len().saturating_sub(1));
+        let width = width.first().copied().unwrap_or(1);
+        let last = self.axes.last().map_or((1, 1), |a| (a.size, a.count));
+        let lanes = 0..lead.iter().product();
+        lanes
+            .flat_map(|lane| {
+                let base = self.of(&super::index(lead, lane)) * last.1;
+                (0..width).map(move |j| base + j / last.0)
+            })
+            .collect()
     }
 
     /// The region of an index.
@@ -227,25 +250,19 @@ impl Regions {
     }
 
     /// Sum and number of the values of each region.
-    pub(super) fn sums(&self, shape: &[usize], mut values: impl Iterator<Item = f64>) -> Vec<(f64, u64)> {
+    pub(super) fn sums(&self, shape: &[usize], values: impl Iterator<Item = f64>) -> Vec<(f64, u64)> {
         let mut sums = vec![(0.0, 0u64); self.count()];
-        let (lead, width) = shape.split_at(shape.len().saturating_sub(1));
-        let width = width.first().copied().unwrap_or(1);
-        let last = self.axes.last().map_or((1, 1), |a| (a.size, a.count));
-        for lane in 0..lead.iter().product() {
-            let base = self.of(&super::index(lead, lane)) * last.1;
-            for (j, value) in values.by_ref().take(width).enumerate() {
-                let (sum, count) = &mut sums[base + j / last.0];
-                *sum += value;
-                *count += 1;
-            }
+        for (place, value) in self.places(shape).into_iter().zip(values) {
+            let (sum, count) = &mut sums[place];
+            *sum += value;
+            *count += 1;
         }
         sums
     }
 }
 
 /// The largest held-out or plain value of a statistic, where what is no number grants nothing.
-pub(super) fn granted(statistic: Statistic, dims: &[Dim], z: &ArrayD<f64>) -> f64 {
+pub(super) fn granted(limit: &Limit, dims: &[Dim], z: &ArrayD<f64>) -> f64 {
     let finite = z.mapv(|z| if z.is_finite() { z } else { 0.0 });
-    statistic.worst(dims, &finite).excess()
+    limit.statistic.worst(dims, &finite, &limit.common).excess()
 }

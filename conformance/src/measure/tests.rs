@@ -1,4 +1,4 @@
-use ndarray::{ArrayD, IxDyn};
+use ndarray::{ArrayD, Axis, IxDyn};
 use reference::dims;
 use reference::tensor::{DType, Tensor};
 use reports::verdict::Fault;
@@ -34,6 +34,38 @@ fn noise_like_the_floor_passes_and_three_times_it_fails() {
     assert!(s.judge(&Tensor::from_array(&(&s.truth + &noise(9, &[1, 40, 2, 16], 1e-6)), DType::F64)).is_ok());
     let loud = s.judge(&Tensor::from_array(&(&s.truth + &noise(9, &[1, 40, 2, 16], 3e-6)), DType::F64));
     assert!(matches!(loud, Err(Fault::Inaccurate { worst, .. }) if worst.statistic == "rms"));
+}
+
+#[test]
+fn what_is_one_error_everywhere_counts_as_one() {
+    let shape = [1, 40, 2, 16];
+    let truth = noise(0, &shape, 1.0);
+    // a factor for each of two heads, and a little noise
+    let factor = |k: u64, head: usize| 1e-6 * Key::new(&format!("factor {k}")).signed(head as u64);
+    let sample = |k: u64, size: f64| {
+        let mut sample = &truth + &noise(k, &shape, size * 1e-8);
+        for head in 0..2 {
+            sample.index_axis_mut(Axis(2), head).mapv_inplace(|y| y * (1.0 + size * factor(k, head)));
+        }
+        sample
+    };
+    let samples: Vec<ArrayD<f64>> = (1..=12).map(|k| sample(k, 1.0)).collect();
+    let s = Standard::new(SUBJECT, truth.clone(), &samples);
+    let common = |name: &str| s.limits.iter().find(|l| l.statistic.name() == name).map(|l| l.common.clone());
+    assert!(common("block").is_some_and(|c| c.len() == 2 && c.iter().all(|parts| parts[1] > 0.7)), "{s:?}");
+    assert_eq!(common("max"), Some(Vec::new()));
+    let judged = |error: ArrayD<f64>| s.judge(&Tensor::from_array(&(&truth + &error), DType::F64));
+    // chance makes three times as much of one factor, but not of so many numbers that have nothing in common
+    assert!(judged(&truth * 3e-6 * 0.58).is_ok());
+    assert!(judged(&truth * 1e-4).is_err());
+    let apart = standard(&shape);
+    assert!(apart.limits.iter().all(|l| l.common.is_empty()), "{apart:?}");
+}
+
+#[test]
+fn small_questions_have_more_runs_behind_their_floor() {
+    let counts = [0, 1, 80_000, 200_000, 10_000_000].map(super::samples);
+    assert_eq!(counts, [super::MOST_SAMPLES, super::MOST_SAMPLES, 13.min(super::MOST_SAMPLES), 5, super::SAMPLES]);
 }
 
 #[test]

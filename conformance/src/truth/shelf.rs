@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Standards, port};
-use crate::measure::{Standard, Statistic};
+use crate::measure::{Limit, Standard, Statistic};
 
 /// A folder of standards.
 #[derive(Debug)]
@@ -29,8 +29,8 @@ pub struct Shelf {
 /// What a standard has beside its arrays.
 #[derive(Serialize, Deserialize)]
 struct Label {
-    /// Statistics, and the bits of their limits, which decimal digits may miss by one.
-    limits: Vec<(String, u64)>,
+    /// Statistics, and the bits of their limits and of what is common, which decimal digits may miss by one.
+    limits: Vec<(String, u64, Vec<[u64; 2]>)>,
     doubt: Option<String>,
 }
 
@@ -54,8 +54,7 @@ impl Shelf {
             hash.update(format!("{name} {} {:?}", tensor.dtype(), tensor.shape()));
             hash.update(tensor.bytes());
         }
-        let name: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
-        self.folder.join(name).with_extension("safetensors")
+        self.folder.join(format!("{:x}", hash.finalize())).with_extension("safetensors")
     }
 }
 
@@ -72,7 +71,10 @@ pub(super) fn find(path: &Path, problem: &Problem, storage: DType) -> Option<Sta
     };
     let standard = |(name, label): (&String, &String)| {
         let label: Label = serde_json::from_str(label).ok()?;
-        let limit = |(name, bits): &(String, u64)| Some((Statistic::from_name(name)?, f64::from_bits(*bits)));
+        let limit = |(name, quantiles, common): &(String, u64, Vec<[u64; 2]>)| {
+            let common = common.iter().map(|bits| bits.map(f64::from_bits)).collect();
+            Some(Limit { statistic: Statistic::from_name(name)?, quantiles: f64::from_bits(*quantiles), common })
+        };
         let limits = label.limits.iter().map(limit).collect::<Option<Vec<_>>>()?;
         let doubt = label.doubt;
         let port = port(problem, name)?;
@@ -93,7 +95,11 @@ pub(super) fn keep(path: &Path, standards: &Standards) {
     for (name, s) in standards {
         arrays.push((format!("{name} truth"), s.truth.shape(), bytes(&s.truth)));
         arrays.push((format!("{name} sigma"), s.sigma.shape(), bytes(&s.sigma)));
-        let limits = s.limits.iter().map(|(statistic, limit)| (statistic.name().to_owned(), limit.to_bits()));
+        let bits = |l: &Limit| {
+            let common = l.common.iter().map(|parts| parts.map(f64::to_bits)).collect();
+            (l.statistic.name().to_owned(), l.quantiles.to_bits(), common)
+        };
+        let limits = s.limits.iter().map(bits);
         let label = Label { limits: limits.collect(), doubt: s.doubt.clone() };
         let Ok(text) = serde_json::to_string(&label) else { return };
         labels.insert(name.clone(), text);

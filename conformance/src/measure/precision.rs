@@ -1,0 +1,53 @@
+//! What a storage type declares, as a rounding.
+
+use reference::rounded::Rounding;
+use reference::tensor::DType;
+
+/// The rounding that a storage type declares. Products of `f32` may be sums of products of shorter halves, which keep
+/// 22 of its 24 bits at worst: its operands count as twice as coarse. `f64` is sampled as `f32` and scaled by
+/// [`scale`], as errors are linear in the unit roundoff.
+#[must_use]
+pub fn rounding(storage: DType, sample: u64) -> Rounding {
+    let accumulate = DType::F32.unit_roundoff();
+    let operand = match storage {
+        DType::F64 => accumulate,
+        DType::F32 => 2.0 * accumulate,
+        _ => storage.unit_roundoff(),
+    };
+    Rounding { operand, accumulate, seed: sample + 1 }
+}
+
+/// The rounding of plain `f32` code: to nearest, whatever the storage type.
+pub const PLAIN: Rounding = Rounding { operand: F32, accumulate: F32, seed: 0 };
+
+/// Unit roundoff of `f32`.
+const F32: f64 = 1.0 / (1u64 << 24) as f64;
+
+/// The rounding that exact answers survive: operands as narrow as any kernel's, sums with eight of the bits of
+/// `f32` to spare for other orders, to nearest.
+#[must_use]
+pub fn coarse(storage: DType) -> Rounding {
+    let operand = storage.unit_roundoff().max(DType::F16.unit_roundoff());
+    Rounding { operand, accumulate: 256.0 * F32, seed: 0 }
+}
+
+/// Whether a number is so near to where the range of `f32` ends that a power of two may change its digits.
+#[must_use]
+pub fn far(y: f64) -> bool {
+    !(2f64.powi(-100)..=2f64.powi(100)).contains(&y.abs())
+}
+
+/// What is too small for `f32` is nothing.
+#[must_use]
+pub fn flushed(y: f64) -> f64 {
+    if y.abs() < DType::F32.smallest() { 0.0 } else { y }
+}
+
+/// Factor on the deviations of the samples.
+#[must_use]
+pub fn scale(storage: DType) -> f64 {
+    match storage {
+        DType::F64 => DType::F64.unit_roundoff() / DType::F32.unit_roundoff(),
+        _ => 1.0,
+    }
+}
