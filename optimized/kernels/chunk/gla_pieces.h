@@ -62,17 +62,9 @@ struct GlaPieces {
         State S;
         S.fill(0);
         for_each_index<WARPS, K>([&](int c) { s.rest.total[c] = 0; });
-        if (STAGES == 2) fetch(s.stage[0], a, at, 0);
-        for (int i = 0; i < at.chunks; i++) {
-            if (STAGES == 1) {
-                barrier();
-                fetch(s.stage[0], a, at, i);
-            }
-            wait<0>();
-            barrier();
-            if (STAGES == 2) fetch(s.stage[(i + 1) % STAGES], a, at, i + 1);
-            chunk(s.rest, s.stage[i % STAGES], S);
-        }
+        walk<STAGES>(
+            at.chunks, [&](int place, int i) { fetch(s.stage[place], a, at, i); },
+            [&](int place) { chunk(s.rest, s.stage[place], S); });
         store_global(a.ends + at.state, 1, a.V, S, a.V - at.v0, a.K);
         const long long to = (long long)(block_id() / a.slices) * a.K;
         for_each_index<WARPS, K>([&](int c) {

@@ -55,6 +55,23 @@ TILE_FN void fetch_rows(Tile<T, C, N>& tile, const T* base, const P& at, int H, 
     }
 }
 
+// Chunks one after the other: fetch(place, chunk), of which there are STAGES places, and step(place) with what has come.
+// Fetches commit, also past the last chunk, where there is nothing to fetch.
+template <int STAGES, class Fetch, class Step>
+TILE_FN void walk(int chunks, Fetch fetch, Step step) {
+    if (STAGES == 2) fetch(0, 0);
+    for (int i = 0; i < chunks; i++) {
+        if (STAGES == 1) {
+            barrier();
+            fetch(0, i);
+        }
+        wait<0>();
+        barrier();
+        if (STAGES == 2) fetch((i + 1) % STAGES, i + 1);
+        step(i % STAGES);
+    }
+}
+
 template <class T, int R, int N, int W>
 TILE_FN void keep(Tile<T, R, N>& tile, Columns<R, N, W>& x) {
     x.for_each([&](float& a, float& b, int r, int c) { tile.set_pair(r, c, a, b); });

@@ -63,17 +63,9 @@ struct SimpleGlaPieces {
         State S;
         S.fill(0);
         float total = 0;
-        if (STAGES == 2) fetch(s.stage[0], a, at, 0);
-        for (int i = 0; i < at.chunks; i++) {
-            if (STAGES == 1) {
-                barrier();
-                fetch(s.stage[0], a, at, i);
-            }
-            wait<0>();
-            barrier();
-            if (STAGES == 2) fetch(s.stage[(i + 1) % STAGES], a, at, i + 1);
-            chunk(s.rest, s.stage[i % STAGES], S, total);
-        }
+        walk<STAGES>(
+            at.chunks, [&](int place, int i) { fetch(s.stage[place], a, at, i); },
+            [&](int place) { chunk(s.rest, s.stage[place], S, total); });
         store_global(a.ends + at.state, 1, a.V, S, a.V - at.v0, a.K);
         if (at.v0 == 0) for_each_index<WARPS, 1>([&](int) { a.decays[block_id() / a.slices] = exp<float>(total); });
     }
