@@ -11,7 +11,7 @@ use reference::problem::Problem;
 use reference::tensor::{Arrays, DType, Tensor, Tensors};
 use reports::record::Identity;
 
-use super::{Abilities, BenchRequest, Candidate, Fill, Reply, Request, Timing};
+use super::{Abilities, BenchRequest, Candidate, Fill, Mode, Reply, Request, Timing};
 use crate::abi::{clock, dtype};
 use crate::bench::{Drawn, median};
 
@@ -67,14 +67,18 @@ impl Candidate for Kernels {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities { fill: true, bench: true, bench_packed: true, ..Abilities::default() }
+        let graph = self.engine.can_replay();
+        Abilities { fill: true, bench: true, bench_packed: true, graph, ..Abilities::default() }
     }
 
     fn call(&mut self, request: &Request) -> Reply {
         if let Err(reply) = typed(request) {
             return reply;
         }
-        let answer = guarded(|| self.engine.run(&launch(request)));
+        let answer = guarded(|| match request.mode {
+            Mode::Graph => self.engine.replay(&launch(request)),
+            _ => self.engine.run(&launch(request)),
+        });
         match answer {
             Ok(Ok(answer)) => Reply::Done { tensors: answer.tensors, ran: answer.ran.join(", ") },
             Ok(Err(error)) => refusal(&error),
