@@ -42,8 +42,8 @@ template <>
 constexpr float REACH<f16> = 7.f;
 // exp of it is zero; a sum with more in it would only lose its last places
 TILE_FN float least(float gate) { return gate < -110.f ? -110.f : gate; }
-// In the fused kernels gates, and sums of them, count powers of two; this is the power of the negative sum, zero where it is out
-// of reach.
+// In the fused kernels gates, and sums of them, count powers of two; `upward` is that of the negative sum, zero where it is
+// out of reach.
 constexpr float OF_TWO = 1.44269504f;
 template <class T>
 constexpr float REACH_OF_TWO = REACH<T> * OF_TWO;

@@ -67,7 +67,7 @@ struct FusedPass {
         Gates gates[2];
         Ready ready[2];
         Operands pairs;
-        Tile<float, C, C> system, late;  // late: what late channels add to the scores
+        Tile<float, C, C> system, late, late_system;  // what late channels add to the scores and to the system
         typename Choose<KEEPS, Tile<T, V, K>, Nothing>::type state;
         Two total[STRANDS][K / 2];       // gates of whole strands
         float left[2][STATE_WARPS];      // how much of a map is left
@@ -187,7 +187,7 @@ struct FusedPass {
 
         // Late channels, pair by pair; rare, and apart, so that the loops do not weigh on the common case. Their sums take
         // the gates' place.
-        TILE_FN void late(Tile<float, C, K>& g, const float (&beta)[C], int step) {
+        TILE_FN void late(Tile<float, C, K>& g, int step) {
             Own<Strand, OWNED, W> strands;
             for_each_strand(strands, [&](Two(&G)[STRAND], int strand, int c) {
                 sums(G, g, strand * STRAND, c);
@@ -209,7 +209,7 @@ struct FusedPass {
                     l = fused(to_float(a.k[first + i * ld + c]), k, l);
                 }
                 s.late.set(i, j, a.scale * p);
-                s.system.set(i, j, l * beta[j]);
+                s.late_system.set(i, j, l);
             });
             group_barrier<W>();
         }
@@ -236,14 +236,17 @@ struct FusedPass {
             else
                 mma(p, second, t(far));
             const int row = b > 0 ? BLOCK : 0, col = b == 1 ? BLOCK : 0;
-            const bool within = b < BLOCKS, more = late && within;
+            const int above = b < BLOCKS ? (keys ? 1 : 0) : -BLOCK;  // what lies on or above it is zero
+            p.for_each([&](float& z, int i, int j) { z = i < j + above ? 0.f : z; });
+            if (late && b < BLOCKS) add_late(p, row, keys);
+            if (keys)
+                p.for_each([&](float& z, int i, int j) { s.system.set(row + i, col + j, z * beta[col + j]); });
+            else
+                p.for_each([&](float& z, int i, int j) { y.scores.set(row + i, col + j, z); });
+        }
+        TILE_FN void add_late(Acc<BLOCK, BLOCK, 1>& p, int first, bool keys) {
             p.for_each([&](float& z, int i, int j) {
-                z = within && i < j + (keys ? 1 : 0) ? 0.f : z;
-                i += row, j += col;
-                if (keys)
-                    s.system.set(i, j, z * beta[j] + (more ? s.system.at(i, j) : 0.f));
-                else
-                    y.scores.set(i, j, z + (more ? s.late.at(i, j) : 0.f));
+                z += keys ? s.late_system.at(first + i, first + j) : s.late.at(first + i, first + j);
             });
         }
 
@@ -254,7 +257,7 @@ struct FusedPass {
             strands(kq, gates.g, y);
             group_barrier<W>();
             const bool some = s.late_channels;
-            if (some) late(gates.g, gates.beta, step);
+            if (some) late(gates.g, step);
             squares(kq, y, gates.beta, some);
             if constexpr (KEEPS) for_each_index<W, C>([&](int i) { y.beta[i] = gates.beta[i]; });
             invert_unit_lower<W>(y.inverse, s.system, [&](float z, int i, int) { return KEEPS ? z : z * gates.beta[i]; });

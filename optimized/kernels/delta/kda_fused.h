@@ -20,7 +20,7 @@ struct BackwardArgs {
     const T *states, *w, *inverse, *scores;  // what KdaKept left; states null: only d_h0 is wanted, by piece
     const float *g, *beta;                   // [R, HV, K], [R, HV]
     const float* d_ht;                       // [N, HV, K, V] or null
-    T *d_q, *d_k, *d_v;                      // [R, H, K] twice, [R, HV, V], each or null; when HV > H, instead of d_q and d_k
+    T *d_q, *d_k, *d_v;                      // [R, H, K] twice, [R, HV, V], each or null; when HV > H, instead of the first
     float *partial_q, *partial_k;            // [R, HV, K], each or null
     float *d_g, *d_beta, *d_h0;              // [R, HV, K], [R, HV], [N, HV, K, V], each or null
     const long long *offsets, *chunks;
@@ -230,7 +230,8 @@ struct KdaBackward {
                 const int c = n % (K / 2) * 2, part = n / (K / 2);
                 Two sum = {0, 0};
                 for (int v = 0; v < V / PARTS; v++) {
-                    const Two x = get(s.state, part * (V / PARTS) + v, c), y = get(s.d_state, part * (V / PARTS) + v, c);
+                    const int r = part * (V / PARTS) + v;
+                    const Two x = get(s.state, r, c), y = get(s.d_state, r, c);
                     sum = {fused(x.x, y.x, sum.x), fused(x.y, y.y, sum.y)};
                 }
                 s.carried[part][c] = sum.x, s.carried[part][c + 1] = sum.y;
@@ -304,7 +305,8 @@ struct KdaBackward {
             zip_all(x.k, [&](float k, int i, int, float& z, float& w) { z = gates.beta[i] * k * w; }, own, written);
             own_column_sums(s.written, own, [](float z, int, int) { return z; });
         }
-        TILE_FN void from_state(Keys& d, float (&sums)[BLOCKS][K], Chunk& x, const Gates& gates, const Tile<T, C, K>& by, float scale) {
+        TILE_FN void from_state(Keys& d, float (&sums)[BLOCKS][K], Chunk& x, const Gates& gates,
+                                const Tile<T, C, K>& by, float scale) {
             auto decayed = [&](float G, int i, int c, float& d) {
                 d *= scale * channels::power(G) * (i < BLOCK ? 1.f : gates.decay[0][c]);
             };
@@ -402,7 +404,9 @@ struct KdaBackward {
             reads(y, after, s.a, s.operands.near_q, x, scale);
             zip_all(x.q, [](float q, int, int, float& d, float& cross) { cross += q * d; }, d_q, after);
             if (late) late_reads(d_q, after, s.a, x, gates, x.q, scale);
-            auto own = [&](float k, int i, int, float& z, float& d) { z += d + s.diagonal[i] * scale * (gates.beta[i] * k); };
+            auto own = [&](float k, int i, int, float& z, float& d) {
+                z += d + s.diagonal[i] * scale * (gates.beta[i] * k);
+            };
             zip_all(x.k, own, d_q, y);
             give(a.partial_q, x.q, d_q, n);
         }
@@ -443,7 +447,8 @@ struct KdaBackward {
                 TILE_ROLL
                 for (int j = i / BLOCK * BLOCK; j < i; j++) {
                     const float G = x.g.at(j, c);
-                    if (G < -REACH) sum += p.within.at(j, i) * gates.beta[j] * x.k.at(j, c) * channels::power(x.g.at(i, c) - G);
+                    if (G >= -REACH) continue;
+                    sum += p.within.at(j, i) * gates.beta[j] * x.k.at(j, c) * channels::power(x.g.at(i, c) - G);
                 }
                 s.sums.after.set(i, c, sum * (scale / LIFT) * down);
             });
@@ -460,8 +465,8 @@ struct KdaBackward {
                 float sum = 0;
                 TILE_ROLL
                 for (int i = j + 1; i < end; i++) {
-                    const float read = s.a.within.at(j, i) * a.scale * x.q.at(i, c) + s.b.within.at(j, i) * x.k.at(i, c);
-                    sum += read * channels::power(x.g.at(i, c) - G);
+                    const float of_q = s.a.within.at(j, i) * a.scale * x.q.at(i, c);
+                    sum += (of_q + s.b.within.at(j, i) * x.k.at(i, c)) * channels::power(x.g.at(i, c) - G);
                 }
                 s.sums.after.set(j, c, sum * (1 / LIFT) * down);
             });
@@ -488,14 +493,19 @@ struct KdaBackward {
                 for (int p = 0; p < PARTS; p++) carried += s.carried[p][c];
                 carried *= gates.decay[0][c] * gates.decay[1][c];
                 carried += block ? s.written[0][c] : s.read_q[1][c] + s.read_k[1][c];
-                float y[BLOCK];
+                float after[BLOCK], before[BLOCK];
                 TILE_UNROLL
-                for (int i = BLOCK - 1; i >= 0; i--) y[i] = run += s.sums.after.at(first + i, c);
+                for (int i = 0; i < BLOCK; i++) {
+                    after[i] = s.sums.after.at(first + i, c);
+                    before[i] = s.sums.before.at(first + i, c);
+                }
+                TILE_UNROLL
+                for (int i = BLOCK - 1; i >= 0; i--) after[i] = run += after[i];
                 run = carried;
                 TILE_UNROLL
                 for (int i = 0; i < BLOCK; i++) {
-                    s.sums.after.set(first + i, c, y[i] + run);
-                    run += s.sums.before.at(first + i, c);
+                    s.sums.after.set(first + i, c, after[i] + run);
+                    run += before[i];
                 }
             });
         }

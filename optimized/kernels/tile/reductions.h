@@ -276,8 +276,8 @@ TILE_FN float element(const Tile<float, C, C>& a, int row, int left, int top, in
     }
     return sum;
 }
-// Where there is a thread for each element of a quarter: blocks of eight by substitution, then pairs of blocks are joined, with
-// what is halfway in the place of the zeros above the diagonal. It is the steps behind one another that take the time.
+// Where there is a thread for each element of a quarter: blocks of eight by substitution, then pairs of blocks are joined,
+// with what is halfway in the place of the zeros above the diagonal. It is the steps behind one another that take the time.
 template <int W, class T, int C, class F>
 TILE_FN void invert_by_elements(Tile<T, C, C>& out, Tile<float, C, C>& a, F f) {
     static_assert(C == 32 && W * TILE_LANES >= 256, "an element of a quarter for each thread");

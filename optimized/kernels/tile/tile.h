@@ -62,8 +62,9 @@
 // row_sums<W>(float (&out)[M], float (&scratch)[W*M], acc, f(float x, row, col) -> float), column_sums<W>(out[N],
 //                scratch[W*N], acc, f): fixed order. They begin and end with a barrier.
 // own_row_sums(out[M], acc, f), own_column_sums(out[P][N], acc, f), own_row_sums(out[P][M], acc, f): without a barrier, by
-//                parts of the columns' rows or the rows' columns, as many as warps share them. own_crossing_sums(out[W][N], acc), of a square: for each column t what the rows
-//                from t on have before it; acc is overwritten, and there is none on AMD. warp_sums(out[W], share): the
+//                parts of the columns' rows or the rows' columns, as many as warps share them.
+//                own_crossing_sums(out[W][N], acc), of a square: for each column t what the rows from t on have before it;
+//                acc is overwritten, and there is none on AMD. warp_sums(out[W], share): the
 //                sum of each warp's shares.
 // inner_product<W>(x, y) of tiles: this thread's share. round_both<W>(x, from_x, y, from_y): tiles from f32 tiles,
 //                and the
