@@ -18,9 +18,9 @@ struct GradientsArgs {
 static_assert(sizeof(GradientsArgs<bf16>) == 160, "the launcher's twin must match");
 
 // A side's vectors: sums at the chunk's end, what passes through it, and room for sums.
-template <int N, int SCRATCH, int W>
+template <int N, int SCRATCH>
 struct Side {
-    float last[N], through[N], part[N], scratch[SCRATCH], sums[W * N];
+    float last[N], through[N], part[N], scratch[SCRATCH];
 };
 
 // an accumulator as columns
@@ -32,28 +32,40 @@ TILE_FN void turn(Columns<C, N, W>& to, Tile<float, C, N>& by, const Acc<C, N, W
     recall(to, by);
 }
 
-// adds what the chunk itself leaves to what passes through it
-template <class T, int C, int N, int SCRATCH, int W>
-TILE_FN void end_sums(Side<N, SCRATCH, W>& side, Acc<C, N, W>& end, const Tile<T, C, N>& lasts) {
-    column_sums<W>(side.part, side.sums, end, [&](float z, int j, int c) { return z * lasts.at(j, c); });
-    for_each_index<W, N>([&](int c) { side.through[c] += side.part[c]; });
-}
-
 // No channel is late. That is by far the most common, and worth code of its own: the loops over elements are unrolled,
 // and with the rare case's loops within each of them they would not fit the instruction cache.
 struct None {
     TILE_FN void operator()(int, int, float (&)[2]) const {}
 };
 
-// What is read, of one side: its operands are rises and lasts (k~, k^), end and within its gradients by the state and
-// by the chunk's pairs. The sum, k's gradient, goes where rises was; within becomes minus what the gate's gradient
-// gets. Late channels give more[0], which is multiplied with more[1] there.
-template <class T, int C, int N, int SCRATCH, int W, class F>
-TILE_FN void combine_read(Columns<C, N, W>& G, Columns<C, N, W>& end, Columns<C, N, W>& within,
-                          const Side<N, SCRATCH, W>& side, Tile<T, C, N>& rises, const Tile<T, C, N>& lasts,
-                          float reach, F late_share) {
+// What reads, of one side: x is the gradient of its operand, and goes where that was if it is to STAY. It becomes what
+// the gate's gradient gets of it. Late channels give more[0], which is multiplied with more[1] there.
+template <bool STAY, class T, int C, int N, int W, class F>
+TILE_FN void combine_reader(Columns<C, N, W>& G, Columns<C, N, W>& x, Tile<T, C, N>& reads, F late_share) {
     together(
-        [&](int r, int c, float(&G)[2], float(&y)[2], float(&z)[2]) {
+        [&](int r, int c, float(&G)[2], float(&x)[2]) {
+            float read[2], sum[2];
+            reads.get_pair(read[0], read[1], r, c);
+            TILE_UNROLL
+            for (int e = 0; e < 2; e++) {
+                float more[2] = {};
+                late_share(r, c + e, more);
+                sum[e] = fused(exp<T>(G[e]), x[e], more[0]);
+                x[e] = read[e] * x[e] + more[1] * more[0];
+            }
+            if (STAY) reads.set_pair(r, c, sum[0], sum[1]);
+        },
+        G, x);
+}
+// What is read, likewise: its operands are rises and lasts (k~, k^), end and within its gradients by the state and by
+// the chunk's pairs. The sum, k's gradient, goes where rises was. end becomes what tokens leave to the state after the
+// chunk; what later tokens of the chunk read of them is taken from what the gate's gradient gets of those.
+template <class T, int C, int N, int SCRATCH, int W, class F>
+TILE_FN void combine_read(Columns<C, N, W>& G, Columns<C, N, W>& end, Columns<C, N, W>& within, Columns<C, N, W>& gate,
+                          const Side<N, SCRATCH>& side, Tile<T, C, N>& rises, const Tile<T, C, N>& lasts, float reach,
+                          F late_share) {
+    together(
+        [&](int r, int c, float(&G)[2], float(&y)[2], float(&z)[2], float(&gate)[2]) {
             float rising[2], last[2], sum[2];
             rises.get_pair(rising[0], rising[1], r, c);
             lasts.get_pair(last[0], last[1], r, c);
@@ -62,52 +74,39 @@ TILE_FN void combine_read(Columns<C, N, W>& G, Columns<C, N, W>& end, Columns<C,
                 float more[2] = {};
                 late_share(r, c + e, more);
                 sum[e] = exp<T>(side.last[c + e] - G[e]) * y[e] + rise<T>(G[e], reach) * z[e] + more[0];
-                z[e] = -(last[e] * y[e] + rising[e] * z[e]) - more[1] * more[0];
+                gate[e] -= rising[e] * z[e] + more[1] * more[0];
+                y[e] *= last[e];
             }
             rises.set_pair(r, c, sum[0], sum[1]);
         },
-        G, end, within);
-}
-// What reads, likewise: x is the gradient of its operand, and goes where that was if it is to STAY; the gate's gradient
-// gets it too.
-template <bool STAY, class T, int C, int N, int W, class F>
-TILE_FN void combine_reader(Columns<C, N, W>& G, Columns<C, N, W>& x, Columns<C, N, W>& gate, Tile<T, C, N>& reads,
-                            F late_share) {
-    together(
-        [&](int r, int c, float(&G)[2], float(&x)[2], float(&z)[2]) {
-            float read[2], sum[2];
-            reads.get_pair(read[0], read[1], r, c);
-            TILE_UNROLL
-            for (int e = 0; e < 2; e++) {
-                float more[2] = {};
-                late_share(r, c + e, more);
-                sum[e] = fused(exp<T>(G[e]), x[e], more[0]);
-                z[e] += read[e] * x[e] + more[1] * more[0];
-            }
-            if (STAY) reads.set_pair(r, c, sum[0], sum[1]);
-        },
-        G, x, gate);
+        G, end, within, gate);
 }
 
-// sums up; exactly zero at a first token (first) of which nothing is before
-template <int C, int N, int SCRATCH, int W>
-TILE_FN void gate_gradient(Columns<C, N, W>& x, Side<N, SCRATCH, W>& side, bool first) {
-    barrier();
-    x.for_each([&](float& y, float& z, int r, int c) {
-        y += r == C - 1 ? side.through[c] : 0.f;
-        z += r == C - 1 ? side.through[c + 1] : 0.f;
-    });
-    running_sums<W, true>(x, side.part, side.scratch);
-    x.for_each([&](float& y, float& z, int r, int) {
-        y = first && r == 0 ? 0.f : y;
-        z = first && r == 0 ? 0.f : z;
-    });
+// Sums up, what tokens leave from the first on; exactly zero at a first token (first) of which nothing is before. What
+// passes through the chunk comes in parts.
+template <int W, int C, int N, int M, int SCRATCH>
+TILE_FN void gate_gradient(Columns<C, N, W>& x, Columns<C, N, W>& left, const float (&through)[M], float (&total)[N],
+                           float (&scratch)[SCRATCH], bool first) {
+    sums_above<W>(left, scratch);
+    group_barrier<W>();
+    running_sums<W, true>(x, total, scratch);
+    together(
+        [&](int r, int c, float(&y)[2], float(&z)[2]) {
+            TILE_UNROLL
+            for (int e = 0; e < 2; e++) {
+                float all = 0;
+                TILE_UNROLL
+                for (int part = 0; part < M; part += N) all += through[part + c + e];
+                y[e] = first && r == 0 ? 0.f : (y[e] + all) + z[e];
+            }
+        },
+        x, left);
 }
 
 // q^, k~ and k^ in place of q, k and the gates; returns whether channels are late, whose products are then in p
 template <class T, int C, int K, int W, int SCRATCH, class At, class A>
 TILE_FN bool fold_keys(Columns<C, K, W>& G, Tile<T, C, K>& q, Tile<T, C, K>& k, Tile<T, C, K>& late,
-                       Side<K, SCRATCH, W>& side, Tile<float, C, K>& wide, Tile<T, C, C>& p, const A& a, const At& at,
+                       Side<K, SCRATCH>& side, Tile<float, C, K>& wide, Tile<T, C, C>& p, const A& a, const At& at,
                        int token, float reach) {
     sums(G, late, side.last, side.scratch);
     for_each_index<W, K>([&](int c) { side.through[c] = 0; });
@@ -143,14 +142,52 @@ TILE_FN void scores(Tile<T, C, C>& p, const Tile<T, C, K>& q, Tile<T, C, K>& k, 
     store(p, P);
 }
 
+// The gradients of q and k, in place of q^ and k~ of x, from dQ without exp(G) and dK by the state alone; gate becomes
+// what the gate's gradient gets of pairs and of what enters, left what tokens leave.
+template <class T, int C, int K, int W, class X, class S>
+TILE_FN void gradients_of_keys(Columns<C, K, W>& G, Acc<C, K, W>& dQ, Acc<C, K, W>& dK, Columns<C, K, W>& gate,
+                               Columns<C, K, W>& left, X& x, S& s, const Elements<T>& q, const Elements<T>& k,
+                               bool late, float reach) {
+    Acc<C, K, W> within;
+    within.fill(0);
+    mma<UPPER_A>(within, t(s.d_p), x.q);
+    turn(gate, s.wide, dQ);
+    if (late) {
+        barrier();
+        keep(s.wide, G);
+        barrier();
+        combine_reader<true>(G, gate, x.q, [&](int r, int c, float(&more)[2]) {
+            more[0] = late_before(s.d_p, k, s.wide, reach, r, c);
+            more[1] = q.at(r, c);
+        });
+    } else {
+        combine_reader<true>(G, gate, x.q, None());
+    }
+    Columns<C, K, W> pairs;
+    turn(left, s.wide, dK);
+    turn(pairs, s.wide, within);
+    if (late) {
+        barrier();
+        keep(s.wide, G);
+        barrier();
+        combine_read(G, left, pairs, gate, s.side, x.k, x.late, reach, [&](int r, int c, float(&more)[2]) {
+            more[0] = late_after(s.d_p, q, s.wide, reach, r, c);
+            more[1] = k.at(r, c);
+        });
+    } else {
+        combine_read(G, left, pairs, gate, s.side, x.k, x.late, reach, None());
+    }
+}
+
 // With q^ = exp(G) q, k~ = exp(-G) k, k^ = exp(G_last - G) k, the same of v for gates of values, D = exp(G) d_o and
 // dP = scale D v~^T, P = scale q^ k~^T for the pairs i >= j:
 //   d_q = exp(G) (scale D S^T + dP k~),   d_k = exp(G_last - G) (v^ dS'^T) + exp(-G) (dP^T q^),
 //   d_v = exp(G_last - G) (k^ dS') + exp(-G) (P^T D).
 // A gate scales what passes from before its token to it and after. Of channel c that is
-//   d_g_t = sum over i >= t of (q d_q - k d_k)_i + <S_after, dS'>,   S_after = exp(G_last) S + k^T^ v^.
-// Pairs that do not pass t cancel, to the accuracy of f32 sums because both of their terms are the same product of the
-// same rounded operands; the last term is formed of the same numbers as the share of d_k that comes from dS'.
+//   d_g_t = sum over i >= t of (q d_q - k d_k~)_i + exp(G_last) <S, dS'> + sum over j < t of (k^ (v^ dS'^T))_j,
+// with d_k~ the share of d_k that comes from pairs. Of those, what does not pass t cancels, to the accuracy of f32 sums
+// because both of their terms are the same product of the same rounded operands. The rest is no difference of what
+// closed gates leave small.
 template <class T, int C, int K, int V, bool BOTH>
 struct Gradients {
     using Args = GradientsArgs<T>;
@@ -167,7 +204,7 @@ struct Gradients {
     struct ValueGates {
         Tile<T, C, V> late, g;  // v^; gates, and their gradients after them
         Tile<float, C, V> G, wide;
-        Side<V, Values::SCRATCH, WARPS> side;
+        Side<V, Values::SCRATCH> side;
     };
     struct Shared {
         Tile<T, C, K> q, k, late;  // q^, k~; gates, and k^ after them
@@ -179,7 +216,7 @@ struct Gradients {
             Tile<float, C, K> wide;
         };
         Tile<T, C, C> p, d_p;
-        Side<K, Keys::SCRATCH, WARPS> side;
+        Side<K, Keys::SCRATCH> side;
         Maybe<BOTH, ValueGates> values;
     };
     struct Here {
@@ -302,77 +339,49 @@ struct Gradients {
         // d_v and d_gv of a slice, left in v and g
         TILE_FN void value_gradients(Values& Gv, int v0, Thin& end) {
             auto& y = s.values.x;
-            if (a.d_gv) end_sums(y.side, end, y.late);
             const bool late_values = lowest(y.side.last) < -REACH;
             const Elements<T> v = values(a.v, v0), d_o = values(a.d_o, v0);
-            Values columns, within;
+            Values gate, columns, within;
             Thin x;
-            x.fill(0);
-            mma<UPPER_A>(x, t(s.p), s.d_o);
-            turn(within, y.wide, x);
             x.fill(0);
             mma(x, s.q, t(s.around.state));
             const float scale = a.scale;
             x.for_each([scale](float& z, int, int) { z *= scale; });
             mma<LOWER_A>(x, s.p, s.v);
-            turn(columns, y.wide, end);
+            turn(gate, y.wide, x);
             if (late_values)
-                combine_read(Gv, columns, within, y.side, s.v, y.late, REACH, [&](int r, int c, float(&more)[2]) {
-                    more[0] = late_after(s.p, d_o, y.G, REACH, r, c);
-                    more[1] = v.at(r, c);
-                });
-            else
-                combine_read(Gv, columns, within, y.side, s.v, y.late, REACH, None());
-            turn(columns, y.wide, x);
-            if (late_values)
-                combine_reader<false>(Gv, columns, within, s.d_o, [&](int r, int c, float(&more)[2]) {
+                combine_reader<false>(Gv, gate, s.d_o, [&](int r, int c, float(&more)[2]) {
                     more[0] = late_before(s.p, v, y.G, REACH, r, c);
                     more[1] = d_o.at(r, c);
                 });
             else
-                combine_reader<false>(Gv, columns, within, s.d_o, None());
-            if (a.d_gv) gate_gradient(within, y.side, !a.h0 && at.token == 0);
-            keep(y.g, within);
+                combine_reader<false>(Gv, gate, s.d_o, None());
+            turn(columns, y.wide, end);
+            x.fill(0);
+            mma<UPPER_A>(x, t(s.p), s.d_o);
+            turn(within, y.wide, x);
+            if (late_values)
+                combine_read(Gv, columns, within, gate, y.side, s.v, y.late, REACH, [&](int r, int c, float(&more)[2]) {
+                    more[0] = late_after(s.p, d_o, y.G, REACH, r, c);
+                    more[1] = v.at(r, c);
+                });
+            else
+                combine_read(Gv, columns, within, gate, y.side, s.v, y.late, REACH, None());
+            barrier();
+            if (a.d_gv)
+                gate_gradient(gate, columns, y.side.through, y.side.part, y.side.scratch, !a.h0 && at.token == 0);
+            keep(y.g, gate);
             barrier();
             put(a.d_gv, y.g, a.V, v0);
         }
 
         TILE_FN void key_gradients(Keys& G, Wide& dQ, Wide& dK) {
-            if (a.d_g) end_sums(s.side, dK, s.late);
-            Keys columns, within;
             mma<LOWER_A>(dQ, s.d_p, s.k);
-            turn(columns, s.wide, dK);
-            dK.fill(0);
-            mma<UPPER_A>(dK, t(s.d_p), s.q);
-            turn(within, s.wide, dK);
-            if (late) {
-                barrier();
-                keep(s.wide, G);
-                barrier();
-            }
-            const Elements<T> q = keys(a.q), k = keys(a.k);
-            if (late)
-                combine_read(G, columns, within, s.side, s.k, s.late, REACH, [&](int r, int c, float(&more)[2]) {
-                    more[0] = late_after(s.d_p, q, s.wide, REACH, r, c);
-                    more[1] = k.at(r, c);
-                });
-            else
-                combine_read(G, columns, within, s.side, s.k, s.late, REACH, None());
-            turn(columns, s.wide, dQ);
-            if (late) {
-                barrier();
-                keep(s.wide, G);
-                barrier();
-            }
-            if (late)
-                combine_reader<true>(G, columns, within, s.q, [&](int r, int c, float(&more)[2]) {
-                    more[0] = late_before(s.d_p, k, s.wide, REACH, r, c);
-                    more[1] = q.at(r, c);
-                });
-            else
-                combine_reader<true>(G, columns, within, s.q, None());
-            if (a.d_g) gate_gradient(within, s.side, !a.h0 && at.token == 0);
-            keep(s.late, within);
+            Keys gate, left;
+            gradients_of_keys(G, dQ, dK, gate, left, s, s, keys(a.q), keys(a.k), late, REACH);
+            barrier();
+            if (a.d_g) gate_gradient(gate, left, s.side.through, s.side.part, s.side.scratch, !a.h0 && at.token == 0);
+            keep(s.late, gate);
             barrier();
             put(a.d_q, s.q, a.K, 0);
             put(a.d_k, s.k, a.K, 0);

@@ -18,7 +18,7 @@ struct Columns {
     template <class F>
     TILE_FN void for_each(F f) {
         if (!active()) return;
-        const int r0 = opaque(run() * RUN);
+        const int r0 = opaque(run()) * RUN;
         TILE_UNROLL
         for (int n = 0; n < EACH; n++) {
             const int c = opaque(column(n));
@@ -32,7 +32,7 @@ template <class F, int R, int N, int W, class... Others>
 TILE_FN void together(F f, Columns<R, N, W>& x, Others&... others) {
     using X = Columns<R, N, W>;
     if (!X::active()) return;
-    const int r0 = opaque(X::run() * X::RUN);
+    const int r0 = opaque(X::run()) * X::RUN;
     TILE_UNROLL
     for (int n = 0; n < X::EACH; n++) {
         const int c = opaque(X::column(n));
@@ -41,8 +41,8 @@ TILE_FN void together(F f, Columns<R, N, W>& x, Others&... others) {
     }
 }
 
-template <int W, bool BACK = false, int R, int N>
-TILE_FN void running_sums(Columns<R, N, W>& x, float (&total)[N], float (&scratch)[Columns<R, N, W>::SCRATCH]) {
+template <int W, bool BACK, bool OWN, int R, int N>
+TILE_FN void sum_rows(Columns<R, N, W>& x, float (&scratch)[Columns<R, N, W>::SCRATCH]) {
     using X = Columns<R, N, W>;
     const int run = X::run();
     if (X::active()) {
@@ -53,7 +53,11 @@ TILE_FN void running_sums(Columns<R, N, W>& x, float (&total)[N], float (&scratc
             for (int i = 0; i < X::RUN; i++) {
                 float(&y)[2] = x.d[n][BACK ? X::RUN - 1 - i : i];
                 TILE_UNROLL
-                for (int e = 0; e < 2; e++) y[e] = sum[e] += y[e];
+                for (int e = 0; e < 2; e++) {
+                    const float before = sum[e];
+                    sum[e] += y[e];
+                    y[e] = OWN ? sum[e] : before;
+                }
             }
             TILE_UNROLL
             for (int e = 0; e < 2; e++) scratch[run * N + X::column(n) + e] = sum[e];
@@ -74,8 +78,45 @@ TILE_FN void running_sums(Columns<R, N, W>& x, float (&total)[N], float (&scratc
             }
             TILE_UNROLL
             for (int i = 0; i < X::RUN; i++) x.d[n][i][e] += before;
-            if (run == (BACK ? 0 : X::RUNS - 1)) total[c] = x.d[n][BACK ? 0 : X::RUN - 1][e];
         }
+    }
+}
+template <int W, bool BACK = false, int R, int N>
+TILE_FN void running_sums(Columns<R, N, W>& x, float (&total)[N], float (&scratch)[Columns<R, N, W>::SCRATCH]) {
+    using X = Columns<R, N, W>;
+    sum_rows<W, BACK, true>(x, scratch);
+    if (!X::active() || X::run() != (BACK ? 0 : X::RUNS - 1)) return;
+    TILE_UNROLL
+    for (int n = 0; n < X::EACH; n++) {
+        TILE_UNROLL
+        for (int e = 0; e < 2; e++) total[X::column(n) + e] = x.d[n][BACK ? 0 : X::RUN - 1][e];
+    }
+}
+template <int W, int R, int N>
+TILE_FN void sums_above(Columns<R, N, W>& x, float (&scratch)[Columns<R, N, W>::SCRATCH]) {
+    sum_rows<W, false, false>(x, scratch);
+}
+
+template <int W, class T, int R, int N, class F>
+TILE_FN void products_down(const Tile<T, R, N>& a, const Tile<T, R, N>& b, float (&out)[Columns<R, N, W>::SCRATCH],
+                           F weight) {
+    using X = Columns<R, N, W>;
+    if (!X::active()) return;
+    const int r0 = opaque(X::run()) * X::RUN;
+    TILE_UNROLL
+    for (int n = 0; n < X::EACH; n++) {
+        const int c = opaque(X::column(n));
+        float sum[2] = {};
+        TILE_UNROLL
+        for (int r = 0; r < X::RUN; r++) {
+            float x[2], y[2];
+            a.get_pair(x[0], x[1], r0 + r, c);
+            b.get_pair(y[0], y[1], r0 + r, c);
+            TILE_UNROLL
+            for (int e = 0; e < 2; e++) sum[e] = fused(x[e], y[e], sum[e]);
+        }
+        TILE_UNROLL
+        for (int e = 0; e < 2; e++) out[X::run() * N + c + e] = weight(c + e) * sum[e];
     }
 }
 

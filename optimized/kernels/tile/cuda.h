@@ -362,6 +362,12 @@ TILE_FN void groups(F f) {
     f(thread_index() % (W * TILE_LANES) / (W / G * TILE_LANES));
 }
 
+template <class X, int G>
+struct Each {
+    X x;
+    TILE_FN X& operator[](int) { return x; }
+};
+
 // what this thread wrote to shared memory, for warp groups' products behind the barrier too
 TILE_FN void publish() {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -369,15 +375,18 @@ TILE_FN void publish() {
 #endif
     barrier();
 }
-template <class Role>
+template <int PHASES, class Role>
 TILE_FN void play(int n, Role& role) {
     role.begin();
     publish();
     role.ready();
     TILE_ROLL
     for (int c = 0; c < n; c++) {
-        publish();
-        role.step(c);
+        TILE_UNROLL
+        for (int phase = 0; phase < PHASES; phase++) {
+            publish();
+            role.step(c * PHASES + phase);
+        }
     }
     publish();
     role.end();
@@ -385,7 +394,7 @@ TILE_FN void play(int n, Role& role) {
 // The wider role has the first warps, so that each role's first warp is a multiple of its number of warps: group_barrier
 // counts on that. Of two roles of eight warps each, the first gets registers of the second, which has no products of warp
 // groups: FIRST a thread, and the second what is left.
-template <int W0, int W1, int FIRST = 136, class A, class B>
+template <int W0, int W1, int FIRST = 136, int PHASES = 1, class A, class B>
 TILE_FN void lockstep(int n, A& a, B& b) {
     static_assert(W0 % W1 == 0 || W1 % W0 == 0, "either role's warps begin at a multiple of their number");
     constexpr bool REVERSED = W0 % W1 != 0;
@@ -396,10 +405,10 @@ TILE_FN void lockstep(int n, A& a, B& b) {
 #endif
     if (REVERSED ? thread_index() >= W1 * TILE_LANES : thread_index() < W0 * TILE_LANES) {
         if constexpr (EVEN) asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(FIRST));
-        play(n, a);
+        play<PHASES>(n, a);
     } else {
         if constexpr (EVEN) asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(256 - FIRST));
-        play(n, b);
+        play<PHASES>(n, b);
     }
 }
 

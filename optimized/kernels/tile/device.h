@@ -138,6 +138,15 @@ struct Acc {
             for (int e = 0; e < BLOCK_ELEMENTS; e++) f(x[e], r + row_step(e), c + col_step(e));
         });
     }
+    template <class F>
+    TILE_FN void for_each_pair(F f) {
+        const int down = opaque(block_row(0)), right = block_col(0);
+        for_each_block([&](float(&x)[BLOCK_ELEMENTS], int r0, int c0) {
+            TILE_UNROLL
+            for (int e = 0; e < BLOCK_ELEMENTS; e += 2)
+                f(x[e], x[e + 1], r0 + down + row_step(e), c0 + right + col_step(e));
+        });
+    }
     TILE_FN void fill(float value) {
         TILE_UNROLL
         for (int m = 0; m < BLOCK_ROWS; m++) {
@@ -168,9 +177,9 @@ struct Reg {
         }
     }
     template <class V>
-    TILE_FN void load(const V& view) {
+    TILE_FN void load(const V& view, int column = 0) {
         const int r0 = Source::first_row();
-        for_each_block([&](Left<T>& x, int m, int k) { load_left(x, view, r0 + 16 * m, 16 * k); });
+        for_each_block([&](Left<T>& x, int m, int k) { load_left(x, view, r0 + 16 * m, column + 16 * k); });
     }
     TILE_FN void round(const Source& acc) {
         for_each_block([&](Left<T>& x, int m, int k) { round_left(x, acc.d[m][k]); });

@@ -136,6 +136,11 @@ struct alignas(64) Acc {
         for (int r = 0; r < M; r++)
             for (int c = 0; c < N; c++) f(d[r][c], r, c);
     }
+    template <class F>
+    TILE_FN void for_each_pair(F f) {
+        for (int r = 0; r < M; r++)
+            for (int c = 0; c < N; c += 2) f(d[r][c], d[r][c + 1], r, c);
+    }
     void fill(float x) {
         for_each([x](float& y, int, int) { y = x; });
     }
@@ -147,7 +152,7 @@ struct alignas(64) Reg {
     using T = T_;
     float d[M][K];
     template <class V>
-    void load(const V& view);
+    void load(const V& view, int column = 0);
     void round(const Acc<M, K, W>& acc) {
         for (int r = 0; r < M; r++)
             for (int c = 0; c < K; c++) d[r][c] = through<T>(acc.d[r][c]);
@@ -207,11 +212,11 @@ TILE_FN Strided strided(const Reg<T, M, K, W>& x) {
 
 template <class T, int M, int K, int W>
 template <class V>
-void Reg<T, M, K, W>::load(const V& view) {
-    static_assert(Shape<V>::ROWS == M && Shape<V>::COLS == K, "shapes differ");
+void Reg<T, M, K, W>::load(const V& view, int column) {
+    static_assert(Shape<V>::ROWS == M && Shape<V>::COLS >= K, "shapes differ");
     const Strided s = strided(view);
     for (int r = 0; r < M; r++)
-        for (int c = 0; c < K; c++) d[r][c] = s.at(r, c);
+        for (int c = 0; c < K; c++) d[r][c] = s.at(r, column + c);
 }
 
 template <Mask MASK = FULL, int M, int N, int W, class A, class B>
@@ -391,6 +396,25 @@ void running_sums(Columns<R, N, W>& x, float (&total)[N], float (&)[N]) {
         for (int c = 0; c < N; c++) x.d[BACK ? R - 1 - i : i][c] += x.d[BACK ? R - i : i - 1][c];
     for (int c = 0; c < N; c++) total[c] = x.d[BACK ? 0 : R - 1][c];
 }
+template <int W, int R, int N>
+void sums_above(Columns<R, N, W>& x, float (&)[N]) {
+    for (int c = 0; c < N; c++) {
+        float sum = 0;
+        for (int r = 0; r < R; r++) {
+            const float own = x.d[r][c];
+            x.d[r][c] = sum;
+            sum += own;
+        }
+    }
+}
+template <int W, class T, int R, int N, class F>
+void products_down(const Tile<T, R, N>& a, const Tile<T, R, N>& b, float (&out)[N], F weight) {
+    for (int c = 0; c < N; c++) {
+        float sum = 0;
+        for (int r = 0; r < R; r++) sum += a.d[r][c] * b.d[r][c];
+        out[c] = weight(c) * sum;
+    }
+}
 template <int N>
 TILE_FN float lowest(const float (&x)[N]) {
     float low = x[0];
@@ -512,12 +536,17 @@ template <int W, int G, class F>
 TILE_FN void groups(F f) {
     for (int g = 0; g < G; g++) f(g);
 }
+template <class X, int G>
+struct Each {
+    X x[G];
+    TILE_FN X& operator[](int g) { return x[g]; }
+};
 // the roles in turn, now one first, now the other: neither may depend on the other between two barriers
-template <int W0, int W1, int FIRST = 0, class A, class B>
+template <int W0, int W1, int FIRST = 0, int PHASES = 1, class A, class B>
 TILE_FN void lockstep(int n, A& a, B& b) {
     a.begin(), b.begin();
     b.ready(), a.ready();
-    for (int c = 0; c < n; c++) {
+    for (int c = 0; c < n * PHASES; c++) {
         if (c % 2 == 0)
             a.step(c), b.step(c);
         else

@@ -9,12 +9,14 @@
 //                tile.get_pair(x, y, r, c)
 //                and tile.set_pair(r, c, x, y): it and its right neighbour, c even.
 //                Tile<float,R,N> keeps f32 and its products are f32-accurate on every machine.
-// Acc<M,N,W>     f32 accumulators in registers. fill(x); for_each(f(float& x, int row, int col)).
+// Acc<M,N,W>     f32 accumulators in registers. fill(x); for_each(f(float& x, int row, int col));
+//                for_each_pair(f(float& x, float& y, int row, int col)): neighbours in a row, col even; not on AMD.
 //                zip(acc, view, f(float& x, float y, row, col)): y is the element of a Tile or t(Tile) of the same
 //                shape.
 //                zip(acc, other_acc, f(float& x, float y, row, col)).
 //                zip_all(view, f(float y, row, col, float& x, ..), acc, ..): the elements of several at once.
-// Reg<T,M,K,W>   left operand in registers: load(view), round(acc), for_each(f(float& x, row, col)) (rounds again).
+// Reg<T,M,K,W>   left operand in registers: load(view), load(view, column) of its columns from there on, round(acc),
+//                for_each(f(float& x, row, col)) (rounds again).
 //                Needs M >= 16 W (each warp owns whole rows). rounded<T>(acc): the same without a second copy.
 // mma<MASK>(acc, a, b)  acc += a b; a: Tile, t(Tile), Reg, rounded(acc); b: Tile, t(Tile), all of one T.
 //                MASK: FULL; LOWER_OUT (only col <= row of acc is wanted, the rest is unspecified); LOWER_A, UPPER_A,
@@ -50,8 +52,11 @@
 // Columns<R,N,W>  R x N plain values in registers; for_each(f(float& x, float& y, int row, int col)): neighbours in a
 //                row, col even. running_sums<W, BACK>(columns, total[N], scratch[SCRATCH]): each value becomes the sum of
 //                those above (BACK: below) it and of itself, in one order whatever follows; has a barrier, and total is
-//                there after the next. together(f(int row, int col, float (&x)[2], float (&y)[2], ..), columns...): the
-//              pairs of several at once.
+//                there after the next. sums_above<W>(columns, scratch): likewise of those above it alone.
+//                together(f(int row, int col, float (&x)[2], float (&y)[2], ..), columns...): the pairs of several at
+//                once.
+//                products_down<W>(tile, other, out[SCRATCH], weight(col)): of each column the sum of products of the
+//                two, in SCRATCH / N parts.
 // lowest(x[N])   the least of a vector in shared memory, the same in all threads.
 // for_each_rolled<W>(n, f(int i))            for_each_index for what is seldom done: small code, n known late.
 // fused(x, y, z) x y + z, rounded once where the machine can.
@@ -88,12 +93,12 @@
 // barrier()      orders everything before it with everything after it. Needed between writing shared memory and
 //                reading it back in another operation, and between reading and overwriting it.
 // publish()      barrier, after which product and issue may read what was written before it.
-// lockstep<W0, W1, FIRST>(n, a, b)  two roles, the block's first W0 warps and its next W1: begin(), ready(), step(0), ..,
-//                step(n - 1),
-//                end() of each, with publish() between any two. What one role does between two of them must not depend
-//                on what
-//                the other does there. Inside, W is the role's, and barrier() is not to be used.
+// lockstep<W0, W1, FIRST, P>(n, a, b)  two roles, the block's first W0 warps and its next W1: begin(), ready(),
+//                step(0), .., step(n P - 1), end() of each, with publish() between any two. What one role does between
+//                two of them must not depend on what the other does there. Inside, W is the role's, and barrier() is
+//                not to be used. A loop has P steps: what lives from one to the next costs no registers elsewhere.
 // groups<W, G>(f(int g))  a role's W warps as G groups; group_barrier<V>(): barrier of the V warps that work together.
+//                Each<X, G>: an X of registers for each group, by its number.
 // block_id()     index of the block in its one-dimensional grid.
 //
 // A kernel is a struct with Args (plain data: pointers, then long longs, then ints, then floats), WARPS, MIN_BLOCKS
