@@ -142,26 +142,26 @@ TILE_FN void scores(Tile<T, C, C>& p, const Tile<T, C, K>& q, Tile<T, C, K>& k, 
     store(p, P);
 }
 
-// The gradients of q and k, in place of q^ and k~ of x, from dQ without exp(G) and dK by the state alone; gate becomes
+// The gradients of q and k, in place of q^ and k~, from dQ without exp(G) and dK by the state alone; gate becomes
 // what the gate's gradient gets of pairs and of what enters, left what tokens leave.
-template <class T, int C, int K, int W, class X, class S>
+template <class T, int C, int K, int W, class S>
 TILE_FN void gradients_of_keys(Columns<C, K, W>& G, Acc<C, K, W>& dQ, Acc<C, K, W>& dK, Columns<C, K, W>& gate,
-                               Columns<C, K, W>& left, X& x, S& s, const Elements<T>& q, const Elements<T>& k,
+                               Columns<C, K, W>& left, S& s, const Elements<T>& q, const Elements<T>& k,
                                bool late, float reach) {
     Acc<C, K, W> within;
     within.fill(0);
-    mma<UPPER_A>(within, t(s.d_p), x.q);
+    mma<UPPER_A>(within, t(s.d_p), s.q);
     turn(gate, s.wide, dQ);
     if (late) {
         barrier();
         keep(s.wide, G);
         barrier();
-        combine_reader<true>(G, gate, x.q, [&](int r, int c, float(&more)[2]) {
+        combine_reader<true>(G, gate, s.q, [&](int r, int c, float(&more)[2]) {
             more[0] = late_before(s.d_p, k, s.wide, reach, r, c);
             more[1] = q.at(r, c);
         });
     } else {
-        combine_reader<true>(G, gate, x.q, None());
+        combine_reader<true>(G, gate, s.q, None());
     }
     Columns<C, K, W> pairs;
     turn(left, s.wide, dK);
@@ -170,12 +170,12 @@ TILE_FN void gradients_of_keys(Columns<C, K, W>& G, Acc<C, K, W>& dQ, Acc<C, K, 
         barrier();
         keep(s.wide, G);
         barrier();
-        combine_read(G, left, pairs, gate, s.side, x.k, x.late, reach, [&](int r, int c, float(&more)[2]) {
+        combine_read(G, left, pairs, gate, s.side, s.k, s.late, reach, [&](int r, int c, float(&more)[2]) {
             more[0] = late_after(s.d_p, q, s.wide, reach, r, c);
             more[1] = k.at(r, c);
         });
     } else {
-        combine_read(G, left, pairs, gate, s.side, x.k, x.late, reach, None());
+        combine_read(G, left, pairs, gate, s.side, s.k, s.late, reach, None());
     }
 }
 
@@ -378,7 +378,7 @@ struct Gradients {
         TILE_FN void key_gradients(Keys& G, Wide& dQ, Wide& dK) {
             mma<LOWER_A>(dQ, s.d_p, s.k);
             Keys gate, left;
-            gradients_of_keys(G, dQ, dK, gate, left, s, s, keys(a.q), keys(a.k), late, REACH);
+            gradients_of_keys(G, dQ, dK, gate, left, s, keys(a.q), keys(a.k), late, REACH);
             barrier();
             if (a.d_g) gate_gradient(gate, left, s.side.through, s.side.part, s.side.scratch, !a.h0 && at.token == 0);
             keep(s.late, gate);
