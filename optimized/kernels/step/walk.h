@@ -46,8 +46,8 @@ struct Rule {
     static constexpr bool CHANNELS = CHANNELS_, VALUES = VALUES_, DELTA = DELTA_, NORMALIZED = NORMALIZED_;
 };
 
-// N neighbours of a row as they lie in memory, zero where there are none. What is read is converted where it is used, so
-// that no load waits for another.
+// N neighbours of a row as they lie in memory, zero where there are none. What is read is converted where it is used,
+// so that no load waits for another.
 template <class X, int N>
 struct Some {
     static constexpr int EACH = N * sizeof(X) <= 16 ? N : 16 / sizeof(X);
@@ -79,6 +79,7 @@ struct Walk {
         Some<T, ROWS> q, k;
         Some<T, EACH> v, gv;
         Some<G, ROWS> g;
+        Some<float, ROWS> z;
         float beta, s[ROWS][EACH], sums[SUMS];
     };
     struct Shared {
@@ -112,6 +113,8 @@ struct Walk {
         TILE_UNROLL
         for (int r = 0; r < ROWS; r++)
             x.before[r].template read<WIDE>(r < rows ? after(from, (long long)r * a.V) : nullptr, columns);
+        if constexpr (R::NORMALIZED)
+            x.z.template read<WIDE>(after(a.z0, ((long long)at.n * a.HV + at.j) * a.K + r0), rows);
         if (at.row < 0) return;
         const long long head = at.row * a.HV + at.j, value = head * a.V + at.slice + c;
         const long long key = (at.row * a.H + at.j / (a.HV / a.H)) * a.K + r0;
@@ -189,18 +192,16 @@ struct Walk {
     template <bool WIDE>
     static TILE_FN void denominator(Item& x, const Args& a, const Place& at, int item) {
         const int r0 = first_row(item), left = a.K - r0;
-        const long long state = ((long long)at.n * a.HV + at.j) * a.K + r0;
-        Some<float, ROWS> before;
-        before.template read<WIDE>(after(a.z0, state), left);
         float z[ROWS];
         TILE_UNROLL
         for (int r = 0; r < ROWS; r++) {
-            z[r] = before[r];
+            z[r] = x.z[r];
             if (at.row < 0) continue;
             z[r] += x.k[r];
             x.sums[DOTS] = fused(x.q[r], z[r], x.sums[DOTS]);
         }
-        if (a.zt && at.slice == 0 && column(item) == 0 && left > 0) write_floats<WIDE>(a.zt + state, left, z);
+        if (a.zt && at.slice == 0 && column(item) == 0 && left > 0)
+            write_floats<WIDE>(a.zt + ((long long)at.n * a.HV + at.j) * a.K + r0, left, z);
     }
 
     // what sums over all rows give: the correction of a delta rule, and o
