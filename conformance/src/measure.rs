@@ -368,4 +368,6 @@ fn doubt(subject: Subject<'_>, truth: &ArrayD<f64>, sigma: &ArrayD<f64>) -> Opti
 }
 
 #[cfg(test)]
+mod exact;
+#[cfg(test)]
 mod tests;

@@ -5,8 +5,9 @@
 //! chunk, one head, the first tokens, the last tokens, or the tokens on both sides of chunk borders, where a gradient
 //! that is right on the whole may owe it to others. Not final states in `f16`, whose range ends where gradients are
 //! that have decayed from them over many tokens. Gradients by which nobody can be judged with a part are left out of it:
-//! the whole has judged them. At last one gradient is asked for without the others, as for weights that are frozen, and
-//! the outputs with it: a kernel that makes both leaves for the gradients what one that makes outputs does not.
+//! the whole has judged them. With a part the outputs are asked for in the same call: a kernel that makes both may leave
+//! for the gradients what one that makes them alone does not. At last one gradient is asked for without the others, as
+//! for weights that are frozen.
 
 use std::ops::Range;
 
@@ -29,10 +30,14 @@ pub(super) static CHECK: Check = Check {
     needs: anyone,
     plan: |case, truth| {
         let whole = |cotangents| Call::backward(&case.problem, &truth.inputs, cotangents);
+        let with_outputs = |cotangents| {
+            let call = whole(cotangents);
+            Call { want: [super::outputs(&case.problem), call.want].concat(), ..call }
+        };
         let variants = variants(case, truth);
-        let alone = alone(case).map(|name| [super::outputs(&case.problem), vec![name]].concat());
-        let alone = alone.map(|want| Call { want, ..whole(&truth.cotangents) });
-        variants.iter().map(whole).chain(alone).collect()
+        let alone = alone(case).map(|name| Call { want: vec![name], ..whole(&truth.cotangents) });
+        let parts = variants.iter().skip(1).map(with_outputs);
+        variants.iter().take(1).map(whole).chain(parts).chain(alone).collect()
     },
     judge: |trial| {
         let mut found = Vec::new();
@@ -41,13 +46,16 @@ pub(super) static CHECK: Check = Check {
             let standards = trial.truth.gradients(cotangents)?;
             found.push(match call {
                 0 => verdicts::accurate(&standards, &trial.answers[call], call),
-                _ => judged(&told(trial.case, &standards, cotangents), &trial.answers[call], call),
+                _ => {
+                    let mut told = told(trial.case, &standards, cotangents);
+                    told.extend(trial.truth.outputs()?.iter().map(|(name, s)| (name.clone(), s.clone())));
+                    judged(&told, &trial.answers[call], call)
+                }
             });
         }
         if let (Some(name), Some(answers)) = (alone(trial.case), trial.answers.get(variants.len())) {
-            let gradients = trial.truth.gradients(&trial.truth.cotangents)?;
-            let mut own = Standards::clone(&*trial.truth.outputs()?);
-            own.extend(gradients.get(&name).map(|s| (name, s.clone())));
+            let standards = trial.truth.gradients(&trial.truth.cotangents)?;
+            let own = standards.get(&name).map(|s| (name, s.clone())).into_iter().collect();
             found.push(judged(&own, answers, variants.len()));
         }
         Ok(verdicts::worst(found))

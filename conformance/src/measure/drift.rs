@@ -65,6 +65,37 @@ mod tests {
     fn a_power_is_found() {
         assert!((exponent(&curve(0.6, 1e-6)).expect("a curve") - 0.6).abs() < 1e-12);
         assert_eq!(exponent(&[(256.0, 0.0), (512.0, 1e-7)]), None);
+        let uneven = [(2.0, 1.0), (4.0, f64::INFINITY), (8.0, 4.0), (16.0, 16.0)];
+        // powers of two: (1, 0), (3, 2), (4, 4), of which the slope is 9/7
+        assert!((exponent(&uneven).expect("three points") - 9.0 / 7.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn each_rule_has_its_own_threshold() {
+        let said = |got: &[f64], ladder: &[f64]| {
+            let curve = |e: &[f64]| e.iter().zip([256.0, 65536.0]).map(|(e, t)| (t, *e)).collect::<Vec<_>>();
+            drifts(&curve(got), &curve(ladder))
+        };
+        // over eight powers of two
+        let steep = |power: f64| 256f64.powf(power);
+        assert_eq!(
+            said(&[1.0, 2.9], &[1.0, 1.0]).as_deref(),
+            Some("the error grows as T^0.19, rounding explains T^0.00")
+        );
+        assert_eq!(said(&[1.0, 3.1], &[1.0, 1.0]).as_deref(), Some("the error is 3.1 times what rounding explains"));
+        assert_eq!(said(&[1.5, 3.1], &[0.5, 1.1]), None, "no steeper than the ladder");
+        assert_eq!(said(&[1.0, steep(0.12)], &[1.0, 1.0]), None);
+        assert!(said(&[1.0, steep(0.16)], &[1.0, 1.0]).is_some_and(|why| why.contains("T^0.16")));
+        assert_eq!(said(&[1.0, 1.0], &[1.0, 1.0]), None);
+        // of three points the middle one bends the line, not the growth
+        let bent =
+            |last: f64| drifts(&[(1.0, 1.0), (256.0, 4.0), (512.0, last)], &[(1.0, 1.0), (256.0, 4.0), (512.0, 1.0)]);
+        assert_eq!(bent(1.9), None);
+        assert!(
+            bent(2.1).is_some_and(|why| why.contains("by a factor of 2.1, rounding explains 1.0")),
+            "{:?}",
+            bent(2.1)
+        );
     }
 
     #[test]

@@ -38,4 +38,15 @@ mod tests {
         assert!(within(0.05, 0.01) && !within(0.2, 0.05) && within(0.2, 0.5));
         assert!(!gain("o", &[f64::NAN, 0.0], DType::Bf16).within());
     }
+
+    #[test]
+    fn effect_and_significance_are_plain_arithmetic() {
+        let u = DType::F16.unit_roundoff();
+        let found = gain("o", &[-3.0 * u, -1.0 * u, -5.0 * u], DType::F16);
+        // the mean is -3 u, the variance of one is 4 u², of the mean a third of it
+        assert!((found.error - 3.0).abs() < 1e-12 && (found.relative - 3.0 * u).abs() < 1e-12 * u, "{found:?}");
+        assert!((found.bound - DEVIATIONS * (4.0f64 / 3.0).sqrt()).abs() < 1e-12, "{found:?}");
+        let one = gain("o", &[0.09 * u], DType::F16);
+        assert!((one.bound - GAIN).abs() < 1e-12 && one.within(), "{one:?}");
+    }
 }

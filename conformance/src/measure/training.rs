@@ -52,4 +52,26 @@ mod tests {
         assert_eq!(parting(&exact, &[1.0, f64::NAN, 0.25], &corridor), Some(1));
         assert_eq!(parting(&exact, &[1.0, 0.5], &corridor), Some(2));
     }
+
+    #[test]
+    fn a_corridor_is_as_wide_as_the_largest_deviation_so_far_allows() {
+        let (exact, storage) = ([0.0, 0.0, 0.0], DType::F64);
+        let samples =
+            [vec![3.0, 6.0, 0.0], vec![-1.0, 8.0, 0.0]].map(|s| s.into_iter().map(|y| y / scale(storage)).collect());
+        let deviations = [5f64.sqrt(), 50f64.sqrt(), 50f64.sqrt()];
+        let found = corridor(&exact, &samples, storage);
+        let wanted = deviations.map(|s| TAIL * largest(3) * s);
+        assert!(found.iter().zip(wanted).all(|(f, w)| (f - w).abs() < 1e-9 * w), "{found:?}");
+        // rounding of what is stored: half a unit in the last place of f32, over the root of three
+        let stored = corridor(&[6.0], &[vec![6.0]], DType::F32)[0];
+        let wanted = TAIL * largest(1) * 4.0 * 2f64.powi(-24) / 3f64.sqrt();
+        assert!((stored - wanted).abs() < 1e-9 * wanted, "{stored}");
+        assert!(corridor(&[0.0], &[], DType::F32)[0] == 0.0);
+    }
+
+    #[test]
+    fn a_corridor_resolves_up_to_an_eighth_of_the_loss() {
+        assert!(resolves(1.0, 8.0) && !resolves(1.001, 8.0) && !resolves(f64::NAN, 8.0));
+        assert_eq!(parting(&[1.0], &[1.5], &[0.5]), None, "the border belongs to it");
+    }
 }

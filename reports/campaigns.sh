@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# The campaigns of the zoo on a machine with many cores, all at once: every planted fault put to the full suite, and right
+# answers judged. Needs PROGRAM and a C++ compiler, for the Python candidate also python3 with numpy and
+# conformance/python on PYTHONPATH.
+#
+#   reports/campaigns.sh PROGRAM OUT [RUNS]
+#
+# Each verdict is written as it comes, and what OUT has is not asked again: call it again after LIMIT (seconds, 3600) has
+# ended it. RUNS (3000) are right answers by each source. Then copy OUT/zoo-*.jsonl to reports/records and make the tables:
+#   fla-conformance zoo table --write README.md && fla-conformance zoo table --write reports/ZOO.md
+set -euo pipefail
+[ $# -ge 2 ] || { sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 2; }
+program=$1 out=$2 runs=${3:-3000} limit=${LIMIT:-3600} cores=${CORES:-$(nproc)}
+mkdir -p "$out"
+export RAYON_NUM_THREADS=1
+# a part of the cores in sixteenths; 1 says that faults are alive, 124 that the limit was reached
+part() {
+  local name=$1 sixteenths=$2 status=0
+  timeout "$limit" "$program" zoo "${@:3}" --resume --jobs $(((cores * sixteenths + 15) / 16)) \
+    --out "$out/zoo-$name.jsonl" >"$out/zoo-$name.log" 2>&1 || status=$?
+  echo "zoo-$name: status $status after $SECONDS s: $(tail -n 1 "$out/zoo-$name.log")"
+}
+part delta 5 hunt delta --suite full &
+part chunk 4 hunt chunk --suite full &
+part scan 2 hunt scan --suite full &
+part null 1 hunt null &
+part delta-alarms 2 alarms delta --runs "$runs" &
+part chunk-alarms 1 alarms chunk --runs "$runs" &
+part scan-alarms 2 alarms scan --runs "$runs" &
+if python3 -c 'import numpy, fla_conformance' 2>/dev/null; then part template 1 hunt template --timeout 60 & fi
+wait
