@@ -83,10 +83,9 @@ pub(super) fn text(all: &[Twins]) -> String {
 fn sentence(all: &[Twins]) -> String {
     let bad: Vec<&str> = all.iter().filter(|t| !t.fine()).map(|t| t.family.as_str()).collect();
     match bad.is_empty() {
-        true => format!("{} twins, none further from the oracle's than the precision allows", all.len()),
+        true => format!("families trained: {}; none is further from the oracle's than the precision allows", all.len()),
         false => format!(
-            "{} of {} twins are further from the oracle's than the precision allows: {}",
-            bad.len(),
+            "families trained: {}; further from the oracle's than the precision allows: {}",
             all.len(),
             bad.join(", ")
         ),

@@ -34,8 +34,9 @@ const SIZE: (u32, u32) = (560, 320);
 /// Between the axis and the names under it.
 const GAP: i32 = 8;
 
-/// Height of the line with the names of the lines, and about what a letter takes of it.
+/// Height of each row with names of lines, where it begins, and about what a letter takes of it.
 const LEGEND: u32 = 22;
+const INDENT: i32 = 74;
 const LETTER: i32 = 7;
 
 type Drawn<T> = Result<T, DrawingAreaErrorKind<std::convert::Infallible>>;
@@ -68,10 +69,13 @@ impl Chart {
     }
 
     fn draw(&self, svg: &mut String) -> Drawn<()> {
-        let size = (SIZE.0.max(90 + 26 * self.ticks.len() as u32), SIZE.1 + if self.ticks.is_empty() { 0 } else { 90 });
-        let whole = SVGBackend::with_string(svg, size).into_drawing_area();
-        let (legend, area) = whole.split_vertically(LEGEND);
-        self.legend(&legend)?;
+        let wide = SIZE.0.max(90 + 26 * self.ticks.len() as u32);
+        let places = self.places(wide as i32);
+        let named = LEGEND * (1 + places.last().map_or(0, |&(_, row)| row as u32));
+        let high = SIZE.1 - LEGEND + named + if self.ticks.is_empty() { 0 } else { 90 };
+        let whole = SVGBackend::with_string(svg, (wide, high)).into_drawing_area();
+        let (legend, area) = whole.split_vertically(named);
+        self.legend(&legend, &places)?;
         let (low, high) = self.range();
         if self.log {
             self.on(&area, (low..high).log_scale())?;
@@ -143,16 +147,29 @@ impl Chart {
         Ok(())
     }
 
+    /// Where the name of each line begins, and in which row, so that all are seen.
+    fn places(&self, wide: i32) -> Vec<(i32, i32)> {
+        let (mut x, mut row) = (INDENT, 0);
+        let place = |(name, _): &(String, _)| {
+            let width = 18 + LETTER * (name.chars().count() as i32 + 2);
+            if x > INDENT && x + width > wide {
+                (x, row) = (INDENT, row + 1);
+            }
+            x += width;
+            (x - width, row)
+        };
+        self.lines.iter().map(place).collect()
+    }
+
     /// The names of the lines, in their colours, above everything.
-    fn legend(&self, area: &DrawingArea<SVGBackend<'_>, Shift>) -> Drawn<()> {
-        let mut x = 74;
-        for (i, (name, _)) in self.lines.iter().enumerate() {
+    fn legend(&self, area: &DrawingArea<SVGBackend<'_>, Shift>, places: &[(i32, i32)]) -> Drawn<()> {
+        for ((i, (name, _)), (x, row)) in self.lines.iter().enumerate().zip(places) {
             let colour = PALETTE[i % PALETTE.len()];
-            let dash = PathElement::new(vec![(x, 12), (x + 14, 12)], colour.stroke_width(3));
+            let top = row * LEGEND as i32;
+            let dash = PathElement::new(vec![(*x, top + 12), (x + 14, top + 12)], colour.stroke_width(3));
             let style = ("sans-serif", 11, &RGBColor(0x80, 0x80, 0x80)).into_text_style(area);
             area.draw(&dash).map_err(|_| DrawingAreaErrorKind::LayoutError)?;
-            area.draw_text(name, &style, (x + 18, 6)).map_err(|_| DrawingAreaErrorKind::LayoutError)?;
-            x += 18 + LETTER * (name.chars().count() as i32 + 2);
+            area.draw_text(name, &style, (x + 18, top + 6)).map_err(|_| DrawingAreaErrorKind::LayoutError)?;
         }
         Ok(())
     }
@@ -174,4 +191,23 @@ impl Chart {
 fn short(y: f64) -> String {
     let size = y.abs();
     if size > 0.0 && !(1e-2..1e4).contains(&size) { format!("{y:.0e}") } else { format!("{}", (y * 1e3).round() / 1e3) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_every_line_is_within_the_drawing() {
+        let lines = (0..40).map(|i| (format!("bf16, range {i}"), vec![(0.0, 1.0)])).collect();
+        let chart = Chart { lines, ..Chart::default() };
+        let wide = SIZE.0 as i32;
+        let places = chart.places(wide);
+        let end = |(x, row): &(i32, i32), name: &str| (x + 18 + LETTER * name.len() as i32, *row);
+        let ends: Vec<_> = places.iter().zip(&chart.lines).map(|(place, (name, _))| end(place, name)).collect();
+        assert!(ends.iter().all(|&(x, _)| x <= wide), "{ends:?}");
+        assert!(places.windows(2).zip(&ends).all(|(two, &(x, row))| two[1].1 > row || two[1].0 > x), "{places:?}");
+        assert!(chart.svg().expect("a drawing").contains("bf16, range 39"));
+        assert_eq!(Chart::default().places(wide), []);
+    }
 }
