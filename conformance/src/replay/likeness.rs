@@ -22,7 +22,9 @@ pub(super) fn likeness(op: &str, wrong: &BTreeSet<String>) -> Option<String> {
     // a record that does not parse is a matter for the test below, not for whoever looks for a fault
     let lines = RECORDS.iter().flat_map(|text| read(text.as_bytes()).unwrap_or_default());
     let hunted = lines.filter_map(|line| if let Line::Hunted(h) = line { Some(h) } else { None });
-    nearest(hunted.filter(|h| h.op == op), wrong)
+    // of a campaign that went on, what was said last
+    let last: BTreeMap<String, Hunted> = hunted.filter(|h| h.op == op).map(|h| (h.name.clone(), h)).collect();
+    nearest(last.into_values(), wrong)
 }
 
 fn nearest(hunted: impl Iterator<Item = Hunted>, wrong: &BTreeSet<String>) -> Option<String> {
