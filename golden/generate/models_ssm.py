@@ -43,7 +43,6 @@ MAKERS = (
         "cyfa_layer",
         {"C": 15, "M": 16, "W": 4},
         FINDINGS={
-            "short-chunk-f32": ROUNDED,
             "long-chunk-f32": "Cyclic flow loses the gradient of its gates where a second chunk starts from a state",
         },
     ),

@@ -9,13 +9,26 @@ use crate::real::Real;
 /// A projection of every token: the last axes of `w` are summed with all axes of `x` but the first. `[T, D]` by `[H, K, D]`
 /// is `[T, H, K]`; `[T, H, V]` by `[D, H, V]` is `[T, D]`. Memory holds what comes out.
 pub fn linear<F: Real, S: Data<Elem = F>, D: Dimension>(x: &ArrayBase<S, D>, w: ArrayViewD<'_, F>) -> ArrayD<F> {
+    stored(product(x, w))
+}
+
+/// The same with a bias, which is added before memory holds what comes out.
+pub fn affine<F: Real, S: Data<Elem = F>, D: Dimension>(
+    x: &ArrayBase<S, D>,
+    w: ArrayViewD<'_, F>,
+    bias: ArrayViewD<'_, F>,
+) -> ArrayD<F> {
+    stored(plus(product(x, w), bias))
+}
+
+fn product<F: Real, S: Data<Elem = F>, D: Dimension>(x: &ArrayBase<S, D>, w: ArrayViewD<'_, F>) -> ArrayD<F> {
     let tokens = x.shape()[0];
     let (outputs, inputs) = w.shape().split_at(w.ndim() + 1 - x.ndim());
     assert_eq!(inputs, &x.shape()[1..], "a projection sums what it is given");
     let (wide, narrow) = (outputs.iter().product(), inputs.iter().product());
     let y = F::rows(matrix(x, tokens, narrow).view(), matrix(&w, wide, narrow).view());
     let shape: Vec<usize> = std::iter::once(tokens).chain(outputs.iter().copied()).collect();
-    ArrayD::from_shape_vec(shape, y.iter().map(|y| y.stored()).collect()).expect("an element for each row and column")
+    ArrayD::from_shape_vec(shape, y.into_iter().collect()).expect("an element for each row and column")
 }
 
 /// What one kernel leaves to another, as memory holds it.

@@ -2,7 +2,7 @@
 
 use ndarray::{Array, Array3, Axis, Dimension};
 
-use crate::algebra::{linear, plus, rank};
+use crate::algebra::{self, linear, rank};
 use crate::call::Call;
 use crate::modules::rms_norm::normalise;
 use crate::modules::rotary;
@@ -14,7 +14,7 @@ use crate::unit::{Outputs, Unit};
 /// What `<name>_proj.weight` and `<name>_proj.bias` make of `x`: a number for each head `[T, H]`, or heads.
 pub fn biased<F: Real, D: Dimension>(x: &Unit<'_, F>, name: &str) -> Array<F, D> {
     let [weight, bias] = ["weight", "bias"].map(|part| x.tensor(&format!("{name}_proj.{part}")));
-    plus(rank(linear(&x.matrix("x"), weight)), bias)
+    rank(algebra::affine(&x.matrix("x"), weight, bias))
 }
 
 /// The same, of heads `[T, H, K]`.

@@ -5,7 +5,7 @@ use ndarray::{
 };
 
 use crate::algebra::{
-    bottleneck, elu_p1, gelu, heads, linear, log_sigmoid, matrix, plus, rank, relu, squared_relu, swish, tanh, times,
+    affine, bottleneck, elu_p1, gelu, heads, linear, log_sigmoid, matrix, rank, relu, squared_relu, swish, tanh, times,
 };
 use crate::call::Call;
 use crate::modules::feature_map_t2r;
@@ -145,8 +145,8 @@ pub fn output_gate<F: Real>(x: &Unit<'_, F>, hidden: ArrayView2<'_, F>, phi: fn(
 
 /// The gate `σ(g_proj.1 g_proj.0 x + bias)` on outputs `[T, H, V]`.
 pub fn bottleneck_gate<F: Real>(x: &Unit<'_, F>, hidden: ArrayView2<'_, F>) -> Array3<F> {
-    let raw = bottleneck(&hidden, x.tensor("g_proj.0.weight"), x.tensor("g_proj.1.weight"));
-    plus(rank(raw), x.tensor("g_proj.1.bias")).mapv(F::sigmoid)
+    let inner: Array2<F> = rank(linear(&hidden, x.tensor("g_proj.0.weight")));
+    rank(affine(&inner, x.tensor("g_proj.1.weight"), x.tensor("g_proj.1.bias"))).mapv_into(F::sigmoid)
 }
 
 /// What is added to the mean of squares in the norm of the outputs, unless `norm_eps` says otherwise.

@@ -18,9 +18,9 @@
 //! `expand_v` V, `num_slots` M, `conv_size` W, the presence of biases of convolutions `conv_bias`. The first bottleneck
 //! of the gate has the rank V. `mode`, `checkpoint_level` and `layer_idx` do not change values.
 
-use ndarray::{Array2, Array3, Ix2, Ix3};
+use ndarray::{Array2, Array3, Ix2};
 
-use crate::algebra::{bottleneck, linear, plus, rank};
+use crate::algebra::{affine, linear, plus, rank};
 use crate::call::Call;
 use crate::mixer::stream;
 use crate::modules::rms_norm_gated::gated;
@@ -33,18 +33,20 @@ use crate::{dims, function};
 fn cyfa_layer<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let hidden = x.matrix("x");
     let [(q, q_conv), (k, k_conv), (v, v_conv)] = ["q", "k", "v"].map(|name| stream(x, hidden, name));
-    let number = |input: &str, name: &str, bias: &str| -> Array2<F> {
-        plus(rank(linear(&x.matrix(input), x.tensor(&format!("{name}_proj.weight")))), x.tensor(bias))
+    let biased = |input: &str, name: &str| -> Array2<F> {
+        let [weight, bias] = ["weight", "bias"].map(|part| x.tensor(&format!("{name}_proj.{part}")));
+        rank(affine(&x.matrix(input), weight, bias))
     };
+    let step: Array2<F> = plus(rank(linear(&hidden, x.tensor("a_proj.weight"))), x.tensor("dt_bias"));
     let rates = x.vector("A_log").mapv(|a| -a.exp());
     let eps = x.problem.number("norm_eps").unwrap_or(EPS);
     let mut answers = Call::of(&ops::cyfa::SPEC)
         .with("q", q)
         .with("k", k)
         .with("v", v)
-        .with("g", number("x", "a", "dt_bias").mapv(F::softplus) * rates)
-        .with("delta", number("x_clock", "d", "d_proj.bias").mapv(F::sigmoid))
-        .with("beta", number("x", "b", "b_proj.bias").mapv(F::sigmoid))
+        .with("g", step.mapv(F::softplus) * rates)
+        .with("delta", biased("x_clock", "d").mapv(F::sigmoid))
+        .with("beta", biased("x", "b").mapv(F::sigmoid))
         .with("readout", x.cube("readout"))
         .with("q_norm_weight", x.vector("q_norm.weight"))
         .with("k_norm_weight", x.vector("k_norm.weight"))
@@ -56,8 +58,8 @@ fn cyfa_layer<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
         .run();
     let slots = F::from_f64(x.problem.size(Dim::C) as f64);
     let o = answers.cube("o").mapv(|o| o * slots);
-    let gate = rank::<F, Ix3>(bottleneck(&hidden, x.tensor("g_proj.0.weight"), x.tensor("g_proj.1.weight")));
-    let gate: Array3<F> = plus(gate, x.tensor("g_proj.1.bias"));
+    let inner: Array2<F> = rank(linear(&hidden, x.tensor("g_proj.0.weight")));
+    let gate: Array3<F> = rank(affine(&inner, x.tensor("g_proj.1.weight"), x.tensor("g_proj.1.bias")));
     let o = gated(&o, &gate, Some(x.tensor("o_norm.weight")), eps, F::sigmoid);
     let o: Array2<F> = rank::<F, Ix2>(linear(&o, x.tensor("o_proj.weight")));
     let [hk, hv, lambda] = ["hkt", "hvt", "lambdat"].map(|name| answers.take(name));

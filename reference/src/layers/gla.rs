@@ -14,9 +14,9 @@
 //! HQ·K/D, `expand_v` HQ·V/D. `mode`, `fuse_norm` and `layer_idx` do not change values; without affine parameters the norm
 //! has no weight, and its weight is named `g_norm_swish_gate` only with a fused swish gate.
 
-use ndarray::Array3;
+use ndarray::{Array2, Array3};
 
-use crate::algebra::{bottleneck, linear, log_sigmoid, plus, rank, swish};
+use crate::algebra::{affine, linear, log_sigmoid, rank, swish};
 use crate::call::Call;
 use crate::mixer::{activation, project, repeat, stream};
 use crate::modules::rms_norm::normalise;
@@ -49,8 +49,8 @@ fn gla_layer<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
 
 /// `[T, H, K]`.
 fn log_decay<F: Real>(x: &Unit<'_, F>) -> Array3<F> {
-    let logits = bottleneck(&x.matrix("x"), x.tensor("gk_proj.0.weight"), x.tensor("gk_proj.1.weight"));
-    let logits: Array3<F> = plus(rank(logits), x.tensor("gk_proj.1.bias"));
+    let inner: Array2<F> = rank(linear(&x.matrix("x"), x.tensor("gk_proj.0.weight")));
+    let logits: Array3<F> = rank(affine(&inner, x.tensor("gk_proj.1.weight"), x.tensor("gk_proj.1.bias")));
     let temperature = F::from_f64(x.problem.number("gate_logit_normalizer").unwrap_or(TEMPERATURE));
     let least = x.problem.number("clamp_min").unwrap_or(f64::NEG_INFINITY);
     logits.mapv(|z| {

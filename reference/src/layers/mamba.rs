@@ -16,7 +16,7 @@
 
 use ndarray::{Array2, ArrayD, Axis};
 
-use crate::algebra::{linear, plus, rank};
+use crate::algebra::{affine, linear, plus, rank};
 use crate::mixer::{activation, filter};
 use crate::real::Real;
 use crate::spec::{Attr, Domain, Level, OpSpec, Port, Presence, State};
@@ -27,8 +27,8 @@ fn mamba_layer<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let act = activation::<F>(x.problem.word("hidden_act"));
     let hidden = x.matrix("x");
     let half = |part: &str| -> Array2<F> {
-        let projected = linear(&hidden, x.tensor(&format!("in_proj.weight[{part}]")));
-        plus(rank(projected), x.tensor(&format!("in_proj.bias[{part}]")))
+        let [weight, bias] = ["weight", "bias"].map(|of| x.tensor(&format!("in_proj.{of}[{part}]")));
+        rank(affine(&hidden, weight, bias))
     };
     let (u, convt) = convolved(x, half("x"), "conv1d", "conv0");
     let u = u.mapv(act);

@@ -23,7 +23,7 @@
 
 use ndarray::{Array2, Array3, ArrayD};
 
-use crate::algebra::{linear, matrix, plus, rank, swish, times};
+use crate::algebra::{affine, linear, matrix, plus, rank, swish, times};
 use crate::call::Call;
 use crate::mixer::{activation, filter, project, repeat};
 use crate::modules::rms_norm::normalise;
@@ -70,8 +70,7 @@ pub(super) fn stream<F: Real>(x: &Unit<'_, F>, name: &str, state: ArrayD<F>) -> 
 
 /// Δ, not limited: `[T, HV]`.
 pub(super) fn step<F: Real>(x: &Unit<'_, F>) -> Array2<F> {
-    let projected = linear(&x.matrix("x"), x.tensor("in_proj.weight[dt]"));
-    let projected = plus(rank(projected), x.tensor("in_proj.bias[dt]"));
+    let projected = rank(affine(&x.matrix("x"), x.tensor("in_proj.weight[dt]"), x.tensor("in_proj.bias[dt]")));
     plus::<F, ndarray::Ix2>(projected, x.tensor("dt_bias")).mapv(F::softplus)
 }
 

@@ -21,7 +21,8 @@
 
 use ndarray::Ix2;
 
-use crate::algebra::{linear, log_sigmoid, plus, rank, swish};
+use crate::algebra::{log_sigmoid, swish};
+use crate::attention::biased;
 use crate::call::Call;
 use crate::mixer::{NORM_EPS, convolve, output_gate, project, read_out};
 use crate::ops;
@@ -36,10 +37,7 @@ fn mesa_net_layer<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
         let state = x.tensor(&format!("{name}_conv0")).to_owned();
         convolve(x, &project(x, hidden, &format!("{name}_proj.weight")), &format!("{name}_conv1d"), state)
     });
-    let [a, b] = ["a", "b"].map(|name| {
-        let logits = linear(&hidden, x.tensor(&format!("{name}_proj.weight")));
-        plus::<F, Ix2>(rank(logits), x.tensor(&format!("{name}_proj.bias")))
-    });
+    let [a, b] = ["a", "b"].map(|name| biased::<F, Ix2>(x, name));
     let least = F::from_f64(x.problem.number("lambda_lower_bound").unwrap_or(LEAST));
     let mut answers = Call::of(&ops::mesa_net::SPEC)
         .with("q", q.mapv(swish))

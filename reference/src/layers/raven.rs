@@ -30,7 +30,7 @@
 
 use ndarray::{Array3, ArrayViewMut1, Axis, Ix2};
 
-use crate::algebra::{gelu_exact, linear, log_sigmoid, plus, rank, softmax};
+use crate::algebra::{affine, gelu_exact, linear, log_sigmoid, plus, rank, softmax};
 use crate::call::Call;
 use crate::mixer::{activation, features, norm_of_all, project, repeat, turn};
 use crate::modules::rms_norm::normalise;
@@ -99,8 +99,8 @@ fn decay<F: Real>(x: &Unit<'_, F>) -> Array3<F> {
 fn weights<F: Real>(x: &Unit<'_, F>) -> Array3<F> {
     let hidden = x.matrix("x");
     let logits = if x.problem.flag("mlp_router") {
-        let inner = plus(rank::<F, Ix2>(linear(&hidden, x.tensor("r_proj.0.weight"))), x.tensor("r_proj.0.bias"))
-            .mapv(gelu_exact);
+        let inner =
+            rank::<F, Ix2>(affine(&hidden, x.tensor("r_proj.0.weight"), x.tensor("r_proj.0.bias"))).mapv(gelu_exact);
         project(x, inner.view(), "r_proj.2.weight")
     } else {
         project(x, hidden, "r_proj.weight")

@@ -18,9 +18,9 @@
 //! presence of `short_conv.bias` `conv_bias`. `block_type` says only who keeps the states. `mode`, `residual_in_fp32`
 //! and `layer_idx` do not change values.
 
-use ndarray::{Array1, Array2, ArrayD, Axis, Ix2};
+use ndarray::{Array1, Array2, ArrayD, Axis};
 
-use crate::algebra::{bottleneck, linear, plus, rank, swish};
+use crate::algebra::{affine, linear, rank, swish};
 use crate::call::Call;
 use crate::layers::mamba::convolved;
 use crate::modules::rms_norm::normalise;
@@ -32,12 +32,14 @@ use crate::{dims, function};
 
 fn rodimus_layer<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let weighed = |y: &Array2<F>, name: &str| -> Array2<F> { rank(linear(y, x.tensor(&format!("{name}.weight")))) };
-    let biased = |y: &Array2<F>, name: &str| plus(weighed(y, name), x.tensor(&format!("{name}.bias")));
+    let biased = |y: &Array2<F>, name: &str| -> Array2<F> {
+        let [weight, bias] = ["weight", "bias"].map(|part| x.tensor(&format!("{name}.{part}")));
+        rank(affine(y, weight, bias))
+    };
     let hidden = x.matrix("x").to_owned();
     let u = weighed(&hidden, "up_proj");
     let (s, convt) = shifted(x, &u);
-    let raw = bottleneck(&u, x.tensor("i_gate_proj.0.weight"), x.tensor("i_gate_proj.1.weight"));
-    let v = &u * &plus::<F, Ix2>(rank(raw), x.tensor("i_gate_proj.1.bias")).mapv(F::sigmoid);
+    let v = &u * &biased(&weighed(&u, "i_gate_proj.0"), "i_gate_proj.1").mapv(F::sigmoid);
     let gamma = biased(&s, "g_gate_proj").mapv(F::softplus);
     let tau = biased(&s, "tau_gate_proj").mapv(F::sigmoid);
     let written = (&tau * &gamma.mapv(F::ln)).mapv(F::exp);

@@ -22,9 +22,9 @@
 //! keeps the last row of a packed batch instead of the last token of each sequence, and a cache switches the shift of
 //! packed sequences off. `mode`, `fuse_norm` and `layer_idx` do not change values.
 
-use ndarray::{Array2, Array3, Axis};
+use ndarray::{Array2, Array3, Axis, Ix2};
 
-use crate::algebra::{linear, lora, matrix, plus, rank, tanh, times};
+use crate::algebra::{affine, linear, matrix, plus, rank, tanh, times};
 use crate::call::Call;
 use crate::mixer::{activation, project, token_shift};
 use crate::modules::layer_norm;
@@ -40,9 +40,9 @@ fn rwkv6_layer<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let mixes = mixes(x, &delta);
     let mixed = |n: usize| -> Array2<F> { &hidden + &(&delta * &mixes.index_axis(Axis(1), n)) };
     let stream = |n: usize, name: &str| project(x, mixed(n).view(), &format!("{name}_proj.linear.weight"));
-    let logits =
-        lora(&mixed(1), x.tensor("w_proj.linear.lora.0.weight"), tanh, x.tensor("w_proj.linear.lora.2.weight"));
-    let logits: Array3<F> = plus(rank(logits), x.tensor("w_proj.linear.lora.2.bias"));
+    let lora = |part: &str| x.tensor(&format!("w_proj.linear.lora.{part}"));
+    let inner = rank::<F, Ix2>(linear(&mixed(1), lora("0.weight"))).mapv(tanh);
+    let logits: Array3<F> = rank(affine(&inner, lora("2.weight"), lora("2.bias")));
     let mut answers = Call::of(&ops::rwkv6::SPEC)
         .with("q", stream(0, "r"))
         .with("k", stream(2, "k"))

@@ -24,9 +24,9 @@
 //! parameters. Its backward pass writes the gradient of x over x. `mode` does not change values; `num_hidden_layers` is
 //! an option of initialisation.
 
-use ndarray::{Array2, Array3};
+use ndarray::{Array2, Array3, Ix2};
 
-use crate::algebra::{linear, lora, plus, rank, tanh, times};
+use crate::algebra::{affine, linear, lora, plus, rank, tanh, times};
 use crate::call::Call;
 use crate::layers::rwkv6::per_head;
 use crate::mixer::{project, token_shift};
@@ -76,7 +76,8 @@ fn rwkv7_layer<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
 /// A bottleneck with a bias: `[T, H, K]`.
 fn bottleneck<F: Real>(x: &Unit<'_, F>, mixed: &Array2<F>, name: &str, act: fn(F) -> F) -> Array3<F> {
     let of = |layer: &str| x.tensor(&format!("{name}_lora.lora.{layer}"));
-    plus(rank(lora(mixed, of("0.weight"), act, of("2.weight"))), of("2.bias"))
+    let inner = rank::<F, Ix2>(linear(mixed, of("0.weight"))).mapv(act);
+    rank(affine(&inner, of("2.weight"), of("2.bias")))
 }
 
 /// Over its length in every head; what is as good as nothing stays that.

@@ -19,7 +19,7 @@
 
 use ndarray::Array2;
 
-use crate::algebra::{linear, log_sigmoid, plus, rank, swish};
+use crate::algebra::{affine, linear, log_sigmoid, rank, swish};
 use crate::call::Call;
 use crate::mixer::{activation, gated_heads, repeat, stream};
 use crate::ops;
@@ -47,7 +47,7 @@ fn simple_gla_layer<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
 
 /// `[T, HQ]`.
 fn log_decay<F: Real>(x: &Unit<'_, F>) -> Array2<F> {
-    let logits: Array2<F> = plus(rank(linear(&x.matrix("x"), x.tensor("gk_proj.weight"))), x.tensor("gk_proj.bias"));
+    let logits: Array2<F> = rank(affine(&x.matrix("x"), x.tensor("gk_proj.weight"), x.tensor("gk_proj.bias")));
     let temperature = F::from_f64(x.problem.number("gate_logit_normalizer").unwrap_or(TEMPERATURE));
     logits.mapv(|z| log_sigmoid(z) / temperature)
 }

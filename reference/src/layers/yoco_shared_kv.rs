@@ -14,7 +14,7 @@
 //! Upstream: `YOCOSharedKVBuilder` of `fla/layers/yoco.py` in 0.6.0: `num_kv_heads` is H. Without `qkv_bias` there are
 //! no biases; `fuse_norm`, `max_position_embeddings` and `layer_idx` do not change values.
 
-use crate::algebra::{linear, plus, rank};
+use crate::algebra::{affine, rank};
 use crate::attention::{pairs, turned_by_neighbours};
 use crate::modules::rms_norm::normalise;
 use crate::modules::rotary::BASE;
@@ -28,7 +28,7 @@ fn yoco_shared_kv_layer<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
     let hidden = normalise(&x.matrix("x"), Some(x.tensor("kv_norm.weight")), eps);
     let [k, v] = ["k", "v"].map(|name| {
         let [weight, bias] = ["weight", "bias"].map(|part| x.tensor(&format!("{name}_proj.{part}")));
-        plus(rank(linear(&hidden, weight)), bias)
+        rank(affine(&hidden, weight, bias))
     });
     vec![turned_by_neighbours(x, &k).into_dyn(), v.into_dyn()]
 }

@@ -9,7 +9,7 @@
 
 use ndarray::{Array2, ArrayViewD, Ix2};
 
-use crate::algebra::{linear, plus, rank};
+use crate::algebra::{affine, rank};
 use crate::real::Real;
 use crate::spec::{Domain, Level, OpSpec, Port};
 use crate::unit::{Outputs, Unit};
@@ -17,7 +17,7 @@ use crate::{dims, function};
 
 /// The features `[T, K]` of `x` `[T, K]`, of two weights, each with its bias.
 pub fn features<F: Real>(x: &Array2<F>, layers: [(ArrayViewD<'_, F>, ArrayViewD<'_, F>); 2]) -> Array2<F> {
-    let [left, right] = layers.map(|(weight, bias)| plus(rank::<F, Ix2>(linear(x, weight)), bias));
+    let [left, right] = layers.map(|(weight, bias)| rank::<F, Ix2>(affine(x, weight, bias)));
     left * right
 }
 

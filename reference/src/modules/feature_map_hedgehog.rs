@@ -11,9 +11,9 @@
 //! channels, which has no factor 2.
 //! Upstream: `HedgehogFeatureMap` of `fla/modules/feature_map.py` in 0.6.0.
 
-use ndarray::{Array2, ArrayViewD, Axis, Ix2, concatenate};
+use ndarray::{Array2, ArrayViewD, Axis, concatenate};
 
-use crate::algebra::{linear, plus, rank, softmax};
+use crate::algebra::{affine, rank, softmax};
 use crate::real::Real;
 use crate::spec::{Constraint, Dim, Domain, Level, OpSpec, Port};
 use crate::unit::{Outputs, Unit};
@@ -21,7 +21,7 @@ use crate::{dims, function};
 
 /// The features `[T, 2K]` of `x` `[T, K]`.
 pub fn features<F: Real>(x: &Array2<F>, weight: ArrayViewD<'_, F>, bias: ArrayViewD<'_, F>) -> Array2<F> {
-    halves(&plus(rank::<F, Ix2>(linear(x, weight)), bias))
+    halves(&rank(affine(x, weight, bias)))
 }
 
 /// The features `[T, 2K]` of what a projection left, `[T, K]`.

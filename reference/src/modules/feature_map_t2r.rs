@@ -10,7 +10,7 @@
 
 use ndarray::{Array2, ArrayViewD, Ix2};
 
-use crate::algebra::{linear, plus, rank, relu};
+use crate::algebra::{affine, linear, rank, relu};
 use crate::real::Real;
 use crate::spec::{Domain, Level, OpSpec, Port};
 use crate::unit::{Outputs, Unit};
@@ -18,11 +18,11 @@ use crate::{dims, function};
 
 /// The features `[T, M]` of `x` `[T, K]`.
 pub fn features<F: Real>(x: &Array2<F>, weight: ArrayViewD<'_, F>, bias: Option<ArrayViewD<'_, F>>) -> Array2<F> {
-    let y = rank::<F, Ix2>(linear(x, weight));
-    match bias {
-        Some(bias) => plus(y, bias).mapv(relu),
-        None => y.mapv(relu),
-    }
+    let y = match bias {
+        Some(bias) => affine(x, weight, bias),
+        None => linear(x, weight),
+    };
+    rank::<F, Ix2>(y).mapv(relu)
 }
 
 fn feature_map_t2r<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {

@@ -18,7 +18,7 @@ use std::f64::consts::TAU;
 use ndarray::{Array2, Ix2};
 
 use super::long_convolution::convolve;
-use crate::algebra::{linear, plus, rank, relu};
+use crate::algebra::{affine, rank, relu};
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::spec::{Attr, Constraint, Dim, Domain, Level, OpSpec, Port, Value};
@@ -46,8 +46,8 @@ fn fraction(i: usize, count: usize) -> f64 {
 
 fn implicit_long_convolution<F: Real>(u: &Unit<'_, F>) -> Outputs<F> {
     let z = embedding(u.tokens, u.problem.size(Dim::E), longest(u.problem)).mapv(F::from_f64);
-    let inner = plus(rank::<F, Ix2>(linear(&z, u.tensor("mlp.0.weight"))), u.tensor("mlp.0.bias")).mapv(relu);
-    let filter = plus(rank::<F, Ix2>(linear(&inner, u.tensor("mlp.2.weight"))), u.tensor("mlp.2.bias"));
+    let inner = rank::<F, Ix2>(affine(&z, u.tensor("mlp.0.weight"), u.tensor("mlp.0.bias"))).mapv(relu);
+    let filter = rank::<F, Ix2>(affine(&inner, u.tensor("mlp.2.weight"), u.tensor("mlp.2.bias")));
     vec![convolve(u.matrix("x"), filter.t()).into_dyn()]
 }
 

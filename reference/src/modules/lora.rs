@@ -9,7 +9,7 @@
 
 use ndarray::{Array2, ArrayBase, ArrayViewD, Data, Ix2};
 
-use crate::algebra::{linear, plus, rank};
+use crate::algebra::{affine, linear, rank};
 use crate::mixer::activation;
 use crate::real::Real;
 use crate::spec::{Attr, Domain, Level, OpSpec, Port};
@@ -25,7 +25,7 @@ pub fn project<F: Real, S: Data<Elem = F>>(
     act: fn(F) -> F,
 ) -> Array2<F> {
     let inner = rank::<F, Ix2>(linear(x, down)).mapv(act);
-    plus(rank(linear(&inner, up)), bias)
+    rank(affine(&inner, up, bias))
 }
 
 fn lora<F: Real>(x: &Unit<'_, F>) -> Outputs<F> {
