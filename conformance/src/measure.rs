@@ -6,7 +6,7 @@
 //!
 //! σ² = (ν₀ σ₀² + Σₖ sₖ²) / (ν₀ + K) + (half a unit in the last place of y* in the answer's type)² / 3
 //!
-//! where `sₖ` is the error of the k-th of [`SAMPLES`] runs of the oracle at [`Rounding`] (operands of matrix products
+//! where `sₖ` is the error of the k-th of `K` runs ([`samples`]) of the oracle at [`Rounding`] (operands of matrix products
 //! rounded at random to the storage type, also those that it holds, as kernels fold decays into them; other arithmetic
 //! rounded to `f32`; states read as operands once a [`CHUNK`], and log decays shifted as a cumulative sum over one in
 //! `f32` would shift them), σ₀² is the mean of s² in the element's neighbourhood (its row or sequence, its head,
@@ -22,10 +22,10 @@
 //! 2√(x/n) + 2x/n) with x = ln m/α (Laurent & Massart 2000, lemma 1), and the maximum of `n` of them at most √(2
 //! ln(2n/α)), with probability 1 − α, α = [`ALPHA`]. They are neither quite: errors spread through the state, so in a
 //! root mean square `n` counts the tokens of a chunk as one; what the samples show to be one error in many places counts
-//! as one (`common`, the same lemma with unequal weights); and each sample is also judged against the others, and the
-//! worst held-out value replaces the quantile when it is larger, up to [`HELD_OUT_CAP`] times it. The limit is
-//! [`FREEDOM`] times that: an implementation may order its sums as it likes and round at places of its own. For single
-//! elements, tiles and tokens it is [`TAIL`] times: σ is itself an estimate from few runs, and an implementation that
+//! as one (`common`, the same lemma with unequal weights; of more than [`SAMPLES`] samples, for fewer do not know); and
+//! each sample is also judged against the others, and the worst held-out value of four replaces the quantile when it is
+//! larger, up to [`HELD_OUT_CAP`] times it. The limit is [`FREEDOM`] times that: an implementation may order its sums as it likes and
+//! round at places of its own. For single elements, tiles and tokens it is [`TAIL`] times: σ is itself an estimate from few runs, and an implementation that
 //! treats a chunk at once commits the errors of the chunk's largest terms, which the recurrence has shrunk by the next
 //! token. Rounding at random also knows nothing of a sum that errs the same way every time; so a limit is at least
 //! [`FREEDOM`] times what the recurrence itself shows, forwards and backwards, when it is run in plain `f32`, rounding
@@ -76,7 +76,8 @@ pub fn samples(products: usize) -> u64 {
     (WORK / products.max(1)).try_into().unwrap_or(u64::MAX).clamp(SAMPLES, MOST_SAMPLES)
 }
 
-/// Weight of the neighbourhood, in samples.
+/// Weight of the neighbourhood, in samples of [`SAMPLES`]; where there are more, as many times more: what another
+/// implementation errs by in one place, it is known by in its neighbourhood, however well the oracle's own error is.
 pub const PRIOR: f64 = 4.0;
 
 /// Chance that a right answer fails one statistic.
@@ -156,23 +157,30 @@ impl Standard {
         let errors: Vec<ArrayD<f64>> = samples.iter().map(|s| (s - &truth) * scale(subject.storage)).collect();
         let rounding = truth.mapv(|y| half_ulp(subject.dtype, y).powi(2) / 3.0);
         let all: Vec<&ArrayD<f64>> = errors.iter().collect();
-        let sigma = floor(&all, subject.dims, &rounding);
+        let times = (samples.len() as f64 / SAMPLES as f64).max(1.0);
+        let floor = |errors: &[&ArrayD<f64>]| floor(errors, PRIOR * times, subject.dims, &rounding);
+        let sigma = floor(&all);
         let signed = |e: &ArrayD<f64>| e.iter().zip(&sigma).map(|(e, s)| if *s > 0.0 { e / s } else { 0.0 }).collect();
         let runs: Vec<Vec<f64>> = errors.iter().map(signed).collect();
-        let limit = |statistic: Statistic| {
-            let common = statistic.common(subject.dims, truth.shape(), &runs);
-            Limit { statistic, quantiles: 1.0, common }
-        };
-        let mut limits: Vec<Limit> = Statistic::of(subject.dims, truth.shape()).into_iter().map(limit).collect();
-        for (k, error) in errors.iter().enumerate() {
+        let held_out = |(k, error): (usize, &ArrayD<f64>)| {
             let others: Vec<_> = errors.iter().enumerate().filter(|(j, _)| *j != k).map(|(_, e)| e).collect();
             let stored = Zip::from(error).and(&truth).map_collect(|e, y| subject.dtype.round(y + e) - y);
-            let z = scores(&stored, &floor(&others, subject.dims, &rounding));
-            for limit in &mut limits {
-                limit.quantiles = limit.quantiles.max(granted(limit, subject.dims, &z)).min(HELD_OUT_CAP);
-            }
-        }
-        limits.iter_mut().for_each(|limit| limit.quantiles *= limit.statistic.slack());
+            scores(&stored, &floor(&others))
+        };
+        let held_out: Vec<ArrayD<f64>> = errors.iter().enumerate().map(held_out).collect();
+        let limit = |statistic: Statistic| {
+            // the least number of runs says too little about what they have in common
+            let few = times <= 1.0;
+            let common = if few { Vec::new() } else { statistic.common(subject.dims, truth.shape(), &runs) };
+            let mut limit = Limit { statistic, quantiles: 1.0, common };
+            let mut granted: Vec<f64> = held_out.iter().map(|z| granted(&limit, subject.dims, z)).collect();
+            granted.sort_by(|a, b| b.total_cmp(a));
+            // as far out as the largest of the least number is
+            let worst = granted.get((times as usize).saturating_sub(1)).copied().unwrap_or(0.0);
+            limit.quantiles = worst.clamp(1.0, HELD_OUT_CAP) * statistic.slack();
+            limit
+        };
+        let limits = Statistic::of(subject.dims, truth.shape()).into_iter().map(limit).collect();
         let doubt = doubt(subject, &truth, &sigma);
         let least = subject.storage.smallest();
         let sigma = sigma.mapv(|s| if s > 0.0 { s.hypot(least) } else { s });
@@ -334,8 +342,8 @@ fn vanishes(dtype: DType, truth: &ArrayD<f64>) -> bool {
     truth.iter().all(|y| y.abs() <= lost(dtype))
 }
 
-/// σ of every element.
-fn floor(errors: &[&ArrayD<f64>], dims: &[Dim], rounding: &ArrayD<f64>) -> ArrayD<f64> {
+/// σ of every element, the neighbourhood counting as that many runs.
+fn floor(errors: &[&ArrayD<f64>], prior: f64, dims: &[Dim], rounding: &ArrayD<f64>) -> ArrayD<f64> {
     let mut squares = ArrayD::<f64>::zeros(rounding.raw_dim());
     for error in errors {
         squares.zip_mut_with(error, |s, e| *s += e * e);
@@ -346,7 +354,7 @@ fn floor(errors: &[&ArrayD<f64>], dims: &[Dim], rounding: &ArrayD<f64>) -> Array
     let mut sigma = squares;
     for ((at, s), r) in sigma.indexed_iter_mut().zip(rounding) {
         let (sum, count) = sums[group.of(at.slice())];
-        *s = ((PRIOR * sum / count as f64 + *s) / (PRIOR + samples) + r).sqrt();
+        *s = ((prior * sum / count as f64 + *s) / (prior + samples) + r).sqrt();
     }
     sigma
 }

@@ -89,10 +89,11 @@ impl Truth {
         })
     }
 
-    /// Rounded runs behind a floor. What is built from ops has many numbers.
+    /// Rounded runs behind a floor: more for recurrences, whose states carry few errors into all that follows.
     fn samples(&self) -> u64 {
-        let built = self.problem.spec.level > Level::Module;
-        if built { SAMPLES } else { samples(products(&self.problem)) }
+        let spec = self.problem.spec;
+        let recurrence = spec.level == Level::Op && !spec.states.is_empty();
+        if recurrence { samples(products(&self.problem)) } else { SAMPLES }
     }
 
     fn cached(
