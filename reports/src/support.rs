@@ -139,7 +139,7 @@ impl Column<'_> {
         (judged > 0).then(|| format!("{} | {suite} | {counts}", self.name))
     }
 
-    /// What the table says of one spec: of the largest suite with a record, and where that is a part, of the next as well.
+    /// What the table says of one spec: of the largest suite with a record, and where that is a part, of the next too.
     fn text(&self, spec: usize) -> String {
         let cells = &self.cells[spec];
         let enough = cells.iter().position(|c| c.whole).map_or(cells.len(), |whole| whole + 1);
