@@ -144,7 +144,7 @@ pub(crate) fn median(timed: &Timed) -> Option<f64> {
     Some(f64::midpoint(*low, *high))
 }
 
-/// One candidate's newest record of a case and pass, and its median.
+/// One candidate's record of a case and pass, and its median.
 type Entry<'a> = (&'a Run, &'a Timed, f64);
 
 /// Ours beside what others took for the same.
@@ -158,8 +158,7 @@ struct Compared<'a> {
 
 impl<'a> Compared<'a> {
     fn of(runs: &[&'a Run], case: &str, pass: &str, current: Option<&String>) -> Self {
-        let mut newest: BTreeMap<&str, Entry<'a>> = BTreeMap::new();
-        let mut alike: Vec<Entry<'a>> = Vec::new();
+        let mut entries: BTreeMap<&str, Vec<Entry<'a>>> = BTreeMap::new();
         let op = case.split('(').next().unwrap_or(case);
         let mut by_date = runs.to_vec();
         // of one day's, those of the sources in the tree are the newest
@@ -167,15 +166,16 @@ impl<'a> Compared<'a> {
         for run in by_date {
             for timed in run.timed.iter().filter(|t| t.case == case && t.pass == pass) {
                 if let Some(ns) = median(timed) {
-                    newest.insert(&run.candidate.name, (run, timed, ns));
-                    alike.push((run, timed, ns));
+                    entries.entry(&run.candidate.name).or_default().push((run, timed, ns));
                 }
             }
         }
-        let own = newest.values().find(|(run, ..)| own(run)).copied();
+        let own = entries.values().filter_map(|all| all.last()).find(|(run, ..)| own(run)).copied();
         let sources = |entry: &Entry<'a>| entry.0.candidate.kernels.get(op);
-        alike.retain(|entry| own.is_some_and(|own| sources(entry).is_some() && sources(entry) == sources(&own)));
-        let peers = newest.into_values().filter(|(run, ..)| run.candidate.kernels.is_empty()).collect();
+        let same =
+            |entry: &Entry<'a>| own.is_some_and(|own| sources(entry).is_some() && sources(entry) == sources(&own));
+        let alike: Vec<Entry<'a>> = entries.values().flatten().filter(|entry| same(entry)).copied().collect();
+        let peers = entries.values().filter_map(|all| peer(all, &alike)).collect();
         let stale = own.is_some_and(|(run, timed, _)| run.candidate.kernels.get(&timed.op) != current);
         Self { own, alike, peers, stale }
     }
@@ -239,6 +239,14 @@ impl<'a> Compared<'a> {
             (own, fla) => format!("{} / {}", text(own), text(fla)),
         }
     }
+}
+
+/// What speaks for a peer: of its newest day, what was timed beside ours, else the fastest.
+fn peer<'a>(all: &[Entry<'a>], ours: &[Entry<'a>]) -> Option<Entry<'a>> {
+    let (newest, ..) = all.last().filter(|(run, ..)| run.candidate.kernels.is_empty())?;
+    let of_day = || all.iter().filter(|(run, ..)| run.environment.date == newest.environment.date);
+    let beside = of_day().rfind(|entry| ours.iter().any(|own| elsewhere(*own, **entry).is_empty()));
+    beside.or_else(|| of_day().min_by(|a, b| a.2.total_cmp(&b.2))).copied()
 }
 
 /// One run has one command and one day, whoever was timed in it.
@@ -326,6 +334,20 @@ mod tests {
         let mut refused = own();
         refused.timed[0].problem = Some("no".into());
         assert_eq!(row(&[refused], "abc"), "");
+    }
+
+    #[test]
+    fn a_peer_is_what_was_timed_beside_ours_else_its_fastest() {
+        let elsewhere = [run("cuda", "x", 1.0), run("jla", "y", 2.0), run("jla", "z", 4.0)];
+        assert!(row(&elsewhere, "abc").contains("0.50 (jla) ◦"), "the fastest, not the last");
+        let beside = [run("cuda", "x", 1.0), run("jla", "x", 4.0), run("jla", "y", 2.0)];
+        assert!(row(&beside, "abc").contains("0.25 (jla) |"), "what stood beside ours");
+        let mut old = run("jla", "y", 0.5);
+        old.environment.date = "2026-11-20".into();
+        assert!(
+            row(&[run("cuda", "x", 1.0), old, run("jla", "z", 4.0)], "abc").contains("0.25 (jla) ◦"),
+            "of its newest day"
+        );
     }
 
     #[test]
