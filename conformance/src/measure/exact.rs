@@ -81,7 +81,8 @@ fn means_and_excesses_are_plain_arithmetic() {
 #[test]
 fn sigma_is_made_of_own_errors_of_the_neighbourhood_and_of_storing() {
     let array = |values: [f64; 2]| ArrayD::from_shape_vec(IxDyn(&[1, 1, 1, 2]), values.to_vec()).expect("two");
-    let sigma = super::floor(&[&array([1.0, 0.0]), &array([1.0, 2.0])], SUBJECT.dims, &array([0.25, 0.5]));
+    let errors = [array([1.0, 0.0]), array([1.0, 2.0])];
+    let sigma = super::floor(&[&errors[0], &errors[1]], 4.0, SUBJECT.dims, &array([0.25, 0.5]));
     // both together have squares of 3 on average of two runs, that is 1.5 each, which weigh as much as four runs
     let wanted: [f64; 2] = [(4.0 * 1.5 + 2.0) / 6.0 + 0.25, (4.0 * 1.5 + 4.0) / 6.0 + 0.5];
     assert!(sigma.iter().zip(wanted).all(|(s, w)| near(*s, w.sqrt())), "{sigma}");
