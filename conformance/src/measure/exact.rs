@@ -1,5 +1,7 @@
 //! Every number of the measure on questions whose answers can be written down.
 
+#![expect(clippy::float_cmp, reason = "powers of two and zeros are exact")]
+
 use ndarray::{ArrayD, IxDyn};
 use reference::dims;
 use reference::rounded::Rounding;

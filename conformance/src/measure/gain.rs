@@ -42,7 +42,7 @@ mod tests {
     #[test]
     fn effect_and_significance_are_plain_arithmetic() {
         let u = DType::F16.unit_roundoff();
-        let found = gain("o", &[-3.0 * u, -1.0 * u, -5.0 * u], DType::F16);
+        let found = gain("o", &[-3.0 * u, -u, -5.0 * u], DType::F16);
         // the mean is -3 u, the variance of one is 4 u², of the mean a third of it
         assert!((found.error - 3.0).abs() < 1e-12 && (found.relative - 3.0 * u).abs() < 1e-12 * u, "{found:?}");
         assert!((found.bound - DEVIATIONS * (4.0f64 / 3.0).sqrt()).abs() < 1e-12, "{found:?}");
