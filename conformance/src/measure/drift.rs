@@ -87,7 +87,7 @@ mod tests {
         let larger = |power: f64| said(&[2.6 / steep(power), 2.6], &[1.0, 1.0]);
         assert_eq!(larger(0.12), None);
         assert!(larger(0.16).is_some_and(|why| why.contains("T^0.16")));
-        assert_eq!(said(&[1.0, steep(0.16)], &[1.0, 1.0]), None, "no larger than chance");
+        assert_eq!(said(&[1.9 / steep(0.16), 1.9], &[1.0, 1.0]), None, "no larger than chance");
         assert_eq!(said(&[1.0, 1.0], &[1.0, 1.0]), None);
         // nine powers of two are long enough for an error to double and be hardly steeper
         let grown = |first: f64| drifts(&[(1.0, first), (512.0, 2.6)], &[(1.0, 1.0), (512.0, 1.0)]);

@@ -129,7 +129,7 @@ mod tests {
     fn what_is_found_is_what_was_kept_and_a_broken_file_is_not_found() {
         let folder = tempfile::TempDir::new().expect("a temporary directory");
         let shelf = Arc::new(Shelf::open(folder.path()).expect("a folder of ours"));
-        let case: crate::case::Case = "simple_gla(T=20,H=1,K=8,V=8,absent=g_gamma,dtype=bf16)".parse().expect("valid");
+        let case: crate::case::Case = "simple_gla(T=20,H=1,K=8,V=8,absent=g_gamma,dtype=f32)".parse().expect("valid");
         let first = Truth::of(&case).on(Some(shelf.clone()));
         let (fresh, gradients) = (first.outputs(), first.gradients(&first.cotangents));
         let (fresh, gradients) = (fresh.expect("valid"), gradients.expect("valid"));
