@@ -210,7 +210,7 @@ fn commands_say_what_they_found_and_leave_a_page_and_its_lines() {
         ("swap", 0, "nothing is beyond its limit", &["hgrn_model(T=16,D=8,S=12,I=12)", "--swap", "1=cpu"]),
         ("account", 0, "no NaN, no Inf", &["hgrn_model(T=16,D=8,S=12,I=12)"]),
         ("account", 1, "in f16 with 1000000", &["hgrn_model(T=16,D=8,S=12,I=12)", "--initializer-range", "1e6"]),
-        ("twin", 0, "1 twins, none", &["--families", "hgrn", "--steps", "3"]),
+        ("twin", 0, "families trained: 1; none", &["--families", "hgrn", "--steps", "3"]),
     ];
     for (command, code, words, args) in asked {
         let (exit, text, folder) = program(&[&[command], args].concat());
