@@ -6,7 +6,7 @@
 //!
 //! σ² = (ν₀ σ₀² + Σₖ sₖ²) / (ν₀ + K) + (half a unit in the last place of y* in the answer's type)² / 3
 //!
-//! where `sₖ` is the error of the k-th of `K` runs ([`samples`]) of the oracle at [`Rounding`] (operands of matrix products
+//! where `sₖ` is the error of the k-th of `K` runs ([`samples`]) of the oracle at [`Rounding`] (operands of products
 //! rounded at random to the storage type, also those that it holds, as kernels fold decays into them; other arithmetic
 //! rounded to `f32`; states read as operands once a [`CHUNK`], and log decays shifted as a cumulative sum over one in
 //! `f32` would shift them), σ₀² is the mean of s² in the element's neighbourhood (its row or sequence, its head,
@@ -24,8 +24,9 @@
 //! root mean square `n` counts the tokens of a chunk as one; what the samples show to be one error in many places counts
 //! as one (`common`, the same lemma with unequal weights; of more than [`SAMPLES`] samples, for fewer do not know); and
 //! each sample is also judged against the others, and the worst held-out value of four replaces the quantile when it is
-//! larger, up to [`HELD_OUT_CAP`] times it. The limit is [`FREEDOM`] times that: an implementation may order its sums as it likes and
-//! round at places of its own. For single elements, tiles and tokens it is [`TAIL`] times: σ is itself an estimate from few runs, and an implementation that
+//! larger, up to [`HELD_OUT_CAP`] times it. The limit is [`FREEDOM`] times that: an implementation may order its sums as
+//! it likes and round at places of its own. For single elements, tiles and tokens it is [`TAIL`] times: σ is itself an
+//! estimate from few runs, and an implementation that
 //! treats a chunk at once commits the errors of the chunk's largest terms, which the recurrence has shrunk by the next
 //! token. Rounding at random also knows nothing of a sum that errs the same way every time; so a limit is at least
 //! [`FREEDOM`] times what the recurrence itself shows, forwards and backwards, when it is run in plain `f32`, rounding
