@@ -6,7 +6,8 @@ NVIDIA: NVRTC from the package nvidia-cuda-nvrtc, with the options of optimized/
 with the options of hiprtc, and no device library, because the kernels call none. A kernel that does not compile fails
 the run, and so does one that spills registers on AMD, where nobody has seen it run yet. So does any number that is not
 the one of optimized/contract.json: registers, spills and shared memory of each kernel, launches and workspace of each
-standard call of the bench. `--update` writes what was found into the contract; the commit that does so announces it.
+standard call of the bench. ptxas gives a kernel now and then a few registers more or less for the same source; one that
+differs is therefore compiled again, and counts as different only if no attempt gives the contract's numbers. `--update` writes what was found into the contract; the commit that does so announces it.
 """
 
 import argparse
@@ -34,6 +35,8 @@ UNITS = ROOT / "target" / "units"
 CONTRACT = ROOT / "optimized" / "contract.json"
 NVIDIA, AMD = ("sm_80", "sm_90a", "sm_100a"), ("gfx90a", "gfx942")
 LINE = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
+# how often one that differs is compiled again: the rarer of two outcomes came once in 8 to 16 times
+AGAIN = 7
 AMD_LINE = re.compile(r"(VGPRs|AGPRs|VGPRs Spill|LDS Size \[bytes/block\]): (\d+)")
 
 
@@ -184,6 +187,20 @@ def compile_all(jobs, verbose):
     return found, failed
 
 
+def settle(found, jobs, agreed):
+    """Compiles again what differs from the contract, and puts what stands into `found`."""
+    differing = [job for job in jobs if found.get(name := f"{job[0].stem} {job[1]}") not in (None, agreed.get(name))]
+    if not differing:
+        return
+    print(f"{len(differing)} kernels differ from the contract: compiled {AGAIN} times more", flush=True)
+    results = {f"{unit.stem} {arch}": [found[f"{unit.stem} {arch}"]] for unit, arch in differing}
+    with ProcessPoolExecutor() as pool:
+        for symbol, arch, result in pool.map(compiled, differing * AGAIN):
+            if isinstance(result, Resources):
+                results[f"{symbol} {arch}"].append(asdict(result))
+    found |= {name: contract.settled(agreed.get(name), every) for name, every in results.items()}
+
+
 def summarise(found, archs):
     """Prints a line for each architecture; spills on AMD are failures."""
     failed = []
@@ -204,6 +221,7 @@ def main():
     if not options.plans_only:
         jobs, whole = units(archs, options.only)
         kernels, failed = compile_all(jobs, options.verbose)
+        settle(kernels, jobs, agreed["kernels"])
         failed += summarise(kernels, archs)
         made_with = versions(archs)
         found["kernels"] = (kernels, whole and not failed and set(archs) == {*NVIDIA, *AMD})

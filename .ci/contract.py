@@ -46,6 +46,14 @@ def differences(contract, found, section, complete):
     return sentences
 
 
+def settled(contract, results):
+    """What stands for a kernel that was compiled several times: the contract's numbers if they came, else the commonest.
+
+    The same source does not always give the same binary: ptxas chooses by where things lie in memory.
+    """
+    return contract if contract in results else max(results, key=results.count)
+
+
 def _difference(what, agreed, now):
     if agreed == now:
         return None

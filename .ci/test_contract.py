@@ -46,6 +46,13 @@ class Contract(unittest.TestCase):
         found = {"Gla_bf16 sm_90a": {"registers": 128, "spills": 0}}
         self.assertIn("shared is None", contract.differences(AGREED, found, "kernels", True)[0])
 
+    def test_a_compiler_of_two_minds_counts_by_what_it_can_give(self):
+        (agreed,) = AGREED["kernels"].values()
+        more, less = agreed | {"registers": 131}, agreed | {"registers": 127}
+        self.assertEqual(contract.settled(agreed, [more, more, agreed]), agreed)
+        self.assertEqual(contract.settled(agreed, [more, less, more]), more, "no attempt gave the contract's")
+        self.assertEqual(contract.settled(None, [more, less, more]), more)
+
     def test_another_compiler_is_named(self):
         self.assertEqual(contract.compilers(AGREED, {"NVRTC": "13.0", "clang": "19"}), [])
         self.assertIn("made with NVRTC 13.0, and this is 13.1", contract.compilers(AGREED, {"NVRTC": "13.1"})[0])
