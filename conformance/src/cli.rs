@@ -58,7 +58,7 @@ pub enum Command {
 
 /// `list`.
 #[derive(Debug, Clone, Args)]
-#[command(group = ArgGroup::new("table").args(["support", "speed"]))]
+#[command(group = ArgGroup::new("table").args(["support", "speed", "precision"]))]
 #[command(group = ArgGroup::new("document").args(["check", "write"]).requires("table"))]
 #[command(after_help = "Examples:
   fla-conformance list
@@ -358,6 +358,26 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn examples_are_commands() {
+        fn examples(command: &clap::Command) -> Vec<String> {
+            let own = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let own = own.lines().filter_map(|line| line.strip_prefix("  fla-conformance ").map(str::to_owned));
+            own.chain(command.get_subcommands().flat_map(examples)).collect()
+        }
+        let all = examples(&Cli::command());
+        assert!(all.len() > 20, "{all:?}");
+        for example in all {
+            // what stands in quotes is a word
+            let parts = example.split(" | ").next().unwrap_or_default().split('\'').enumerate();
+            let words =
+                parts.flat_map(|(i, part)| if i % 2 == 1 { vec![part] } else { part.split_whitespace().collect() });
+            let words = words.take_while(|w| !w.starts_with(['#', '<', '>'])).map(str::to_owned);
+            let parsed = Cli::try_parse_from(std::iter::once("fla-conformance".to_owned()).chain(words));
+            assert!(parsed.is_ok(), "{example}: {}", parsed.err().map(|e| e.to_string()).unwrap_or_default());
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use reference::oracle::folds;
 use reference::problem::Problem;
-use reference::rounded::CHUNK;
+use reference::rounded::{CHUNK, STRATA};
 use reference::spec::{Domain, OpSpec, Port};
 use reference::tensor::DType;
 use serde::Serialize;
@@ -61,6 +61,7 @@ fn all() -> Value {
         "accumulator": "f32",
         "chunk": CHUNK,
         "rounded runs behind a floor": [measure::SAMPLES, measure::MOST_SAMPLES],
+        "of them divide the chances of each rounding": STRATA,
         "weight of the neighbourhood": measure::PRIOR,
         "chance of a false alarm, a statistic": measure::ALPHA,
         "of the quantile, at most": measure::HELD_OUT_CAP,

@@ -247,7 +247,7 @@ impl Real for Var {
         self.value
     }
     fn exp(self) -> Self {
-        let e = self.value.exp();
+        let e = rounded::exponential(self.value);
         unary(self, e, e)
     }
     fn ln(self) -> Self {
