@@ -49,7 +49,7 @@ mod training;
 pub use drift::{Growth, drifts, exponent};
 pub use gain::gain;
 use ndarray::{ArrayD, Dimension, Zip};
-pub use precision::{PLAIN, coarse, far, flushed, rounding, scale};
+pub use precision::{PLAIN, coarse, far, flushed, rounding, roundings, scale};
 #[cfg(doc)]
 use reference::rounded::CHUNK;
 #[cfg(doc)]

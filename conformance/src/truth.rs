@@ -14,7 +14,7 @@ use reference::spec::{Level, Port};
 use reference::tensor::{Arrays, DType, Tensor, Tensors};
 
 use crate::case::{Case, products};
-use crate::measure::{PLAIN, SAMPLES, Standard, Subject, rounding, samples};
+use crate::measure::{PLAIN, SAMPLES, Standard, Subject, roundings, samples};
 use crate::sample;
 use shelf::Shelf;
 
@@ -62,9 +62,8 @@ impl Truth {
             let inputs = widen(&self.inputs);
             let mut truth = oracle::forward(&self.problem, &inputs)?;
             truth.retain(|name, _| self.problem.outputs().any(|p| p.name == name));
-            let sample =
-                |k| Ok(oracle::rounded(&self.problem, &inputs, &Arrays::new(), &[], &rounding(self.dtype, k))?.outputs);
-            let samples = (0..self.samples()).map(sample).collect::<Result<Vec<_>, Error>>()?;
+            let sample = |r| Ok(oracle::rounded(&self.problem, &inputs, &Arrays::new(), &[], &r)?.outputs);
+            let samples = roundings(self.dtype, self.samples()).map(sample).collect::<Result<Vec<_>, Error>>()?;
             let plain = oracle::forward_f32(&self.problem, &inputs)?;
             let standards = self.standards(truth, &samples)?.into_iter();
             Ok(standards.map(|(name, s)| (name.clone(), s.allowing(&plain[&name], self.dtype))).collect())
@@ -80,9 +79,8 @@ impl Truth {
             let (inputs, seeds) = (widen(&self.inputs), widen(cotangents));
             let want: Vec<&str> = self.problem.differentiable().map(|p| p.name).collect();
             let truth = oracle::gradients(&self.problem, &inputs, &seeds, &want)?.gradients;
-            let sample =
-                |k| Ok(oracle::rounded(&self.problem, &inputs, &seeds, &want, &rounding(self.dtype, k))?.gradients);
-            let samples = (0..self.samples()).map(sample).collect::<Result<Vec<_>, Error>>()?;
+            let sample = |r| Ok(oracle::rounded(&self.problem, &inputs, &seeds, &want, &r)?.gradients);
+            let samples = roundings(self.dtype, self.samples()).map(sample).collect::<Result<Vec<_>, Error>>()?;
             let plain = oracle::rounded(&self.problem, &inputs, &seeds, &want, &PLAIN)?.gradients;
             let standards = self.standards(truth, &samples)?.into_iter();
             Ok(standards.map(|(name, s)| (name.clone(), s.allowing(&plain[&name], self.dtype))).collect())

@@ -1,9 +1,11 @@
 //! What a storage type declares, as a rounding.
 
-use reference::rounded::Rounding;
+use reference::rounded::{Rounding, STRATA};
 use reference::tensor::DType;
 
-/// The rounding that a storage type declares. Products of `f32` may be sums of products of shorter halves, which keep
+use super::SAMPLES;
+
+/// The rounding that a storage type declares, of a run that knows nothing of those of other samples. Products of `f32` may be sums of products of shorter halves, which keep
 /// 22 of its 24 bits at worst: its operands count as twice as coarse. `f64` is sampled as `f32` and scaled by
 /// [`scale`], as errors are linear in the unit roundoff.
 #[must_use]
@@ -14,7 +16,15 @@ pub fn rounding(storage: DType, sample: u64) -> Rounding {
         DType::F32 => 2.0 * accumulate,
         _ => storage.unit_roundoff(),
     };
-    Rounding { operand, accumulate, seed: sample + 1 }
+    Rounding { operand, accumulate, seed: 1 + sample * STRATA }
+}
+
+/// The roundings of the runs behind a floor. Many divide the chances of each rounding among them, so that none is missed;
+/// of the least number each is held out in turn, and the others must know nothing of it.
+pub fn roundings(storage: DType, runs: u64) -> impl Iterator<Item = Rounding> {
+    let first = rounding(storage, 0);
+    let apart = if runs > SAMPLES { 1 } else { STRATA };
+    (0..runs).map(move |run| Rounding { seed: first.seed + run * apart, ..first })
 }
 
 /// The rounding of plain `f32` code: to nearest, whatever the storage type.
