@@ -10,11 +10,11 @@ use ndarray::ArrayD;
 use reference::error::Error;
 use reference::oracle;
 use reference::problem::Problem;
-use reference::spec::{Level, Port};
+use reference::spec::Port;
 use reference::tensor::{Arrays, DType, Tensor, Tensors};
 
 use crate::case::{Case, products};
-use crate::measure::{PLAIN, SAMPLES, Standard, Subject, roundings, samples};
+use crate::measure::{PLAIN, Standard, Subject, roundings, samples};
 use crate::sample;
 use shelf::Shelf;
 
@@ -63,7 +63,9 @@ impl Truth {
             let mut truth = oracle::forward(&self.problem, &inputs)?;
             truth.retain(|name, _| self.problem.outputs().any(|p| p.name == name));
             let sample = |r| Ok(oracle::rounded(&self.problem, &inputs, &Arrays::new(), &[], &r)?.outputs);
-            let samples = roundings(self.dtype, self.samples()).map(sample).collect::<Result<Vec<_>, Error>>()?;
+            let samples = roundings(self.dtype, samples(products(&self.problem)))
+                .map(sample)
+                .collect::<Result<Vec<_>, Error>>()?;
             let plain = oracle::forward_f32(&self.problem, &inputs)?;
             let standards = self.standards(truth, &samples)?.into_iter();
             Ok(standards.map(|(name, s)| (name.clone(), s.allowing(&plain[&name], self.dtype))).collect())
@@ -80,18 +82,13 @@ impl Truth {
             let want: Vec<&str> = self.problem.differentiable().map(|p| p.name).collect();
             let truth = oracle::gradients(&self.problem, &inputs, &seeds, &want)?.gradients;
             let sample = |r| Ok(oracle::rounded(&self.problem, &inputs, &seeds, &want, &r)?.gradients);
-            let samples = roundings(self.dtype, self.samples()).map(sample).collect::<Result<Vec<_>, Error>>()?;
+            let samples = roundings(self.dtype, samples(products(&self.problem)))
+                .map(sample)
+                .collect::<Result<Vec<_>, Error>>()?;
             let plain = oracle::rounded(&self.problem, &inputs, &seeds, &want, &PLAIN)?.gradients;
             let standards = self.standards(truth, &samples)?.into_iter();
             Ok(standards.map(|(name, s)| (name.clone(), s.allowing(&plain[&name], self.dtype))).collect())
         })
-    }
-
-    /// Rounded runs behind a floor: more for recurrences, whose states carry few errors into all that follows.
-    fn samples(&self) -> u64 {
-        let spec = self.problem.spec;
-        let recurrence = spec.level == Level::Op && !spec.states.is_empty();
-        if recurrence { samples(products(&self.problem)) } else { SAMPLES }
     }
 
     fn cached(
