@@ -16,7 +16,6 @@ HGRN2 = model(
     "hgrn2_layer",
     {"L": 2},
     long={"use_lower_bound": False} | CONVOLVED,
-    FINDINGS={"long-chunk-f32": "layers lose digits of f32 in the gradients of their gates"},
 )
 LINEAR = model("linear_attn_model", "linear_attn_layer", {"C": 8}, long={"do_feature_map_norm": True, "norm_q": True})
 RETNET = model(

@@ -26,7 +26,6 @@ PRODUCT = model(
     "gated_deltaproduct_layer",
     W | {"R": 2},
     long={"allow_neg_eigval": False},
-    FINDINGS={"short-chunk-f32": ROUNDED},
 )
 MESA = model(
     "mesa_net_model",
@@ -58,7 +57,7 @@ MAKERS = (
     GATED,
     hybrid(GATED, **{"attn.window_size": 5, "attn.qkv_bias": True}),
     PRODUCT,
-    hybrid(PRODUCT, findings={"short-chunk-f32": ROUNDED}, tie_word_embeddings=True),
+    hybrid(PRODUCT, tie_word_embeddings=True),
     KDA,
     hybrid(KDA),
     MESA,
