@@ -66,7 +66,7 @@ pub use training::{corridor, parting, resolves};
 pub const SAMPLES: u64 = 4;
 
 /// And at most: of few numbers few runs know too little, and more of them cost next to nothing.
-pub const MOST_SAMPLES: u64 = 16;
+pub const MOST_SAMPLES: u64 = 12;
 
 /// Products that the runs of one question may have together before there are no more than [`SAMPLES`].
 const WORK: usize = 1 << 22;

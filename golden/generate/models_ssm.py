@@ -35,7 +35,6 @@ MAKERS = (
         short={"without": UNBIASED_GROUPS},
         long={"lengths": (), "norm_before_gate": True, "D_has_hdim": True, "dt_limit_low": 0.1, "dt_limit_high": 0.5},
         resumed=False,
-        FINDINGS={"short-layer-f32": ROUNDED},
     ),
     SAMBA,
     hybrid(SAMBA, form="layer", without=UNBIASED),

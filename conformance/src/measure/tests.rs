@@ -64,8 +64,8 @@ fn what_is_one_error_everywhere_counts_as_one() {
 
 #[test]
 fn small_questions_have_more_runs_behind_their_floor() {
-    let counts = [0, 1, 300_000, 800_000, 10_000_000].map(super::samples);
-    assert_eq!(counts, [super::MOST_SAMPLES, super::MOST_SAMPLES, 13.min(super::MOST_SAMPLES), 5, super::SAMPLES]);
+    let counts = [0, 1, 400_000, 800_000, 10_000_000].map(super::samples);
+    assert_eq!(counts, [super::MOST_SAMPLES, super::MOST_SAMPLES, 10, 5, super::SAMPLES]);
 }
 
 #[test]
