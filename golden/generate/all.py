@@ -8,8 +8,8 @@
     python3 golden/generate/all.py --manifest                        golden/manifest.toml from the files
 
 Needs flash-linear-attention 0.6.0, torch, triton, einops, numpy. The naive code converts to f32 whatever it gets, so
-its vectors are f32; f32 kernels run with TRITON_F32_DEFAULT=ieee, so that their products are f32 too, and each kernel in
-the first configuration of its autotuner that fits.
+its vectors are f32; f32 kernels run with TRITON_F32_DEFAULT=ieee, so that their products are f32 too, and each kernel
+in the first configuration of its autotuner that fits.
 """
 
 import argparse

@@ -11,7 +11,11 @@ def case(name, sizes=None, **rest):
 
 CASES = (
     case("plain"),
-    case("packed", lengths=(17, 0, 1, 52), attrs={"qkv_bias": True, "qk_norm": True, "window_size": 20, "rope_theta": 100}),
+    case(
+        "packed",
+        lengths=(17, 0, 1, 52),
+        attrs={"qkv_bias": True, "qk_norm": True, "window_size": 20, "rope_theta": 100},
+    ),
 )
 
 # case, form

@@ -4,8 +4,8 @@
 
 Of each model, `fields` are the arguments of its configuration with their defaults, `saved` those that what it saves has
 besides; then come small configurations with the state-dict keys and shapes of the model that fla builds from them:
-`config` changes only sizes, and each of the `changes` is an option that adds, removes or resizes a parameter. `layers` are
-the arguments of their constructors.
+`config` changes only sizes, and each of the `changes` is an option that adds, removes or resizes a parameter. `layers`
+are the arguments of their constructors.
 """
 
 import importlib
@@ -76,9 +76,10 @@ SIZES = {
 MORE = {
     "exapnd_k": (0.25,), "expand_k": (0.25,), "expand_v": (0.5,), "intermediate_size": (40,), "hidden_ratio": (48,),
     "num_v_heads": (4,), "num_kv_heads": (1,), "num_householder": (2,), "feature_map": ("relu", "t2r", "hedgehog"),
-    "expand_ratio": (2,), "q_lora_rank": (None,), "lower_bound": (-5.0,), "attnres_block_size": (2,), 
+    "expand_ratio": (2,), "q_lora_rank": (None,), "lower_bound": (-5.0,), "attnres_block_size": (2,),
     "decay_type": ("GLA",), "router_type": ("mlp",), "mimo_rank": (3,), "rope_fraction": (1.0,), "n_groups": (2,),
-    "dt_rank": (3,), "time_step_rank": (3,), "conv_size": (3,), "conv_kernel": (3,), "expand": (1,), "qk_norm": ("sum",),
+    "dt_rank": (3,), "time_step_rank": (3,), "conv_size": (3,), "conv_kernel": (3,), "expand": (1,),
+    "qk_norm": ("sum",),
     "attn": ({"layers": [1], "num_heads": 4, "num_kv_heads": 2, "qkv_bias": True},),
     "input_gate_low_rank": (5,), "block_type": ("rodimus",),
     "ska_attn": ({"num_heads": 4, "qkv_bias": True, "qk_norm": True},),

@@ -33,6 +33,7 @@ def prepare():
     InterpreterBuilder.create_dot = _of_values(InterpreterBuilder.create_dot)
     interpreter._patch_lang_tensor = _with_scalars(interpreter._patch_lang_tensor)
     _flash_attention()
+    _flash_attention_interface()
 
 
 def _with_boolean_masks(method):
@@ -168,12 +169,23 @@ def _flash_attention():
         return torch.stack([attention(*x, window_size, softmax_scale) for x in zip(q, k, v)])
 
     def flash_attn_varlen_func(
-        q, k, v, cu_seqlens_q, cu_seqlens_k, max_seqlen_q, max_seqlen_k, causal=False, window_size=(-1, -1), softmax_scale=None, **_
+        q, k, v, cu_seqlens_q, cu_seqlens_k, max_seqlen_q, max_seqlen_k, causal=False, window_size=(-1, -1),
+        softmax_scale=None, **_
     ):
         assert causal
-        ends = list(zip(*(zip(c.tolist(), c.tolist()[1:]) for c in (cu_seqlens_q, cu_seqlens_k))))
-        parts = [attention(q[a:b], k[c:d], v[c:d], window_size, softmax_scale) for (a, b), (c, d) in ends]
-        return torch.cat(parts)
+        pairs = _pairs(cu_seqlens_q, cu_seqlens_k)
+        return torch.cat([attention(q[i], k[j], v[j], window_size, softmax_scale) for i, j in pairs])
+
+    module = types.ModuleType("flash_attn")
+    module.__spec__ = importlib.machinery.ModuleSpec("flash_attn", None)
+    module.__version__ = "2.8.3"
+    module.flash_attn_func, module.flash_attn_varlen_func = flash_attn_func, flash_attn_varlen_func
+    sys.modules["flash_attn"] = module
+
+
+def _flash_attention_interface():
+    """The two passes by themselves, as MoBA calls them, which joins several softmaxes into one."""
+    import torch
 
     def forward(q, k, v, cu_seqlens_q, cu_seqlens_k, softmax_scale, causal, **_):
         """Outputs and the logarithms of the sums [H, T]."""
@@ -202,16 +214,12 @@ def _flash_attention():
         later = torch.ones(scores.shape[1:], dtype=torch.bool).triu(1)
         return scores.masked_fill(later, -math.inf) if causal else scores
 
-    def _pairs(*offsets):
-        ends = [c.tolist() for c in offsets]
-        return list(zip(*([slice(a, b) for a, b in zip(e, e[1:])] for e in ends)))
-
     interface = types.ModuleType("flash_attn.flash_attn_interface")
     interface._flash_attn_varlen_forward, interface._flash_attn_varlen_backward = forward, backward
     sys.modules["flash_attn.flash_attn_interface"] = interface
 
-    module = types.ModuleType("flash_attn")
-    module.__spec__ = importlib.machinery.ModuleSpec("flash_attn", None)
-    module.__version__ = "2.8.3"
-    module.flash_attn_func, module.flash_attn_varlen_func = flash_attn_func, flash_attn_varlen_func
-    sys.modules["flash_attn"] = module
+
+def _pairs(*offsets):
+    """The tokens of each sequence, by the offsets of its queries and of its keys."""
+    ends = [c.tolist() for c in offsets]
+    return list(zip(*([slice(a, b) for a, b in zip(e, e[1:])] for e in ends)))

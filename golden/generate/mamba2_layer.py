@@ -14,7 +14,12 @@ def case(name, sizes=None, **rest):
 CASES = (
     case("plain", absent=(*STATES, *UNBIASED)),
     case("limited", attrs={"dt_limit_low": 0.1, "dt_limit_high": 0.5, "norm_before_gate": True}, absent=STATES),
-    case("unnormed", {"B": 2, "T": 33, "H": 4}, attrs={"rmsnorm": False, "D_has_hdim": True}, absent=(*STATES, *UNBIASED)),
+    case(
+        "unnormed",
+        {"B": 2, "T": 33, "H": 4},
+        attrs={"rmsnorm": False, "D_has_hdim": True},
+        absent=(*STATES, *UNBIASED),
+    ),
     # fla decodes one token at a time
     case("decoding", {"B": 3, "T": 1, "H": 2}, absent=UNBIASED),
     case("grouped", {"H": 2}, absent=(*STATES, *UNBIASED)),
@@ -27,6 +32,6 @@ TRITON = ()
 # results that a form does not give
 WITHOUT = {}
 FINDINGS = {
-    "grouped-layer-f32": "without CUDA kernels fla repeats all groups in turn, head j using group j mod H, where its decoding "
-    "and the kernels use the group j H / HV",
+    "grouped-layer-f32": "without CUDA kernels fla repeats all groups in turn, head j using group j mod H, where its "
+    "decoding and the kernels use the group j H / HV",
 }

@@ -19,8 +19,8 @@ CASES = (
 )
 
 NAIVE_NOTE = (
-    "parallel_moba on the CPU: flash_attn, which it calls, is replaced by attention in plain PyTorch; rows of a batch are "
-    "packed, and empty sequences, which it refuses, are left out"
+    "parallel_moba on the CPU: flash_attn, which it calls, is replaced by attention in plain PyTorch; rows of a batch "
+    "are packed, and empty sequences, which it refuses, are left out"
 )
 
 # case, form, storage type

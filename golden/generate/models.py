@@ -1,8 +1,8 @@
 """What the makers of models have in common: two blocks, a narrow width, a small vocabulary.
 
 A table (models_*.py) says of each model what is particular. Its case `short` has 17 tokens in two rows, whose layers
-start from nothing; `long` has 80 tokens that start from states, or packed sequences where there are none, and options; `decode` is what the first tokens leave in the
-model's own cache, and the others make of it one by one.
+start from nothing; `long` has 80 tokens that start from states, or packed sequences where there are none, and options;
+`decode` is what the first tokens leave in the model's own cache, and the others make of it one by one.
 """
 
 import importlib
@@ -45,8 +45,8 @@ def states(op):
 def model(op, layer, sizes=None, attrs=None, form="chunk", short=None, long=None, resumed=True, decodes=True, **more):
     """The maker of a model. `sizes` and `attrs` are those of both cases, `short` and `long` what a case has besides.
 
-    `resumed`: whether fla starts the long one from states. `decodes`: whether fla goes on from its cache. `form`: None when
-    fla's classes cannot be asked on a CPU.
+    `resumed`: whether fla starts the long one from states. `decodes`: whether fla goes on from its cache. `form`: None
+    when fla's classes cannot be asked on a CPU.
     """
     sizes, initial = SIZES | (sizes or {}), states(op)
     resumed = resumed and bool(initial)
@@ -64,14 +64,16 @@ def hybrid(maker, form="chunk", findings=None, **own):
     """A stack of that model whose second block has softmax attention: query heads share a key head."""
     op = f"{maker.op}@1"
     sizes = maker.sizes | {"AQ": 2, "AH": 1, "AK": maker.sizes["D"] // 2}
-    cases = tuple(_case(op, name, sizes, how | own, states(op)) for name, how in (("short", SHORT), ("decode", DECODED)))
+    two = (("short", SHORT), ("decode", DECODED))
+    cases = tuple(_case(op, name, sizes, how | own, states(op)) for name, how in two)
     interpreted = tuple((case.name, form) for case in cases)
     return Maker(op, maker.layer, sizes, cases, interpreted, maker.WITHOUT, findings or {})
 
 
 def decoded(case, **sizes):
     """That case as a decode run, without states before it."""
-    return replace(case, name="decode", sizes=case.sizes | {"B": DECODED["B"], "T": DECODED["T"]} | sizes, prefill=DECODED["prefill"])
+    sizes = case.sizes | {"B": DECODED["B"], "T": DECODED["T"]} | sizes
+    return replace(case, name="decode", sizes=sizes, prefill=DECODED["prefill"])
 
 
 def _case(op, name, sizes, own, absent):

@@ -15,7 +15,17 @@ CASES = (
     case("plain", absent=(*STATES, *BIASES)),
     case("states"),
     case("grouped", {"HV": 4}, attrs={"allow_neg_eigval": True, "use_p_times_alpha": False, "use_gate": False}),
-    case("unconvolved", {"W": 1}, attrs={"use_short_conv": False, "qk_activation": "elu", "qk_norm": "sum", "tau_factor": 4, "min_log_mu": -0.25}),
+    case(
+        "unconvolved",
+        {"W": 1},
+        attrs={
+            "use_short_conv": False,
+            "qk_activation": "elu",
+            "qk_norm": "sum",
+            "tau_factor": 4,
+            "min_log_mu": -0.25,
+        },
+    ),
     case("uncorrected", attrs={"use_output_correction": False}),
 )
 

@@ -21,8 +21,8 @@ CASES = (
 
 NAIVE_NOTE = (
     "naive_nsa_compression and naive_nsa_selection, put together as naive_nsa does, sequence by sequence; the means of "
-    "blocks are PyTorch's, because mean_pooling is a kernel, and the window is naive_parallel_attn, because there is no "
-    "flash_attn on a CPU"
+    "blocks are PyTorch's, because mean_pooling is a kernel, and the window is naive_parallel_attn, because there is "
+    "no flash_attn on a CPU"
 )
 
 # case, form, storage type

@@ -4,11 +4,11 @@
 
 Ops: what a package `fla.ops.<family>` names in `__all__`, and what is a function.
 
-Modules: what a package or file below `fla.modules` names in `__all__`, or, where it has none, what it defines without an
-underscore in front: classes and functions. Left out by rule are the halves of an automatic derivative (`_fwd`, `_bwd`,
-`_fwdbwd`, `_forward`, `_backward`, and subclasses of `torch.autograd.Function` that `fla.modules` itself does not export),
-kernels (`_kernel`), and plans of tensor parallelism (subclasses of `ParallelStyle`), which say where a tensor lies and
-not what it is. Losses are the modules of the packages in `LOSSES`.
+Modules: what a package or file below `fla.modules` names in `__all__`, or, where it has none, what it defines without
+an underscore in front: classes and functions. Left out by rule are the halves of an automatic derivative (`_fwd`,
+`_bwd`, `_fwdbwd`, `_forward`, `_backward`, and subclasses of `torch.autograd.Function` that `fla.modules` itself does
+not export), kernels (`_kernel`), and plans of tensor parallelism (subclasses of `ParallelStyle`), which say where a
+tensor lies and not what it is. Losses are the modules of the packages in `LOSSES`.
 
 Layers and models: what `fla.layers` and `fla.models` name in `__all__`, of models without their configurations.
 

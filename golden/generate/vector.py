@@ -91,7 +91,8 @@ class Case:
                 continue
             port = spec.input(name) or next(p for p in spec.outputs if f"d_{p.name}" == name)
             integer = port.index and name == port.name
-            tensors[name] = Tensor("I64", x.shape, x.tobytes()) if integer else narrow(x, "F32" if port.single else dtype)
+            stored = "F32" if port.single else dtype
+            tensors[name] = Tensor("I64", x.shape, x.tobytes()) if integer else narrow(x, stored)
         if self.lengths:
             offsets = np.cumsum([0, *self.lengths], dtype=np.int64)
             tensors["cu_seqlens"] = Tensor("I64", offsets.shape, offsets.tobytes())

@@ -9,8 +9,8 @@ import numpy as np
 def blocks(seed, port, sizes, attrs, lengths=()):
     """Block indices of an input, int64.
 
-    For each token as many different blocks of its sequence as the last dimension has room for, in ascending order: its own
-    one always, none that is later, the others at random. Where there are fewer, -1 comes first.
+    For each token as many different blocks of its sequence as the last dimension has room for, in ascending order: its
+    own one always, none that is later, the others at random. Where there are fewer, -1 comes first.
     """
     rng = np.random.Generator(np.random.PCG64([seed, zlib.crc32(port.name.encode())]))
     size = max(int(attrs[port.domain.split()[1]]), 1) if " " in port.domain else 1

@@ -70,8 +70,8 @@ class Spec:
 
 
 def _port(fields):
-    lists = {"dims": fields["dims"].split(), "raw": map(tuple, fields.get("raw", ())), "merged": fields.get("merged", ())}
-    lists |= {"when": map(tuple, fields.get("when", ()))}
+    lists = {"dims": fields["dims"].split(), "merged": fields.get("merged", ())}
+    lists |= {name: map(tuple, fields.get(name, ())) for name in ("raw", "when")}
     return Port(**(fields | {name: tuple(values) for name, values in lists.items()}))
 
 

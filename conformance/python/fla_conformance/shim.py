@@ -60,8 +60,8 @@ class Op:
 def op(name, *, backward=None, arrays=None, refusal=None):
     """Registers the function as the implementation of the op of that name.
 
-    `refusal` gets what the function or its backward pass raises, and returns a reason where that is no fault but a limit
-    that the implementation states itself; the call is then declined.
+    `refusal` gets what the function or its backward pass raises, and returns a reason where that is no fault but a
+    limit that the implementation states itself; the call is then declined.
     """
 
     def register(function):

@@ -1,4 +1,4 @@
-"""flash-linear-attention 0.6.0, every public form of the ops.
+"""flash-linear-attention 0.6.0: every public form of its ops, and its modules, layers and models.
 
     fla-conformance run --candidate 'python3 -m fla_conformance.shims.fla --form chunk'
     python3 -m fla_conformance.shims.fla --list
@@ -6,7 +6,7 @@
 A kernel of fla's is compiled in every configuration of its autotuner, for each new width, type and flag: a suite takes
 hours. With `--first-config` the first configuration that fits the device is taken instead; not for timing.
 
-The op keeps the spec's name; `--form` says which of fla's functions computes it. What the function has no argument
+A spec keeps its name; `--form` says which of fla's functions or classes computes it. What that has no argument
 for, or refuses as unsupported, is declined.
 """
 
@@ -200,28 +200,28 @@ def _descendants(kind):
     return [d for child in kind.__subclasses__() for d in (child, *_descendants(child))]
 
 
-def _all_forms():
-    forms = {f for table in (FORMS, MODULES) for forms in table.values() for f in forms}
-    return forms | {f for layer in LAYERS.values() for f in layer.forms}
+def _forms():
+    """Every spec with every form of it, and where that is in fla."""
+    for name, forms in FORMS.items():
+        yield from ((name, form, f"{where.module}.{where.function}") for form, where in forms.items())
+    for name, forms in MODULES.items():
+        yield from ((name, form, of.path if isinstance(of.path, str) else "by option") for form, of in forms.items())
+    for name, layer in LAYERS.items():
+        yield from ((name, form, f"{layer.module}.{layer.name}") for form in layer.forms)
+    for name, model in MODELS.items():
+        yield from ((name, form, f"fla.models.{model.package}.{model.name}") for form in model.forms)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--form", default="chunk", choices=sorted(_all_forms()))
-    parser.add_argument("--list", action="store_true", help="print the forms of each op")
+    parser.add_argument("--form", default="chunk", choices=sorted({form for _, form, _ in _forms()}))
+    parser.add_argument("--list", action="store_true", help="print the forms of each spec")
     parser.add_argument("--first-config", action="store_true", help="no autotuning: the first configuration that fits")
     parser.add_argument("--device", help="torch device; cuda where there is one")
     options = parser.parse_args()
     if options.list:
-        for name, forms in FORMS.items():
-            for form, where in forms.items():
-                print(f"{name:20} {form:18} {where.module}.{where.function}")
-        for name, forms in MODULES.items():
-            for form, where in forms.items():
-                print(f"{name:26} {form:12} {where.path if isinstance(where.path, str) else 'by option'}")
-        for name, layer in LAYERS.items():
-            for form in layer.forms:
-                print(f"{name:20} {form:18} {layer.module}.{layer.name}")
+        for name, form, where in _forms():
+            print(f"{name:34} {form:22} {where}")
         return
     register(options.form)
     # some functions are compiled for each new shape, and refuse when there have been many
@@ -229,7 +229,8 @@ def main():
     if options.first_config:
         take_first_config()
     tuned = ", first configuration" if options.first_config else ""
-    serve(name=f"fla-{options.form}", version=lambda: version() + tuned, device=options.device, modes=("evaluation", "recompute"))
+    named = {"name": f"fla-{options.form}", "version": lambda: version() + tuned, "device": options.device}
+    serve(**named, modes=("evaluation", "recompute"))
 
 
 if __name__ == "__main__":

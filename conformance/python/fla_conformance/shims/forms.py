@@ -170,7 +170,9 @@ FORMS = {
     },
     "based": _forms(
         "fla.ops.based",
-        parallel=Form("fla.ops.based", "parallel_based", names={"normalize": "use_norm"}, constants={"use_norm": False}),
+        parallel=Form(
+            "fla.ops.based", "parallel_based", names={"normalize": "use_norm"}, constants={"use_norm": False}
+        ),
         fused_chunk=Form(
             "fla.ops.based", "fused_chunk_based", names={"normalize": "use_norm"}, constants={"use_norm": False}
         ),

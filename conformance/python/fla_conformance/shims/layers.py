@@ -1,5 +1,5 @@
-"""flash-linear-attention 0.6.0's layers: which class a spec is, how it is built from extents and options, and how states go
-into its cache and come out of it."""
+"""flash-linear-attention 0.6.0's layers: which class a spec is, how it is built from extents and options, and how
+states go into its cache and come out of it."""
 
 import importlib
 from collections import defaultdict
@@ -127,7 +127,8 @@ def parameters(layer, module, x, spec):
         if name not in found and any(p.name == name for p in spec.inputs):
             raise Declined(f"{layer.name} is never without {name}")
         if name not in found:
-            raise ValueError(f"{layer.name} has a parameter {name} {list(own[name].shape)}, and the spec none of that name")
+            shape = list(own[name].shape)
+            raise ValueError(f"{layer.name} has a parameter {name} {shape}, and the spec none of that name")
     for name, tensor in found.items():
         if name not in own or tensor.shape != own[name].shape:
             has = list(own[name].shape) if name in own else "none"
@@ -151,7 +152,8 @@ def weights(x, spec, needed=lambda name: False):
             tensor = x.neutral(port)
         if tensor is not None:
             parts[base(port)].append((tensor, merged(tensor, port)))
-    joined = {name: torch.cat([m for _, m in pairs]) if len(pairs) > 1 else pairs[0][1] for name, pairs in parts.items()}
+    whole = {name: [tensor for _, tensor in pairs] for name, pairs in parts.items()}
+    joined = {name: torch.cat(tensors) if len(tensors) > 1 else tensors[0] for name, tensors in whole.items()}
     for name in [n for n in joined if "*" in n]:
         # a list of modules, whose parameters are one after the other
         one_by_one = joined.pop(name).chunk(parts[name][0][0].shape[0])
@@ -255,6 +257,7 @@ LAYERS = {
     ),
 }
 
-from fla_conformance.shims import layers_decay, layers_delta, layers_softmax, layers_ssm  # noqa: E402 (they import this)
+# they import this module
+from fla_conformance.shims import layers_decay, layers_delta, layers_softmax, layers_ssm  # noqa: E402
 
 LAYERS |= layers_decay.LAYERS | layers_delta.LAYERS | layers_softmax.LAYERS | layers_ssm.LAYERS

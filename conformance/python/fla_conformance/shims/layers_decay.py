@@ -1,4 +1,4 @@
-"""fla's layers of linear attention without a delta rule: constant, chosen and lower-bounded decays, feature maps, slots."""
+"""fla's layers of linear attention without a delta rule: constant, chosen and bounded decays, feature maps, slots."""
 
 import functools
 
@@ -282,7 +282,12 @@ _WITHOUT_STATES = {"forms": ("parallel", "chunk", "fused_chunk"), "load": lambda
 
 LAYERS = {
     "abc_layer": _layer(
-        "abc", "ABCAttention", _abc, forms=("layer",), load=lambda x: {"conv_state": convolutions(x, "q", "k", "v")}, keep=_abc_kept
+        "abc",
+        "ABCAttention",
+        _abc,
+        forms=("layer",),
+        load=lambda x: {"conv_state": convolutions(x, "q", "k", "v")},
+        keep=_abc_kept,
     ),
     "based_layer": _layer("based", "BasedLinearAttention", _series, **_WITHOUT_STATES),
     "gsa_layer": _layer(

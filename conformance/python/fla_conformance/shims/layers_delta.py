@@ -79,7 +79,8 @@ def _kept_heavy_ball(state, x):
 def _regression(x):
     pair, convs = _pair(x, "h_kk0", "h0"), convolutions(x, "q", "k")
     given = pair is not None or convs is not None
-    return {"recurrent_state": (pair or (None, None)) if given else None, "conv_state": (convs or (None, None)) if given else None}
+    states = {"recurrent_state": pair, "conv_state": convs}
+    return {name: (state or (None, None)) if given else None for name, state in states.items()}
 
 
 def _kept_regression(state, x):

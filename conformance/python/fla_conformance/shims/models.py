@@ -63,7 +63,7 @@ class Model:
         return _configuration(self, op, x, form)
 
     def blocks(self, op, x):
-        """What keeps states in the cache, by the number of its block: layers, questions, what their states are called."""
+        """What keeps states in the cache, by the number of its block: layers, questions, names of their states."""
         prefix = f"{self.trunk}.layers."
         depth = len({n.removeprefix(prefix).split(".")[0] for n in x.inputs if n.startswith(prefix)})
         own = [i for i in range(depth) if i not in _softmax(op)]
@@ -237,7 +237,7 @@ def _arguments(x, states, cached):
 
 
 def _losses(criterion, result, targets):
-    """The loss of each token: fla's, which shifts labels and so has none for the last token, and that of the last one."""
+    """The loss of each token: fla's, which shifts labels and so has none for the last token, and that of it."""
     import torch
 
     last = criterion(result.logits[:, -1], targets[:, -1])

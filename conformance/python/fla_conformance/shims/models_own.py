@@ -43,7 +43,7 @@ class Own(Model):
         return self.load(f"{self.stem}Config")(**fields)
 
     def blocks(self, op, x):
-        """What keeps states in the cache, by the number of its block: layers, questions, what their states are called."""
+        """What keeps states in the cache, by the number of its block: layers, questions, names of their states."""
         return dict(enumerate(self.stateful(op, x)))
 
     def arguments(self, x):

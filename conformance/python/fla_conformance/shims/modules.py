@@ -1,5 +1,5 @@
-"""flash-linear-attention 0.6.0's modules: which class or function a spec is, how it is built from extents and options, and
-what it is called with."""
+"""flash-linear-attention 0.6.0's modules: which class or function a spec is, how it is built from extents and options,
+and what it is called with."""
 
 import importlib
 import inspect
@@ -76,7 +76,8 @@ def _parameters(module, built, x, spec):
     return found | fixed
 
 
-def _without(x, *names):
+def without(x, *names):
+    """Declines a question with any of these inputs."""
     for name in names:
         if x.has(name):
             raise Declined(f"takes no {name}")
@@ -125,58 +126,6 @@ def _glu(x):
     return {"x": x.get("x"), "y": x.get("y")} | power
 
 
-def _normed(x):
-    return {"x": x.get("x"), "residual": x.get("residual"), "prenorm": True}
-
-
-def _norm(x):
-    # without a weight the classes have no bias either
-    affine = {"elementwise_affine": x.has("weight") or x.has("bias")} | ({"bias": True} if x.has("bias") else {})
-    return {"hidden_size": x.D, "eps": x["eps"]} | affine
-
-
-def _gated_norm(x):
-    return _norm(x) | {"activation": x["activation"]}
-
-
-def _grouped(x):
-    return {"num_groups": int(x["num_groups"]), "is_rms_norm": x["rms"]}
-
-
-def _both(result, x):
-    return {"o": result[0], "s": result[1]}
-
-
-def _norm_linear(x):
-    if x["num_groups"] != 1:
-        return "fla.modules.GroupNormLinear"
-    return "fla.modules.RMSNormLinear" if x["rms"] else "fla.modules.LayerNormLinear"
-
-
-def _norm_linear_arguments(x):
-    affine = {"elementwise_affine": x.has("norm_weight") or x.has("norm_bias"), "bias": x.has("norm_bias")}
-    grouped = _grouped(x) if x["num_groups"] != 1 else {}
-    return {"hidden_size": x.D, "eps": x["eps"]} | affine | grouped
-
-
-def _projected(x):
-    return _normed(x) | {"weight": x.get("linear_weight"), "bias": x.get("linear_bias")}
-
-
-def _functional(x, *names):
-    rest = {name: x.get(name) for name in names}
-    return _normed(x) | rest | {"eps": x["eps"]}
-
-
-_NORM = {"norm_weight": "weight", "norm_bias": "bias"}
-_LINEAR = ("norm_weight", "norm_bias", "linear_weight", "linear_bias")
-
-
-def _mamba_norm(x):
-    after = {"eps": x["eps"], "group_size": x.D // int(x["num_groups"]), "norm_before_gate": x["norm_before_gate"]}
-    return {"hidden_size": x.D} | after
-
-
 def _lerped(x):
     from fla.modules.token_shift import token_shift
 
@@ -187,7 +136,7 @@ def _lerped(x):
 
 def _long(x):
     _unpacked(x)
-    _without(x, "k_rev")
+    without(x, "k_rev")
     if x.L > x.get("x").shape[1]:
         raise Declined("taps beyond the sequence wrap around")
     return {"x": x.get("x")}
@@ -197,19 +146,6 @@ def _by_fourier(x):
     _unpacked(x)
     rest = {"dropout_mask": None, "gelu": False, "k_rev": x.get("k_rev")}
     return {"u": x.get("x").transpose(1, 2), "k": x.get("filter")} | rest
-
-
-def _quantised(x):
-    _without(x, "residual", "norm.bias")
-    if x["norm_eps"] != 1e-8 or not x["rms"]:
-        raise Declined("the norm is that of the root mean square, with 1e-8")
-    return {"x": x.get("x")}
-
-
-def _quantised_by_function(x):
-    norm = {"norm_weight": x.get("norm.weight"), "norm_bias": x.get("norm.bias"), "is_rms_norm": x["rms"]}
-    linear = {"linear_weight": x.get("weight"), "linear_bias": x.get("bias")}
-    return _normed(x) | norm | linear | {"eps": x["norm_eps"]}
 
 
 def _only_x(x):
@@ -254,62 +190,6 @@ MODULES = {
         ),
     },
     "l2_norm": {"module": Module("fla.modules.L2Norm", _only_x, lambda x: {"eps": x["eps"]})},
-    "layer_norm": {"module": Module("fla.modules.LayerNorm", _normed, _norm, outputs=_both)},
-    "rms_norm": {"module": Module("fla.modules.RMSNorm", _normed, _norm, outputs=_both)},
-    "group_norm": {
-        "module": Module("fla.modules.GroupNorm", _normed, lambda x: _norm(x) | _grouped(x), outputs=_both),
-    },
-    "layer_norm_gated": {
-        "module": Module(
-            "fla.modules.FusedLayerNormGated",
-            lambda x: _normed(x) | {"g": x.get("g")},
-            _gated_norm,
-            outputs=_both,
-        ),
-    },
-    "rms_norm_gated": {
-        "module": Module(
-            "fla.modules.FusedRMSNormGated",
-            lambda x: _normed(x) | {"g": x.get("g")},
-            lambda x: _without(x, "bias") or _gated_norm(x),
-            outputs=_both,
-        ),
-        "function": Module(
-            "fla.modules.norm.fused_norm_gate.rms_norm_gated",
-            lambda x: _functional(x, "g", "weight", "bias") | {"activation": x["activation"]},
-            outputs=_both,
-        ),
-    },
-    "norm_linear": {
-        "module": Module(_norm_linear, _projected, _norm_linear_arguments, _NORM, _both),
-        "function": Module(
-            "fla.modules.norm.layernorm.layer_norm_linear",
-            lambda x: _functional(x, *_LINEAR) | _grouped(x),
-            outputs=_both,
-        ),
-    },
-    "norm_gate_linear": {
-        "module": Module(
-            lambda x: f"fla.modules.Fused{'RMS' if x['rms'] else 'Layer'}NormSwishGateLinear",
-            lambda x: _projected(x) | {"g": x.get("g")},
-            lambda x: _without(x, "norm_bias")
-            or {"hidden_size": x.D, "elementwise_affine": x.has("norm_weight"), "eps": x["eps"]},
-            _NORM,
-            _both,
-        ),
-        "function": Module(
-            lambda x: f"fla.modules.norm.fused_norm_gate.{'rms' if x['rms'] else 'layer'}_norm_swish_gate_linear",
-            lambda x: _functional(x, "g", *_LINEAR),
-            outputs=_both,
-        ),
-    },
-    "group_norm_gated": {
-        "module": Module(
-            lambda x: f"fla.modules.norm.{'RMS' if x['rms'] else 'Layer'}NormGated",
-            lambda x: {"x": x.get("x"), "z": x.get("z")},
-            lambda x: (_without(x, "bias") if x["rms"] else None) or _mamba_norm(x),
-        ),
-    },
     "rotary": {
         "module": Module(
             "fla.modules.RotaryEmbedding",
@@ -378,21 +258,6 @@ MODULES = {
             lambda x: {"hidden_size": x.D, "max_len": int(x["max_len"]), "d_emb": x.E, "d_hidden": x.I},
         ),
     },
-    "bit_linear": {
-        "module": Module(
-            "fla.modules.FusedBitLinear",
-            _quantised,
-            lambda x: {"in_features": x.D, "out_features": x.I, "bias": x.has("bias")},
-            outputs=lambda o, x: {"o": o, "s": x.get("x")},
-        ),
-        "function": Module("fla.modules.fused_bitlinear.layer_norm_linear_quant", _quantised_by_function, outputs=_both),
-        "unfused": Module(
-            "fla.modules.BitLinear",
-            lambda x: _without(x, "bias") or _quantised(x),
-            lambda x: {"in_features": x.D, "out_features": x.I},
-            outputs=lambda o, x: {"o": o, "s": x.get("x")},
-        ),
-    },
     "feature_map_dpfp": _feature_map("DPFPFeatureMap", nu=lambda x: int(x["nu"])),
     "feature_map_hadamard": _feature_map("HadamardFeatureMap"),
     "feature_map_hedgehog": _feature_map("HedgehogFeatureMap"),
@@ -414,6 +279,7 @@ MODULES = {
     "feature_map_taylor": _feature_map("TaylorFeatureMap"),
 }
 
-from fla_conformance.shims import losses  # noqa: E402 (it imports this)
+# they import this module
+from fla_conformance.shims import losses, norms  # noqa: E402
 
-MODULES |= losses.LOSSES
+MODULES |= norms.NORMS | losses.LOSSES
