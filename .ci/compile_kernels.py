@@ -7,7 +7,8 @@ with the options of hiprtc, and no device library, because the kernels call none
 the run, and so does one that spills registers on AMD, where nobody has seen it run yet. So does any number that is not
 the one of optimized/contract.json: registers, spills and shared memory of each kernel, launches and workspace of each
 standard call of the bench. ptxas gives a kernel now and then a few registers more or less for the same source; one that
-differs is therefore compiled again, and counts as different only if no attempt gives the contract's numbers. `--update` writes what was found into the contract; the commit that does so announces it.
+differs is therefore compiled again, and counts as different only if no attempt gives the contract's numbers. `--update`
+writes what was found into the contract; the commit that does so announces it.
 """
 
 import argparse

@@ -47,7 +47,7 @@ def differences(contract, found, section, complete):
 
 
 def settled(contract, results):
-    """What stands for a kernel that was compiled several times: the contract's numbers if they came, else the commonest.
+    """What stands for a kernel compiled several times: the contract's numbers if they came, else the commonest.
 
     The same source does not always give the same binary: ptxas chooses by where things lie in memory.
     """
@@ -65,7 +65,7 @@ def _difference(what, agreed, now):
 
 
 def compilers(contract, found):
-    """A sentence for each compiler that is not the one of the contract: its numbers may differ for that reason alone."""
+    """A sentence for each compiler that is not the contract's: its numbers may differ for that reason alone."""
     return [
         f"the contract was made with {name} {contract['compilers'][name]}, and this is {version}"
         for name, version in sorted(found.items())

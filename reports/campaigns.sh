@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# The campaigns of the zoo on a machine with many cores, all at once: every planted fault put to the full suite, and right
-# answers judged. Needs PROGRAM and a C++ compiler, for the Python candidate also python3 with numpy and
+# The campaigns of the zoo on a machine with many cores, all at once: every planted fault put to the full suite, and
+# right answers judged. Needs PROGRAM and a C++ compiler, for the Python candidate also python3 with numpy and
 # conformance/python on PYTHONPATH.
 #
 #   reports/campaigns.sh PROGRAM OUT [RUNS]
 #
-# Each verdict is written as it comes, and what OUT has is not asked again: call it again after LIMIT (seconds, 3600) has
-# ended it. RUNS (3000) are right answers by each source. Then copy OUT/zoo-*.jsonl to reports/records and make the tables:
+# Each verdict is written as it comes, and what OUT has is not asked again: call it again after LIMIT (seconds, 3600)
+# has ended it. RUNS (3000) are right answers by each source, CORES (all) those that are used. Then copy
+# OUT/zoo-*.jsonl to reports/records and make the tables:
 #   fla-conformance zoo table --write README.md && fla-conformance zoo table --write reports/ZOO.md
 set -euo pipefail
-[ $# -ge 2 ] || { sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -ge 2 ] || { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit 2; }
 program=$1 out=$2 runs=${3:-3000} limit=${LIMIT:-3600} cores=${CORES:-$(nproc)}
 mkdir -p "$out"
 export RAYON_NUM_THREADS=1

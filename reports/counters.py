@@ -5,15 +5,15 @@
   python3 reports/counters.py table [RECORD.jsonl...] > reports/COUNTERS.md
   python3 reports/counters.py check                               does reports/COUNTERS.md show the records? (CI)
 
-`measure` profiles both passes of the headline case of each op and keeps, of each kernel, its longest launch. ncu empties
-the caches before every launch and leaves the clocks alone.
+`measure` profiles both passes of the headline case of each op and keeps, of each kernel, its longest launch. ncu
+empties the caches before every launch and leaves the clocks alone.
 """
 import csv, datetime, io, json, pathlib, subprocess, sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 TABLE = HERE / "COUNTERS.md"
-OPS = ("simple_gla retention lightning_attn linear_attn gla delta_rule gated_delta_rule kda hgrn short_convolution l2_norm "
-       "rms_norm rms_norm_gated kda_gate").split()
+OPS = ("simple_gla retention lightning_attn linear_attn gla delta_rule gated_delta_rule kda hgrn short_convolution "
+       "l2_norm rms_norm rms_norm_gated kda_gate").split()
 # heading: metric, and the factor from the unit that ncu gives
 METRICS = {
     "ms": ("gpu__time_duration.sum", 1e-6),
@@ -37,8 +37,9 @@ METRICS = {
 
 def known():
     """The metrics that this ncu has for the device."""
-    text = subprocess.run(["ncu", "--query-metrics", "--query-metrics-mode", "all"], capture_output=True, text=True, check=False)
-    names = {line.split()[0].split(".")[0] for line in text.stdout.splitlines() if line.strip()}
+    asked = ["ncu", "--query-metrics", "--query-metrics-mode", "all"]
+    text = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
+    names = {line.split()[0].split(".")[0] for line in text.splitlines() if line.strip()}
     wanted = {heading: metric for heading, (metric, _) in METRICS.items()}
     return {h: m for h, m in wanted.items() if m.startswith("launch__") or not names or m.split(".")[0] in names}
 
@@ -73,7 +74,8 @@ def measure(program, out, ops):
     metrics = known()
     smi = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader", "--id=0"]
     device = subprocess.run(smi, capture_output=True, text=True, check=True).stdout.strip().splitlines()[0]
-    version = subprocess.run(["ncu", "--version"], capture_output=True, text=True, check=True).stdout.strip().splitlines()[-1]
+    said = subprocess.run(["ncu", "--version"], capture_output=True, text=True, check=True).stdout
+    version = said.strip().splitlines()[-1]
     with open(out, "w", encoding="utf-8") as file:
         head = {"kind": "counters", "device": device, "ncu": version, "date": datetime.date.today().isoformat()}
         print(json.dumps(head), file=file, flush=True)
@@ -98,8 +100,9 @@ def number(value):
 
 def table(records):
     """The Markdown file of these records."""
-    text = __doc__.splitlines()[0] + "\n\nWritten by `reports/counters.py table`; `reports/counters.py` says how it was measured"
-    text += ". The last six columns are the warps that wait for one that issues, by what they wait for.\n"
+    text = __doc__.splitlines()[0] + "\n\nWritten by `reports/counters.py table`; "
+    text += "`reports/counters.py` says how it was measured. The last six columns are the warps that wait for one that "
+    text += "issues, by what they wait for.\n"
     for record in records:
         lines = [json.loads(line) for line in pathlib.Path(record).read_text(encoding="utf-8").splitlines()]
         rows = [line for line in lines if line["kind"] == "kernel"]
@@ -123,7 +126,8 @@ def main(arguments):
             sys.stdout.write(table(records or sorted(HERE.glob("counters/*.jsonl"))))
         case ["check"]:
             if TABLE.read_text(encoding="utf-8") != table(sorted(HERE.glob("counters/*.jsonl"))):
-                sys.exit("reports/COUNTERS.md does not show the records: python3 reports/counters.py table > reports/COUNTERS.md")
+                mend = "python3 reports/counters.py table > reports/COUNTERS.md"
+                sys.exit(f"reports/COUNTERS.md does not show the records: {mend}")
         case _:
             print(__doc__, file=sys.stderr)
             sys.exit(2)

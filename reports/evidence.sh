@@ -1,28 +1,33 @@
 #!/usr/bin/env bash
-# Collects evidence on a machine with a GPU: every stage leaves its records in OUT as it goes, so whatever was interrupted
-# keeps what it has. Then, anywhere: fla-conformance report OUT/own-*/records.jsonl --evidence reports/records/NAME.jsonl
+# Collects evidence on a machine with a GPU: every stage leaves its records in OUT as it goes, so whatever was
+# interrupted keeps what it has. Then, anywhere:
+#   fla-conformance report OUT/own-*/records.jsonl --evidence reports/records/NAME.jsonl
 #
 #   reports/evidence.sh PROGRAM OUT own               our CUDA kernels: smoke, then full
 #   reports/evidence.sh PROGRAM OUT fla FORM [SUITE [FILTER...]]
 #                                                     fla's kernels of one form (chunk, parallel, decode, ...: the
 #                                                     shim's --list); SHARDS (12) processes compile at the same time
-#   reports/evidence.sh PROGRAM OUT bench [OP...]     ours beside fla's forms, autotuned, and beside jla and cudnn-frontend
-#                                                     where they are installed. First all of it is compiled, SHARDS (12)
-#                                                     ops at the same time; then each op is timed, one on a GPU at a time.
-#                                                     Nothing else should run. SHAPES (headline) are groups of shapes,
-#                                                     GPUS (all) how many to use
+#   reports/evidence.sh PROGRAM OUT bench [OP...]     ours beside fla's forms, autotuned, and beside jla and
+#                                                     cudnn-frontend where they are installed. First all of it is
+#                                                     compiled, SHARDS (12) ops at the same time; then each op is
+#                                                     timed, one on a GPU at a time. Nothing else should run. SHAPES
+#                                                     (headline) are groups of shapes, GPUS (all) how many to use
 #   reports/evidence.sh PROGRAM OUT shapes [FILTER...]
 #                                                     ours alone at all standard shapes
 #
 # fla's stages need python3 with flash-linear-attention 0.6.0, torch and triton, and conformance/python on PYTHONPATH.
 # LIMIT (seconds, 3600) ends a stage.
 set -euo pipefail
-[ $# -ge 3 ] || { sed -n '2,20s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -ge 3 ] || { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit 2; }
 program=$1 out=$2 stage=$3 limit=${LIMIT:-3600} shim='python3 -m fla_conformance.shims.fla'
 mkdir -p "$out"
 oracle="--oracle-cache $out/oracle" # what one stage has computed the next need not
 # 1 is a verdict, not a failure of the stage; 124 is the limit
-judged() { local status=0; timeout "$limit" "$@" || status=$?; [ "$status" -le 1 ] || { echo "stopped with status $status: $*" >&2; }; }
+judged() {
+  local status=0
+  timeout "$limit" "$@" || status=$?
+  [ "$status" -le 1 ] || echo "stopped with status $status: $*" >&2
+}
 case $stage in
 own)
   for suite in smoke full; do
@@ -53,7 +58,8 @@ bench)
   }
   has() { python3 -c "import $1" 2>/dev/null; }
   timed() { # FOLDER OP OPTION...
-    judged "$program" bench --shapes "${SHAPES:-headline}" --timeout 900 --out "$out/$1" "${@:3}" "$2(" >"$out/$1.log" 2>&1
+    judged "$program" bench --shapes "${SHAPES:-headline}" --timeout 900 --out "$out/$1" "${@:3}" "$2(" \
+      >"$out/$1.log" 2>&1
   }
   compiled() { # GPU OP: no choice is kept that was made while others ran
     for form in $(forms "$2"); do
@@ -81,7 +87,7 @@ bench)
   done
   wait ;;
 shapes)
-  judged "$program" bench --candidate cuda --shapes all --iterations 10 --seconds 0.5 --out "$out/shapes" "${@:4}" 2>&1 |
-    tee "$out/shapes.log" ;;
+  judged "$program" bench --candidate cuda --shapes all --iterations 10 --seconds 0.5 --out "$out/shapes" "${@:4}" \
+    2>&1 | tee "$out/shapes.log" ;;
 *) echo "no stage $stage: own, fla, bench or shapes" >&2; exit 2 ;;
 esac
