@@ -127,8 +127,8 @@ pub struct Timed {
     /// Host nanoseconds that it takes to queue one call, after the first: a median.
     #[serde(default)]
     pub host_ns: Option<f64>,
-    /// Nanoseconds from the first question of this op, type, width and pass to its answer: what is compiled and tuned for
-    /// it is in there, unless it was kept from before.
+    /// Nanoseconds from the first question of this op, type, width and pass to its answer: what is compiled and tuned
+    /// for it is in there, unless it was kept from before.
     #[serde(default)]
     pub first_call_ns: Option<f64>,
     /// Errors at the small case that was judged before anything was timed, in units of the floor.

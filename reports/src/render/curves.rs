@@ -6,7 +6,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::Error;
-use super::plot::PALETTE;
+use super::plot::{Drawn, INK, PALETTE};
 
 /// Some lines.
 #[derive(Debug, Clone, Default)]
@@ -38,8 +38,6 @@ const GAP: i32 = 8;
 const LEGEND: u32 = 22;
 const INDENT: i32 = 74;
 const LETTER: i32 = 7;
-
-type Drawn<T> = Result<T, DrawingAreaErrorKind<std::convert::Infallible>>;
 
 impl Chart {
     /// The drawing.
@@ -102,9 +100,8 @@ impl Chart {
     {
         let layout = |_| DrawingAreaErrorKind::LayoutError;
         let most = self.lines.iter().flat_map(|l| l.1.iter().map(|p| p.0)).fold(1.0, f64::max);
-        let ink = RGBColor(0x80, 0x80, 0x80);
         let mut chart = ChartBuilder::on(area)
-            .caption(&self.title, ("sans-serif", 14, &ink))
+            .caption(&self.title, ("sans-serif", 14, &INK))
             .margin(10)
             .x_label_area_size(if self.ticks.is_empty() { 36 } else { 126 })
             .y_label_area_size(64)
@@ -112,8 +109,8 @@ impl Chart {
             .map_err(layout)?;
         let label = |y: &f64| if self.log { String::new() } else { short(*y) };
         let mut mesh = chart.configure_mesh();
-        mesh.disable_x_mesh().x_desc(&self.x).y_desc(&self.y).axis_style(ink).light_line_style(TRANSPARENT);
-        mesh.bold_line_style(ink.mix(0.2)).label_style(("sans-serif", 11, &ink)).y_label_formatter(&label);
+        mesh.disable_x_mesh().x_desc(&self.x).y_desc(&self.y).axis_style(INK).light_line_style(TRANSPARENT);
+        mesh.bold_line_style(INK.mix(0.2)).label_style(("sans-serif", 11, &INK)).y_label_formatter(&label);
         if !self.ticks.is_empty() {
             mesh.x_labels(0);
         }
@@ -123,19 +120,18 @@ impl Chart {
         mesh.draw().map_err(layout)?;
         for y in if self.log { self.decades() } else { Vec::new() } {
             let (x, at) = chart.backend_coord(&(0.0, y));
-            let style = ("sans-serif", 11, &ink).into_text_style(area).pos(Pos::new(HPos::Right, VPos::Center));
+            let style = ("sans-serif", 11, &INK).into_text_style(area).pos(Pos::new(HPos::Right, VPos::Center));
             let (left, top) = area.get_base_pixel();
             area.draw_text(&short(y), &style, (x - left - GAP, at - top)).map_err(layout)?;
-            let line = PathElement::new(vec![(0.0, y), (most, y)], ink.mix(0.2));
+            let line = PathElement::new(vec![(0.0, y), (most, y)], INK.mix(0.2));
             chart.draw_series(std::iter::once(line)).map_err(layout)?;
         }
-        let across = self.limit.map(|y| vec![(0.0, y), (most, y)]);
-        chart.draw_series(across.map(|line| PathElement::new(line, RED.stroke_width(1)))).map_err(layout)?;
         let (low, high) = self.range();
         let places: Vec<_> = (0..self.ticks.len()).map(|i| chart.backend_coord(&(i as f64, low))).collect();
         self.name(area, &places)?;
-        let up = self.mark.map(|x| vec![(x, low), (x, high)]);
-        chart.draw_series(up.map(|line| PathElement::new(line, RED.mix(0.6).stroke_width(1)))).map_err(layout)?;
+        let across = self.limit.map(|y| PathElement::new(vec![(0.0, y), (most, y)], RED.stroke_width(1)));
+        let up = self.mark.map(|x| PathElement::new(vec![(x, low), (x, high)], RED.mix(0.6).stroke_width(1)));
+        chart.draw_series(across.into_iter().chain(up)).map_err(layout)?;
         for (i, (_, line)) in self.lines.iter().enumerate() {
             let colour = PALETTE[i % PALETTE.len()];
             let points: Vec<_> = line.iter().copied().filter(|p| self.seen(p.1)).collect();
@@ -167,7 +163,7 @@ impl Chart {
             let colour = PALETTE[i % PALETTE.len()];
             let top = row * LEGEND as i32;
             let dash = PathElement::new(vec![(*x, top + 12), (x + 14, top + 12)], colour.stroke_width(3));
-            let style = ("sans-serif", 11, &RGBColor(0x80, 0x80, 0x80)).into_text_style(area);
+            let style = ("sans-serif", 11, &INK).into_text_style(area);
             area.draw(&dash).map_err(|_| DrawingAreaErrorKind::LayoutError)?;
             area.draw_text(name, &style, (x + 18, top + 6)).map_err(|_| DrawingAreaErrorKind::LayoutError)?;
         }
@@ -177,8 +173,7 @@ impl Chart {
     /// The names of places, downwards from the axis.
     fn name(&self, area: &DrawingArea<SVGBackend<'_>, Shift>, places: &[(i32, i32)]) -> Drawn<()> {
         let (left, top) = area.get_base_pixel();
-        let ink = RGBColor(0x80, 0x80, 0x80);
-        let upright = ("sans-serif", 11, &ink).into_text_style(area).transform(FontTransform::Rotate90);
+        let upright = ("sans-serif", 11, &INK).into_text_style(area).transform(FontTransform::Rotate90);
         let upright = upright.pos(Pos::new(HPos::Left, VPos::Center));
         for (name, (x, y)) in self.ticks.iter().zip(places) {
             area.draw_text(name, &upright, (x - left, y - top + GAP)).map_err(|_| DrawingAreaErrorKind::LayoutError)?;

@@ -34,7 +34,8 @@ fn section(text: &mut String, run: &Run) {
     let s = Summary::of(std::slice::from_ref(run));
     let _ = writeln!(
         text,
-        "**{} passed, {} failed**, {} declined, {} mistrusted, {} not applicable, {} as expected by file, {} surprises\n",
+        "**{} passed, {} failed**, {} declined, {} mistrusted, {} not applicable, {} as expected by file, \
+         {} surprises\n",
         s.passed, s.failed, s.declined, s.mistrusted, s.not_applicable, s.waived, s.surprises
     );
     let mut counts: BTreeMap<(&str, &str), Summary> = BTreeMap::new();

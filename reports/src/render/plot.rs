@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use plotters::coord::combinators::IntoLogRange;
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::Error;
 use crate::record::Run;
@@ -23,6 +24,12 @@ pub(super) const PALETTE: [RGBColor; 8] = [
     RGBColor(0x8a, 0x6d, 0x3b),
     RGBColor(0xc9, 0x50, 0x5f),
 ];
+
+/// Axes and text; a style sheet gives them the page's own colour.
+pub(super) const INK: RGBColor = RGBColor(0x80, 0x80, 0x80);
+
+/// What drawing into memory comes to.
+pub(super) type Drawn<T> = Result<T, DrawingAreaErrorKind<std::convert::Infallible>>;
 
 /// Error over bound of every measured case, by op and storage type, as an SVG; `None` when nothing was measured.
 pub(super) fn accuracy(runs: &[Run]) -> Result<Option<String>, Error> {
@@ -56,62 +63,54 @@ fn dtype(case: &str) -> &str {
     case.split("dtype=").nth(1).and_then(|rest| rest.split([',', ')']).next()).unwrap_or("")
 }
 
-fn draw(
-    groups: &BTreeMap<String, Vec<(usize, f64)>>,
-    svg: &mut String,
-) -> Result<(), DrawingAreaErrorKind<std::convert::Infallible>> {
+fn draw(groups: &BTreeMap<String, Vec<(usize, f64)>>, svg: &mut String) -> Drawn<()> {
     let names: Vec<&String> = groups.keys().collect();
     let width = 120 + 90 * names.len() as u32;
-    // axes and text take the page's own colour through a style sheet
-    let ink = RGBColor(0x80, 0x80, 0x80);
-    let infallible = |_| DrawingAreaErrorKind::LayoutError;
-    {
-        let area = SVGBackend::with_string(svg, (width, 340)).into_drawing_area();
-        let most = names.len() as f64;
-        let mut chart = ChartBuilder::on(&area)
-            .margin(12)
-            .x_label_area_size(48)
-            .y_label_area_size(64)
-            .build_cartesian_2d(0.0..most, (1e-3..1e3).log_scale())
-            .map_err(infallible)?;
-        let label = |x: &f64| names.get(x.floor() as usize).map(|n| n.to_string()).unwrap_or_default();
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .x_labels(0)
-            .y_desc("error ÷ bound")
-            .axis_style(ink)
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(ink.mix(0.2))
-            .label_style(("sans-serif", 12, &ink))
-            .y_label_formatter(&|y| format!("{y}"))
-            .x_label_formatter(&label)
-            .draw()
-            .map_err(infallible)?;
-        for (i, name) in names.iter().enumerate() {
-            let mut dots = groups[*name].clone();
-            dots.sort_by(|a, b| b.1.total_cmp(&a.1));
-            let step = dots.len().div_ceil(DOTS).max(1);
-            let kept = dots.iter().enumerate().filter(|(k, _)| *k < DOTS / 4 || k % step == 0);
-            let points = kept.map(|(k, &(run, y))| {
-                let spread = ((k as f64 * 0.618_034).fract() - 0.5) * 0.6;
-                Circle::new((i as f64 + 0.5 + spread, y), 2, PALETTE[run % PALETTE.len()].mix(0.7).filled())
-            });
-            chart.draw_series(points).map_err(infallible)?;
-        }
-        chart.draw_series(LineSeries::new([(0.0, 1.0), (most, 1.0)], RED.stroke_width(1))).map_err(infallible)?;
-        for (i, name) in names.iter().enumerate() {
-            let (op, kind) = name.rsplit_once(' ').unwrap_or((name, ""));
-            let x = 76 + ((width - 88) as f64 * (i as f64 + 0.5) / most) as i32;
-            for (line, text) in [op, kind].into_iter().enumerate() {
-                let style = ("sans-serif", 11).into_font().color(&ink).pos(plotters::style::text_anchor::Pos::new(
-                    plotters::style::text_anchor::HPos::Center,
-                    plotters::style::text_anchor::VPos::Top,
-                ));
-                area.draw_text(text, &style, (x, 290 + 14 * line as i32)).map_err(infallible)?;
-            }
-        }
-        area.present().map_err(infallible)?;
+    let layout = |_| DrawingAreaErrorKind::LayoutError;
+    let area = SVGBackend::with_string(svg, (width, 340)).into_drawing_area();
+    let most = names.len() as f64;
+    let mut chart = ChartBuilder::on(&area)
+        .margin(12)
+        .x_label_area_size(48)
+        .y_label_area_size(64)
+        .build_cartesian_2d(0.0..most, (1e-3..1e3).log_scale())
+        .map_err(layout)?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .x_labels(0)
+        .y_desc("error ÷ bound")
+        .axis_style(INK)
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(INK.mix(0.2))
+        .label_style(("sans-serif", 12, &INK))
+        .y_label_formatter(&|y| format!("{y}"))
+        .draw()
+        .map_err(layout)?;
+    for (i, group) in groups.values().enumerate() {
+        chart.draw_series(dots(i, group)).map_err(layout)?;
     }
-    Ok(())
+    chart.draw_series(LineSeries::new([(0.0, 1.0), (most, 1.0)], RED.stroke_width(1))).map_err(layout)?;
+    for (i, name) in names.iter().enumerate() {
+        let (op, kind) = name.rsplit_once(' ').unwrap_or((name, ""));
+        let x = 76 + ((width - 88) as f64 * (i as f64 + 0.5) / most) as i32;
+        for (line, text) in [op, kind].into_iter().enumerate() {
+            let style = ("sans-serif", 11).into_font().color(&INK).pos(Pos::new(HPos::Center, VPos::Top));
+            area.draw_text(text, &style, (x, 290 + 14 * line as i32)).map_err(layout)?;
+        }
+    }
+    area.present().map_err(layout)
+}
+
+/// The i-th group's errors, spread out to be told apart.
+fn dots(i: usize, group: &[(usize, f64)]) -> Vec<Circle<(f64, f64), i32>> {
+    let mut dots = group.to_vec();
+    dots.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let step = dots.len().div_ceil(DOTS).max(1);
+    let kept = dots.iter().enumerate().filter(|(k, _)| *k < DOTS / 4 || k % step == 0);
+    let dot = |(k, &(run, y)): (usize, &(usize, f64))| {
+        let spread = ((k as f64 * 0.618_034).fract() - 0.5) * 0.6;
+        Circle::new((i as f64 + 0.5 + spread, y), 2, PALETTE[run % PALETTE.len()].mix(0.7).filled())
+    };
+    kept.map(dot).collect()
 }
