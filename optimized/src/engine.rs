@@ -328,8 +328,8 @@ impl<'a> Job<'a> {
     }
 }
 
-/// Outputs from a device, of which those with more than `whole` elements are cut to values from their middle: at the ends
-/// of a sequence a gradient may well be zero.
+/// Outputs from a device, of which those with more than `whole` elements are cut to values from their middle: at the
+/// ends of a sequence a gradient may well be zero.
 fn answers(device: &mut dyn Device, outputs: &[Output], whole: usize) -> Result<Tensors, Error> {
     let mut tensors = Tensors::new();
     for output in outputs {

@@ -1,8 +1,8 @@
 //! Our kernels, and the devices that run them.
 //!
 //! Kernels are C++ on a tile layer (`kernels/`), one source for CUDA, HIP and the host. An [`Engine`] is one device; a
-//! [`Call`] is one op with its tensors. Launch lists (`ops`) are written once against the devices' common interface, and
-//! tile shapes (`shapes`) are a pure function of op, type and width.
+//! [`Call`] is one op with its tensors. Launch lists (`ops`) are written once against the devices' common interface,
+//! and tile shapes (`shapes`) are a pure function of op, type and width.
 
 #![deny(unsafe_code)]
 

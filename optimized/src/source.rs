@@ -12,8 +12,8 @@ use crate::shapes::{self, Kernel, Target};
 
 include!(concat!(env!("OUT_DIR"), "/sources.rs"));
 
-/// SHA-256 over the sources of an op's kernels and all that they include, for every back end: what records name, so that
-/// evidence belongs to the very sources in the tree. `None` for an op without kernels.
+/// SHA-256 over the sources of an op's kernels and all that they include, for every back end: what records name, so
+/// that evidence belongs to the very sources in the tree. `None` for an op without kernels.
 #[must_use]
 pub fn kernel_hash(op: &str) -> Option<String> {
     let row = KERNELS.iter().find(|row| row.op == op)?;
@@ -40,8 +40,8 @@ fn files(sources: &[&str]) -> BTreeSet<String> {
     files
 }
 
-/// What an op's kernels ask of memory beside inputs and outputs, as the head comments of its sources say it, in the symbols
-/// told there. Empty for an op without kernels.
+/// What an op's kernels ask of memory beside inputs and outputs, as the head comments of its sources say it, in the
+/// symbols told there. Empty for an op without kernels.
 #[must_use]
 pub fn workspaces(op: &str) -> Vec<String> {
     let row = KERNELS.iter().find(|row| row.op == op);

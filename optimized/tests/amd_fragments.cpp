@@ -2,11 +2,12 @@
 //
 //     clang++-19 -std=c++17 -I optimized/kernels optimized/tests/amd_fragments.cpp -o amd_fragments && ./amd_fragments
 //
-// Includes hip.h as it is, and gives it the instructions that exchange data between lanes: products by the register layout
-// of "AMD Instinct MI300 Instruction Set Architecture", section 7 (element [i][k] of A lies in lane i + 16 (k / n), item
-// k % n, [k][j] of B in lane j + 16 (k / n), item k % n, [i][j] of C and D in lane j + 16 (i / 4), item i % 4; n elements a
-// lane), and ds_bpermute by its own. Lanes run one after another. In the p-th run of all of them the first p exchanges are
-// known from the runs before and the next one is noted, so that after as many runs as there are exchanges all were right.
+// Includes hip.h as it is, and gives it the instructions that exchange data between lanes: products by the register
+// layout of "AMD Instinct MI300 Instruction Set Architecture", section 7 (element [i][k] of A lies in lane
+// i + 16 (k / n), item k % n, [k][j] of B in lane j + 16 (k / n), item k % n, [i][j] of C and D in lane
+// j + 16 (i / 4), item i % 4; n elements a lane), and ds_bpermute by its own. Lanes run one after another. In the p-th
+// run of all of them the first p exchanges are known from the runs before and the next one is noted, so that after as
+// many runs as there are exchanges all were right.
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -80,7 +81,8 @@ float ds_bpermute(int byte, float x) {
 #define __builtin_amdgcn_fence(...) (void)0
 #define __builtin_amdgcn_s_barrier() (void)0
 #define __builtin_amdgcn_wave_barrier() (void)0
-#define __builtin_amdgcn_ds_bpermute(byte, x) (int)__builtin_bit_cast(int, ds_bpermute(byte, __builtin_bit_cast(float, x)))
+#define __builtin_amdgcn_ds_bpermute(byte, x) \
+  (int)__builtin_bit_cast(int, ds_bpermute(byte, __builtin_bit_cast(float, x)))
 #define __builtin_amdgcn_rcpf(x) (1 / (x))
 #define __builtin_amdgcn_rsqf(x) (1 / sqrtf(x))
 #define __builtin_amdgcn_mfma_f32_16x16x16bf16_1k(a, b, c, ...) mfma<S4>(a, b, c)

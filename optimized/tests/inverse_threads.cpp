@@ -3,8 +3,9 @@
 //     clang++-19 -std=c++20 -pthread -I optimized/kernels optimized/tests/inverse_threads.cpp -o inverse_threads
 //     ./inverse_threads
 //
-// Includes hip.h as it is: four of its warps are the 256 threads that the inverse wants, and the instructions that it uses are
-// barriers. The threads of a warp run apart, so that what one lane overwrites before another has read it is seen here.
+// Includes hip.h as it is: four of its warps are the 256 threads that the inverse wants, and the instructions that it
+// uses are barriers. The threads of a warp run apart, so that what one lane overwrites before another has read it is
+// seen here.
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -62,7 +63,8 @@ void invert(Matrix& out, Matrix& a) {
     for (int n = 0; n < block::THREADS; n++)
         threads.emplace_back([&, n] {
             block::thread = n;
-            tile::invert_unit_lower<block::THREADS / TILE_LANES>(out, a, [](float y, int i, int) { return weight(i) * y; });
+            auto weigh = [](float y, int i, int) { return weight(i) * y; };
+            tile::invert_unit_lower<block::THREADS / TILE_LANES>(out, a, weigh);
         });
     for (std::thread& thread : threads) thread.join();
 }

@@ -197,8 +197,8 @@ fn shapes_that_pose_no_problem() {
             }
             other.insert(port.name.to_owned(), wider(&problem, port));
             let error = infer(&other).expect_err("shapes that contradict one another");
-            // the first input of an extent sets it, and the next one is the one that contradicts; the number of sequences
-            // none sets
+            // the first input of an extent sets it, and the next one is the one that contradicts; the number of
+            // sequences none sets
             let first =
                 port.dims[0] != Dim::N && !problem.inputs().take_while(|p| p.name != port.name).any(|p| shares(&p));
             match &error {

@@ -145,8 +145,8 @@ fn together(problem: &Problem, ports: Vec<&'static Port>) -> Vec<Vec<&'static Po
     if problem.spec.level == Level::Model { vec![ports] } else { ports.into_iter().map(|p| vec![p]).collect() }
 }
 
-/// Holds the derivative along these inputs against differences; `false` where differences cannot tell: near a kink or a jump,
-/// or where large terms cancel, those at two steps differ by as much as they differ from the derivative.
+/// Holds the derivative along these inputs against differences; `false` where differences cannot tell: near a kink or a
+/// jump, or where large terms cancel, those at two steps differ by as much as they differ from the derivative.
 fn holds(problem: &Problem, ports: &[&Port], random: &mut Random) -> bool {
     const STEP: f64 = 1.0 / 1024.0;
     let inputs = random.inputs(problem);

@@ -65,8 +65,8 @@ fn join(problem: &Problem, dims: &[Dim], parts: &[Answer]) -> Answer {
     answer
 }
 
-/// Runs the pieces one after the other, each from the states of the one before, and the gradients back through the states:
-/// what the ranks of a context-parallel group exchange.
+/// Runs the pieces one after the other, each from the states of the one before, and the gradients back through the
+/// states: what the ranks of a context-parallel group exchange.
 fn resumed(mut pieces: Vec<Question>) -> Vec<Answer> {
     let states: Vec<_> = pieces[0].problem.states().collect();
     for i in 1..pieces.len() {

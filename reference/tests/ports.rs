@@ -81,7 +81,8 @@ fn written() -> String {
         let (inputs, outputs) = (list(spec.inputs), list(spec.outputs));
         let (name, attrs) = (spec.name, attributes(spec));
         format!(
-            "  \"{name}\": {{\n    \"inputs\": [\n{inputs}\n    ],\n    \"outputs\": [\n{outputs}\n    ],\n    \"attrs\": {attrs}\n  }}"
+            "  \"{name}\": {{\n    \"inputs\": [\n{inputs}\n    ],\n    \"outputs\": [\n{outputs}\n    ],\n    \
+             \"attrs\": {attrs}\n  }}"
         )
     };
     format!("{{\n{}\n}}\n", specs().map(op).collect::<Vec<_>>().join(",\n"))

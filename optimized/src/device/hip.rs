@@ -152,8 +152,9 @@ impl Driver for Hip {
         let rtc = &self.compiler;
         let mut program: Handle = std::ptr::null_mut();
         let none = std::ptr::null::<*const c_char>();
-        let created = call!(rtc, b"hiprtcCreateProgram\0" (&raw mut program => *mut Handle, text.as_ptr() => *const c_char,
-            std::ptr::null() => *const c_char, 0 => c_int, none => *const *const c_char, none => *const *const c_char));
+        let created = call!(rtc, b"hiprtcCreateProgram\0" (&raw mut program => *mut Handle,
+            text.as_ptr() => *const c_char, std::ptr::null() => *const c_char, 0 => c_int,
+            none => *const *const c_char, none => *const *const c_char));
         if created != 0 {
             return Err(broken(format!("hiprtcCreateProgram: {created}")));
         }
@@ -188,7 +189,8 @@ impl Driver for Hip {
             "hipModuleLoadData",
             call!(rt, b"hipModuleLoadData\0" (&raw mut module => *mut Handle, data => *const c_void)),
         )?;
-        let got = call!(rt, b"hipModuleGetFunction\0" (&raw mut function => *mut Handle, module => Handle, kernel.as_ptr() => *const c_char));
+        let got = call!(rt, b"hipModuleGetFunction\0" (&raw mut function => *mut Handle, module => Handle,
+            kernel.as_ptr() => *const c_char));
         self.check("hipModuleGetFunction", got)?;
         let got = call!(rt, b"hipModuleGetGlobal\0" (&raw mut address => *mut Handle, &raw mut size => *mut usize,
             module => Handle, array.as_ptr() => *const c_char));
@@ -234,9 +236,9 @@ impl Driver for Hip {
     fn launch(&self, kernel: Loaded, blocks: u32, args: &Args) -> Result<(), Error> {
         let mut parameters = [args.as_ptr() as Handle];
         let (function, null): (Handle, Handle) = (kernel.function as Handle, std::ptr::null_mut());
-        let got = call!(self.runtime, b"hipModuleLaunchKernel\0" (function => Handle, blocks => c_uint, 1 => c_uint, 1 => c_uint,
-            kernel.threads => c_uint, 1 => c_uint, 1 => c_uint, kernel.shared => c_uint, null => Handle,
-            parameters.as_mut_ptr() => *mut Handle, null => Handle));
+        let got = call!(self.runtime, b"hipModuleLaunchKernel\0" (function => Handle,
+            blocks => c_uint, 1 => c_uint, 1 => c_uint, kernel.threads => c_uint, 1 => c_uint, 1 => c_uint,
+            kernel.shared => c_uint, null => Handle, parameters.as_mut_ptr() => *mut Handle, null => Handle));
         self.check("hipModuleLaunchKernel", got)
     }
 

@@ -1,4 +1,5 @@
-//! Launches of `kernels/delta/gated_delta_rule.cu`, and of the prologues around it. `delta_rule` is the same without gates.
+//! Launches of `kernels/delta/gated_delta_rule.cu`, and of the prologues around it. `delta_rule` is the same without
+//! gates.
 
 use reference::spec::Dim;
 use reference::tensor::DType;

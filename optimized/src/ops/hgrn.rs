@@ -53,8 +53,8 @@ fn step(job: &mut Job<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether sequences are cut, of so many blocks with a sequence each. To cut costs 10 bytes an element where 6 would do,
-/// so it must leave more than a third of the device idle not to.
+/// Whether sequences are cut, of so many blocks with a sequence each. To cut costs 10 bytes an element where 6 would
+/// do, so it must leave more than a third of the device idle not to.
 const fn cut(blocks: usize, multiprocessors: usize) -> bool {
     3 * blocks < 2 * multiprocessors
 }

@@ -11,8 +11,8 @@ use crate::shapes::norm::{SUMMED, kernel};
 /// Blocks that share the rows when each leaves sums over its rows behind: two for each multiprocessor of a large GPU.
 const SUMMING: usize = 264;
 
-/// Otherwise, blocks that keep it busy, and how often one then gets rows to work on, so that later ones are on their way
-/// while it does.
+/// Otherwise, blocks that keep it busy, and how often one then gets rows to work on, so that later ones are on their
+/// way while it does.
 const BUSY: usize = 1056;
 const STEPS: usize = 6;
 

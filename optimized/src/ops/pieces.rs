@@ -8,8 +8,8 @@ use crate::engine::{Job, Pieces};
 use crate::error::Error;
 use crate::shapes::pieces::{ELEMENTS, STATES};
 
-/// Tokens of a piece at least. Sums go in another order where a sequence is cut, so that what is appended to a short one
-/// must not have it cut.
+/// Tokens of a piece at least. Sums go in another order where a sequence is cut, so that what is appended to a short
+/// one must not have it cut.
 const LEAST: usize = 1024;
 
 /// The pieces of a call, and what each does to a state.

@@ -1,5 +1,5 @@
-//! Launches of `kernels/delta/prologue.cu`: what happens to the inputs of the delta rules before the recurrence, and the
-//! way back.
+//! Launches of `kernels/delta/prologue.cu`: what happens to the inputs of the delta rules before the recurrence, and
+//! the way back.
 
 use reference::spec::Dim;
 use reference::tensor::DType;

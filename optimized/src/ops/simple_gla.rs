@@ -1,4 +1,5 @@
-//! Launches of `kernels/chunk/simple_gla.cu`: `simple_gla` itself, and the ops whose decays are constants or none at all.
+//! Launches of `kernels/chunk/simple_gla.cu`: `simple_gla` itself, and the ops whose decays are constants or none at
+//! all.
 
 use reference::spec::Dim;
 

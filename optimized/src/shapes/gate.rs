@@ -2,8 +2,8 @@
 
 use super::{Kernel, Scalar, Target};
 
-/// The gates' kernels have no width; a chunk of rows, and the neighbouring columns of a piece. This is the chunk of kernels
-/// that have none, and of few columns.
+/// The gates' kernels have no width; a chunk of rows, and the neighbouring columns of a piece. This is the chunk of
+/// kernels that have none, and of few columns.
 pub(crate) const GATE: Kernel =
     Kernel { source: "rows/gate.cu", template: "", scalar: Scalar::F32, chunk: 32, width: 0, slice: 4 };
 

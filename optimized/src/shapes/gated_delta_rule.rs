@@ -4,7 +4,8 @@ use super::{Kernel, Scalar, Shape, Target, scalars_and_widths, shape};
 
 pub(crate) const SOURCE: &str = "delta/gated_delta_rule.cu";
 
-/// What the kernels of `gated_delta_rule` are given: most of them, the sweep back, the gradients. All have the same chunk.
+/// What the kernels of `gated_delta_rule` are given: most of them, the sweep back, the gradients. All have the same
+/// chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shapes {
     pub(crate) most: Shape,

@@ -28,8 +28,8 @@ pub(crate) fn shapes(target: Target, scalar: Scalar, width: usize, both: bool) -
     Shapes { sweep, gradients }
 }
 
-/// Without gates of values, where there is room for it: the forward pass by two roles, the backward pass in one kernel where
-/// values are no wider than the slice, and what pieces of sequences do.
+/// Without gates of values, where there is room for it: the forward pass by two roles, the backward pass in one kernel
+/// where values are no wider than the slice, and what pieces of sequences do.
 pub(crate) fn roomy(target: Target, scalar: Scalar, width: usize) -> Option<Shape> {
     (target == Target::Cuda && scalar != Scalar::F32 && width <= 128).then_some(shape(64, width))
 }

@@ -4,7 +4,8 @@ use super::{Kernel, Scalar, Shape, Target, scalars_and_widths, shape};
 
 pub(crate) const SOURCE: &str = "chunk/simple_gla.cu";
 
-/// What the kernels of `simple_gla` are given: the forward pass, the sweep back, the gradients. All have the same chunk.
+/// What the kernels of `simple_gla` are given: the forward pass, the sweep back, the gradients. All have the same
+/// chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shapes {
     pub(crate) forward: Shape,
@@ -26,8 +27,8 @@ pub(crate) fn shapes(target: Target, scalar: Scalar, width: usize) -> Shapes {
     Shapes { forward, sweep, gradients }
 }
 
-/// Where there is room for it, the forward pass by two roles, and the backward pass in one kernel where values are no wider
-/// than the slice.
+/// Where there is room for it, the forward pass by two roles, and the backward pass in one kernel where values are no
+/// wider than the slice.
 pub(crate) fn roles(target: Target, scalar: Scalar, width: usize) -> Option<Shape> {
     (target == Target::Cuda && scalar != Scalar::F32 && width <= 128).then_some(shape(64, width))
 }
