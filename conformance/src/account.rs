@@ -104,13 +104,8 @@ pub fn command(args: &AccountArgs) -> Result<ExitCode, Error> {
         .collect::<Result<_, step::Error>>()?;
     eprintln!("{} steps of {}", steps.len() * (1 + dtypes.len()), step.case);
     let account = account(&steps, &dtypes)?;
-    let path = sheet::write(&args.out, "account", &page::page(&account, &environment::here().command), &account.rows)?;
-    if args.json {
-        sheet::print(&account.rows)?;
-    } else {
-        print!("{}", page::text(&account));
-        println!("report: {}", path.display());
-    }
+    let page = page::page(&account, &environment::here().command);
+    sheet::deliver(&args.out, "account", &page, &account.rows, args.json, &page::text(&account))?;
     Ok(if account.first().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

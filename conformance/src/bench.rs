@@ -14,7 +14,6 @@ mod trust;
 mod watch;
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -25,6 +24,7 @@ use crate::candidate::{BenchRequest, Candidate, Reply, Timing};
 use crate::case::{self, Case};
 use crate::cli::{BenchArgs, Pass, Shapes};
 use crate::glob::selects;
+use crate::output::print;
 use crate::sample::Profile;
 
 pub(crate) use drawn::Drawn;
@@ -105,14 +105,14 @@ pub fn command(args: &BenchArgs) -> Result<ExitCode, Error> {
             let rows = side_by_side(&mut candidates, case, backward, args, &mut trust, &watch);
             fine &= rows.iter().all(|row| row.fine());
             if !args.json {
-                show(&table::render(case, backward, &identities, &rows));
+                print(&table::render(case, backward, &identities, &rows));
             }
             ledger.add(rows.into_iter().map(|row| row.timed))?;
         }
     }
     if !args.json {
         let cpu = candidates.iter().all(|c| !on_a_gpu(c.as_ref()));
-        show(&table::closing(cpu, ledger.path()));
+        print(&table::closing(cpu, ledger.path()));
     }
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -122,11 +122,6 @@ pub fn command(args: &BenchArgs) -> Result<ExitCode, Error> {
 pub fn headline() -> BTreeSet<String> {
     let cases = standard::cases(true, &[Shapes::Headline]);
     cases.iter().filter(|c| c.profile == Profile::Typical).map(Case::to_string).collect()
-}
-
-/// Prints what is for people; nobody reading it is no reason to stop, as the records are kept.
-fn show(text: &str) {
-    _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 /// Whether a filter is a case in full.

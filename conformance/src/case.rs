@@ -89,6 +89,13 @@ pub fn products(problem: &Problem) -> usize {
 }
 
 impl Case {
+    /// Bytes of its inputs and outputs in `f64`, as the oracle has them.
+    #[must_use]
+    pub fn bytes(&self) -> f64 {
+        let elements = |port| self.problem.shape(port).into_iter().map(|n| n as f64).product::<f64>();
+        8.0 * self.problem.inputs().chain(self.problem.outputs()).map(elements).sum::<f64>()
+    }
+
     /// Op and every field, in their canonical order.
     #[must_use]
     pub fn fields(&self) -> Vec<(String, String)> {

@@ -80,21 +80,21 @@ pub struct ListArgs {
     #[arg(long, conflicts_with_all = ["support", "cases"])]
     pub plans: bool,
     /// The precision that every spec is held to instead, as JSON
-    #[arg(long, conflicts_with_all = ["support", "cases", "plans"])]
+    #[arg(long, conflicts_with_all = ["cases", "plans"])]
     pub precision: bool,
     /// Write the source of every kernel that GPUs compile here instead, each complete in one file
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["support", "cases", "plans"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["support", "speed", "precision", "cases", "plans"])]
     pub units: Option<PathBuf>,
     /// The support tables instead, from committed records
     #[arg(long)]
     pub support: bool,
     /// The speed table instead, from committed records
-    #[arg(long, conflicts_with_all = ["support", "cases", "plans"])]
+    #[arg(long, conflicts_with_all = ["cases", "plans"])]
     pub speed: bool,
-    /// Fail when the table in this file is not the current one
+    /// Fail when what this file has of --support, --speed or --precision is not the current one
     #[arg(long, value_name = "FILE", conflicts_with = "write")]
     pub check: Option<PathBuf>,
-    /// Put the table into this file
+    /// Put --support, --speed or --precision into this file
     #[arg(long, value_name = "FILE")]
     pub write: Option<PathBuf>,
     /// Where the committed records are
@@ -122,7 +122,7 @@ pub enum LevelName {
   fla-conformance run --candidate 'python3 mine.py' --suite smoke hgrn
   fla-conformance run --candidate reference --level layer
   fla-conformance run --candidate cuda --suite full --shard 2/8 --out out-2
-  fla-conformance run --candidate ./libmine.so --expect mine.toml --check forward,backward 'gated_delta_rule(*dtype=bf16*)'
+  fla-conformance run --candidate ./libmine.so --expect mine.toml --check forward,backward 'gla(*dtype=bf16*)'
 
 A FILTER is a part of a case string, or a pattern with * for the whole of it; a case is run when any filter fits.
 
@@ -162,7 +162,7 @@ pub struct RunArgs {
     /// Where records and reports go
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
-    /// Only these checks
+    /// Only these checks, of those that list names
     #[arg(long = "check", value_name = "NAME", value_delimiter = ',')]
     pub checks: Vec<String>,
     /// What is known to fail or to be missing, in addition to what is known of built-in candidates
@@ -219,7 +219,7 @@ pub struct ReplayArgs {
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:
   fla-conformance bench --candidate cuda
-  fla-conformance bench --candidate cuda --against 'python3 -m fla_conformance.shims.fla' --pass both hgrn
+  fla-conformance bench --candidate cuda --against 'python3 -m fla_conformance.shims.fla' hgrn
   fla-conformance bench --candidate cuda --shapes grids,decode 'gla(*profile=typical*)'
   fla-conformance bench --candidate cuda --bandwidth 3350 --tflops 990 --json")]
 pub struct BenchArgs {
@@ -233,7 +233,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub iterations: u32,
     /// Time for one candidate's iterations at one case; six there are in any case
-    #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = positive, allow_negative_numbers = true)]
     pub seconds: f64,
     /// Groups of standard cases; for processors there is one group
     #[arg(long, value_enum, value_name = "GROUP", value_delimiter = ',', default_value = "headline")]
@@ -242,10 +242,10 @@ pub struct BenchArgs {
     #[arg(long, value_enum, default_value_t = Pass::Both)]
     pub pass: Pass,
     /// Memory bandwidth of the device, GB/s, for the floor
-    #[arg(long, value_name = "GB/S")]
+    #[arg(long, value_name = "GB/S", value_parser = positive, allow_negative_numbers = true)]
     pub bandwidth: Option<f64>,
     /// Arithmetic of the device in the case's type, TFLOP/s, for the floor
-    #[arg(long, value_name = "TFLOP/S")]
+    #[arg(long, value_name = "TFLOP/S", value_parser = positive, allow_negative_numbers = true)]
     pub tflops: Option<f64>,
     /// Where records and reports go
     #[arg(long, value_name = "DIR", default_value = "out")]
@@ -313,7 +313,7 @@ pub struct ServeArgs {
 
 /// `report`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   fla-conformance report out-1/records.jsonl out-2/records.jsonl --out report
   fla-conformance report out/records.jsonl --evidence reports/records/h100-2026-11-24-cuda.jsonl")]
 pub struct ReportArgs {
@@ -326,6 +326,13 @@ pub struct ReportArgs {
     /// Also write the records as evidence to commit: shards put together, a statistic for each pass
     #[arg(long, value_name = "FILE")]
     pub evidence: Option<PathBuf>,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(x) if x > 0.0 && x.is_finite() => Ok(x),
+        _ => Err(format!("{text:?} is not a positive number, for example 0.02")),
+    }
 }
 
 /// One part of a suite.

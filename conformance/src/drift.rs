@@ -25,6 +25,7 @@ use crate::cli::DriftArgs;
 use crate::examine::answer;
 use crate::glob::selects;
 use crate::measure::{SAMPLES, drifts, exponent};
+use crate::output::print;
 use crate::sample::{self, Profile};
 use crate::{environment, sheet};
 
@@ -36,6 +37,14 @@ pub enum Error {
     /// The candidate cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// Nothing between the lengths.
+    #[error("--shortest {shortest} is beyond --longest {longest}: lengths go from 2^{shortest} to 2^{longest} tokens")]
+    Lengths {
+        /// Power of two of the first length.
+        shortest: u32,
+        /// Power of two of the last length.
+        longest: u32,
+    },
     /// Nothing to measure.
     #[error("no op with a state that {candidate} has fits {filters:?}; see fla-conformance list")]
     Nothing {
@@ -85,6 +94,10 @@ pub struct Curve {
 /// # Errors
 /// See [`enum@Error`].
 pub fn command(args: &DriftArgs) -> Result<ExitCode, Error> {
+    let DriftArgs { shortest, longest, .. } = *args;
+    if shortest > longest {
+        return Err(Error::Lengths { shortest, longest });
+    }
     let options = OpenOptions { timeout: Duration::from_secs(args.timeout), ..OpenOptions::default() };
     let mut candidate = open(&args.candidate, &options)?;
     let cases = cases(args, candidate.as_ref());
@@ -94,16 +107,11 @@ pub fn command(args: &DriftArgs) -> Result<ExitCode, Error> {
     let mut curves = Vec::new();
     for case in &cases {
         let found = measured(candidate.as_mut(), case, args)?;
-        found.iter().filter(|_| !args.json).for_each(|c| println!("{}", page::line(c)));
+        found.iter().filter(|_| !args.json).for_each(|c| print(&format!("{}\n", page::line(c))));
         curves.extend(found);
     }
     let page = page::page(&curves, candidate.identity(), &environment::here());
-    let path = sheet::write(&args.out, "drift", &page, &curves)?;
-    if args.json {
-        sheet::print(&curves)?;
-    } else {
-        println!("report: {}", path.display());
-    }
+    sheet::deliver(&args.out, "drift", &page, &curves, args.json, "")?;
     let fine = curves.iter().all(|c| c.wrong.is_none());
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

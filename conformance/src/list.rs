@@ -8,13 +8,16 @@ use std::process::ExitCode;
 
 use optimized::Backend;
 use reference::spec::OpSpec;
+use reports::marks::NoMarks;
 use reports::record::Run;
 use reports::speed::{self, Tree};
-use reports::support::{self, NoMarks, SupportRow, Trial};
+use reports::support::{self, SupportRow, Trial};
+use serde::Serialize;
 
 use crate::case::Case;
 use crate::check::applicable;
 use crate::cli::{LevelName, ListArgs};
+use crate::output::print;
 use crate::precision;
 use crate::report;
 use crate::suite::{self, Size};
@@ -29,6 +32,14 @@ pub enum Error {
     /// A records file that cannot be used.
     #[error(transparent)]
     Records(#[from] report::Error),
+    /// No folder of records.
+    #[error("{path}: {source}; --records names the folder of committed records, reports/records of the repository")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A file that cannot be read or written.
     #[error("{path}: {source}")]
     File {
@@ -37,7 +48,7 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
-    /// A document without a place for the support table.
+    /// A document without a place for the table.
     #[error("{path}: {source}")]
     Marks {
         /// The document.
@@ -45,16 +56,8 @@ pub enum Error {
         /// Why.
         source: NoMarks,
     },
-    /// A document without a place for the speed table.
-    #[error("{path}: {source}")]
-    SpeedMarks {
-        /// The document.
-        path: PathBuf,
-        /// Why.
-        source: speed::NoMarks,
-    },
     /// A document whose table is not what the records and sources say.
-    #[error("the {table} table in {path} is not current; run fla-conformance list --{table} --write {path}")]
+    #[error("the {table} table in {path} is not current: run fla-conformance list --{table} --write {path}")]
     Outdated {
         /// The document.
         path: PathBuf,
@@ -86,11 +89,12 @@ pub fn command(args: &ListArgs) -> Result<ExitCode, Error> {
         return speed(args);
     }
     if args.plans {
-        println!("{}", serde_json::to_string_pretty(&crate::bench::plans())?);
+        print(&json(&crate::bench::plans())?);
         return Ok(ExitCode::SUCCESS);
     }
     if args.precision {
-        return document(args, "precision", &precision::published(), |_, _| Ok(precision::published()));
+        let published = precision::published();
+        return document(args, "precision", &published, |_| Ok(published.clone()));
     }
     if let Some(folder) = &args.units {
         return units(folder);
@@ -98,18 +102,16 @@ pub fn command(args: &ListArgs) -> Result<ExitCode, Error> {
     if let Some(size) = args.cases {
         let asked = |case: &&Case| args.level.is_none_or(|level| level.is_of(case));
         let cases: Vec<String> = suite::cases(size).iter().filter(asked).map(ToString::to_string).collect();
-        match args.json {
-            true => println!("{}", serde_json::to_string_pretty(&cases)?),
-            false => cases.iter().for_each(|c| println!("{c}")),
-        }
+        print(&if args.json { json(&cases)? } else { cases.join("\n") + "\n" });
         return Ok(ExitCode::SUCCESS);
     }
     let catalogue = catalogue::Catalogue::new(args.level.map(LevelName::name))?;
-    match args.json {
-        true => println!("{}", serde_json::to_string_pretty(&catalogue)?),
-        false => print!("{catalogue}"),
-    }
+    print(&if args.json { json(&catalogue)? } else { catalogue.to_string() });
     Ok(ExitCode::SUCCESS)
+}
+
+fn json(list: &impl Serialize) -> Result<String, Error> {
+    Ok(serde_json::to_string_pretty(list)? + "\n")
 }
 
 impl LevelName {
@@ -133,7 +135,7 @@ impl LevelName {
 
 /// The runs of every committed records file, by file name.
 fn committed(args: &ListArgs) -> Result<Vec<Run>, Error> {
-    let failed = |source| Error::File { path: args.records.clone(), source };
+    let failed = |source| Error::Folder { path: args.records.clone(), source };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(&args.records).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
@@ -189,9 +191,7 @@ fn support(args: &ListArgs) -> Result<ExitCode, Error> {
     let rows: Vec<SupportRow> = reference::specs().map(row).collect();
     let support = support::support(&rows, &committed(args)?);
     let whole = format!("{}\n{}", support.summary, support.whole);
-    document(args, "support", &whole, |path, document| {
-        support.splice(document).map_err(|source| Error::Marks { path: path.clone(), source })
-    })
+    document(args, "support", &whole, |document| support.splice(document))
 }
 
 /// The speed tables.
@@ -203,9 +203,7 @@ fn speed(args: &ListArgs) -> Result<ExitCode, Error> {
         headline: crate::bench::headline(),
     };
     let speed = speed::speed(&committed(args)?, &tree);
-    document(args, "speed", &format!("{}\n{}", speed.summary, speed.whole), |path, document| {
-        speed.splice(document).map_err(|source| Error::SpeedMarks { path: path.clone(), source })
-    })
+    document(args, "speed", &format!("{}\n{}", speed.summary, speed.whole), |document| speed.splice(document))
 }
 
 /// A table: printed, compared with a document, or put into it.
@@ -213,15 +211,15 @@ fn document(
     args: &ListArgs,
     table: &'static str,
     text: &str,
-    splice: impl Fn(&PathBuf, &str) -> Result<String, Error>,
+    splice: impl Fn(&str) -> Result<String, NoMarks>,
 ) -> Result<ExitCode, Error> {
     let Some(path) = args.check.as_ref().or(args.write.as_ref()) else {
-        print!("{text}");
+        print(text);
         return Ok(ExitCode::SUCCESS);
     };
     let failed = |source| Error::File { path: path.clone(), source };
     let document = std::fs::read_to_string(path).map_err(failed)?;
-    let current = splice(path, &document)?;
+    let current = splice(&document).map_err(|source| Error::Marks { path: path.clone(), source })?;
     if args.write.is_some() {
         std::fs::write(path, current).map_err(failed)?;
     } else if current != document {

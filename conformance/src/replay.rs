@@ -18,8 +18,10 @@ use crate::candidate::{Candidate, Request};
 use crate::case::{self, Case};
 use crate::check::{Check, applicable, applies};
 use crate::cli::ReplayArgs;
+use crate::environment;
 use crate::examine::{self, Asked, ask, judge};
 use crate::lattice;
+use crate::output::print;
 use crate::run::{self, reproducer};
 use crate::shrink::shrink;
 use crate::truth::Truth;
@@ -61,6 +63,16 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// A case for a larger machine.
+    #[error("{case} has {:.1} GB of inputs and outputs in f64; {:.1} GB of memory are free", needed / 1e9, free / 1e9)]
+    Room {
+        /// The case.
+        case: String,
+        /// Bytes that it takes at least.
+        needed: f64,
+        /// Bytes that are free.
+        free: f64,
+    },
     /// A call that the oracle cannot answer.
     #[error(transparent)]
     Oracle(#[from] reference::error::Error),
@@ -72,6 +84,7 @@ impl Error {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Open(e) => e.exit_code(),
+            Self::Room { .. } => 3,
             _ => 2,
         }
     }
@@ -87,11 +100,16 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub fn command(args: &ReplayArgs) -> Result<ExitCode, Error> {
     let checks = run::checks(&args.checks)?;
     let options = OpenOptions { timeout: Duration::from_secs(args.timeout), ..OpenOptions::default() };
-    if Path::new(&args.case).is_file() {
-        let request = load(Path::new(&args.case))?;
+    let path = Path::new(&args.case);
+    if path.is_file() || path.extension().is_some_and(|e| e == "safetensors") {
+        let request = load(path)?;
         return call(&request, open(&args.candidate, &options)?.as_mut());
     }
     let case: Case = args.case.parse()?;
+    let (needed, free) = (case.bytes(), environment::free_memory().map_or(f64::INFINITY, |bytes| bytes as f64));
+    if needed > free {
+        return Err(Error::Room { case: case.to_string(), needed, free });
+    }
     let mine: Vec<&Check> = applicable(&case).filter(|c| checks.iter().any(|k| k.name == c.name)).collect();
     if mine.is_empty() {
         let checks = checks.iter().map(|c| c.name).collect::<Vec<_>>().join(", ");
@@ -116,10 +134,10 @@ pub fn command(args: &ReplayArgs) -> Result<ExitCode, Error> {
         }
     }
     if !args.json && !wrong.is_empty() {
-        println!("{}", account::tensors(&right, &wrong));
+        print(&format!("{}\n", account::tensors(&right, &wrong)));
         let place = place::first_wrong(candidate.as_mut(), &case, &truth);
         for line in place.into_iter().chain(likeness::likeness(case.problem.spec.name, &wrong)) {
-            println!("{line}");
+            print(&format!("{line}\n"));
         }
     }
     if args.shrink {
@@ -132,7 +150,7 @@ pub fn command(args: &ReplayArgs) -> Result<ExitCode, Error> {
 
 fn tell(args: &ReplayArgs, case: &Case, truth: &Truth, check: &Check, asked: &Asked, verdict: &Verdict) {
     if !args.json {
-        print!("{}", account::full(case, truth, check, asked, verdict));
+        print(&account::full(case, truth, check, asked, verdict));
         return;
     }
     let judged = Judged {
@@ -151,15 +169,15 @@ fn tell(args: &ReplayArgs, case: &Case, truth: &Truth, check: &Check, asked: &As
 
 /// A dumped call has no case any more: its numbers are judged as they are.
 fn call(request: &Request, candidate: &mut dyn Candidate) -> Result<ExitCode, Error> {
-    println!("{} {}", request.problem, request.dtype);
+    print(&format!("{} {}\n", request.problem, request.dtype));
     let verdict = match examine::answer(request, candidate.call(request), 0) {
         Ok((tensors, _)) => {
             let verdict = examine::judge_request(request, &tensors)?;
-            print!("{}", account::of_call(request, &tensors, &verdict)?);
+            print(&account::of_call(request, &tensors, &verdict)?);
             verdict
         }
         Err(verdict) => {
-            println!("{}", account::line("call", &verdict));
+            print(&format!("{}\n", account::line("call", &verdict)));
             *verdict
         }
     };
@@ -201,7 +219,7 @@ fn smallest(args: &ReplayArgs, case: &Case, check: &Check, candidate: &mut dyn C
     if let Some(check) = crate::check::check("lattice").filter(|check| fails(check, &exact)) {
         let _ = write!(text, "\nit fails where every answer is exact, too:\n  {}", again(check, &exact));
     }
-    if args.json { eprintln!("{text}") } else { println!("{text}") }
+    if args.json { eprintln!("{text}") } else { print(&format!("{text}\n")) }
 }
 
 /// Whether a verdict says that elements are too far from the truth, and of which port.

@@ -10,6 +10,7 @@ use reports::verdict::{Fault, Verdict};
 use reports::{evidence, render};
 
 use crate::cli::ReportArgs;
+use crate::output::print;
 
 /// A report that cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,12 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         source: ReadError,
+    },
+    /// Files without a run.
+    #[error("no run in {files}; fla-conformance run writes its records to out/records.jsonl, or where --out says")]
+    Empty {
+        /// The files.
+        files: String,
     },
     /// The pages cannot be written.
     #[error("cannot write the report into {path}: {source}")]
@@ -49,13 +56,17 @@ pub fn command(args: &ReportArgs) -> Result<ExitCode, Error> {
     for path in &args.records {
         runs.extend(read(path)?);
     }
-    println!("report: {}", write(&runs, &args.out)?.display());
+    if runs.is_empty() {
+        let files = args.records.iter().map(|path| path.display().to_string());
+        return Err(Error::Empty { files: files.collect::<Vec<_>>().join(", ") });
+    }
+    print(&format!("report: {}\n", write(&runs, &args.out)?.display()));
     if let Some(path) = &args.evidence {
         let failed = |source| Error::Evidence { path: path.clone(), source };
         let mut file = std::io::BufWriter::new(File::create(path).map_err(failed)?);
         let runs = evidence::condensed(runs);
         evidence::lines(&runs).try_for_each(|line| record::write(&mut file, &line)).map_err(failed)?;
-        println!("evidence: {}", path.display());
+        print(&format!("evidence: {}\n", path.display()));
     }
     Ok(ExitCode::SUCCESS)
 }

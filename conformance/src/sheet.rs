@@ -1,12 +1,13 @@
 //! What a command about a model leaves behind: a page to look at, and the same as JSON lines beside it.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use reports::render;
 use reports::render::sheet::Sheet;
 use serde::Serialize;
+
+use crate::output::print;
 
 /// A page that cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -24,11 +25,19 @@ pub enum Error {
     Render(#[from] render::Error),
 }
 
-/// Writes `<name>.html` and `<name>.jsonl` into `out`, which is made if it is not there; gives the page.
+/// Writes `<name>.html` and `<name>.jsonl` into `out`, which is made if it is not there. Then prints the rows for
+/// machines, or else the text and where the page is.
 ///
 /// # Errors
 /// See [`enum@Error`].
-pub fn write<R: Serialize>(out: &Path, name: &str, sheet: &Sheet, rows: &[R]) -> Result<PathBuf, Error> {
+pub fn deliver<R: Serialize>(
+    out: &Path,
+    name: &str,
+    sheet: &Sheet,
+    rows: &[R],
+    json: bool,
+    text: &str,
+) -> Result<(), Error> {
     let put = |name: String, text: String| {
         let path = out.join(name);
         fs::create_dir_all(out)
@@ -36,23 +45,12 @@ pub fn write<R: Serialize>(out: &Path, name: &str, sheet: &Sheet, rows: &[R]) ->
             .map_err(|source| Error::Write { path: path.clone(), source })?;
         Ok::<_, Error>(path)
     };
-    put(format!("{name}.jsonl"), lines(rows)?)?;
-    put(format!("{name}.html"), render::sheet::sheet(sheet)?)
-}
-
-/// Prints rows as JSON lines.
-///
-/// # Errors
-/// Rows that do not serialise: a fault of this program.
-pub fn print<R: Serialize>(rows: &[R]) -> Result<(), Error> {
-    // a closed pipe ends the output, not the verdict
-    let _ = std::io::stdout().write_all(lines(rows)?.as_bytes());
-    Ok(())
-}
-
-fn lines<R: Serialize>(rows: &[R]) -> Result<String, Error> {
     let line = |row: &R| Ok::<_, render::Error>(serde_json::to_string(row)? + "\n");
-    Ok(rows.iter().map(line).collect::<Result<String, _>>()?)
+    let lines = rows.iter().map(line).collect::<Result<String, _>>()?;
+    let page = put(format!("{name}.html"), render::sheet::sheet(sheet)?)?;
+    print(&if json { lines.clone() } else { format!("{text}report: {}\n", page.display()) });
+    put(format!("{name}.jsonl"), lines)?;
+    Ok(())
 }
 
 /// Few digits, and names for what is no number.

@@ -28,7 +28,7 @@ pub enum Error {
     #[error(transparent)]
     Case(#[from] case::Error),
     /// Something smaller than a model.
-    #[error("{name} is {level}, expected a model: see fla-conformance list --level model")]
+    #[error("{name} is of level {level}, expected a model: see fla-conformance list --level model")]
     Level {
         /// The spec.
         name: &'static str,

@@ -174,9 +174,11 @@ fn parts(size: Size) -> impl Iterator<Item = Size> {
 fn extend(cases: &mut Vec<Case>, spec: &'static OpSpec, part: Size) {
     let recipe = recipe(part, spec.level);
     let [sweep, steady] = [Profile::GateSweep, Profile::Steady].map(|profile| special(spec, recipe, profile));
-    let plainly = walk(spec, recipe).chain(single(spec, recipe)).chain(sweep).chain(exact(spec, recipe));
+    let varied = walk(spec, recipe).chain(single(spec, recipe)).chain(sweep).chain(exact(spec, recipe));
+    // what was varied may have become dearer than the plain case was
+    let varied = varied.map(|case| shapes::lightened(case, recipe));
     let shapes = shapes::grouped(spec, recipe).chain(shapes::awkward(spec, recipe)).chain(shapes::long(spec, recipe));
-    for case in plainly.chain(shapes).chain(steady).chain(short(spec, recipe)) {
+    for case in varied.chain(shapes).chain(steady).chain(short(spec, recipe)) {
         if case.problem.validate().is_ok() && !cases.contains(&case) {
             cases.push(case);
         }
@@ -278,7 +280,7 @@ fn exact<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item = 
         if i % 4 == 3 {
             pack(&mut case, recipe.packings[i / 4 % recipe.packings.len()]);
         }
-        lattice::on(shapes::lightened(case, recipe))
+        lattice::on(case)
     };
     // options get one case each
     let walk = (0..recipe.exact).map(|i| (0, i));
@@ -328,7 +330,7 @@ fn single<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item =
                     case.problem.sizes.insert(Dim::T, recipe.lengths[0]);
                 }
                 change(&mut case);
-                shapes::lightened(case, recipe)
+                case
             })
             .collect();
         cases

@@ -171,13 +171,8 @@ pub fn command(args: &SwapArgs) -> Result<ExitCode, Error> {
     }
     eprintln!("one exact step of {}, and {} rounded ones for its floor", step.case, crate::measure::SAMPLES + 1);
     let outcome = swap(&step, plugs)?;
-    let path = sheet::write(&args.out, "swap", &page::page(&outcome, &environment::here().command), &outcome.rows)?;
-    if args.json {
-        sheet::print(&outcome.rows)?;
-    } else {
-        print!("{}", page::text(&outcome));
-        println!("report: {}", path.display());
-    }
+    let page = page::page(&outcome, &environment::here().command);
+    sheet::deliver(&args.out, "swap", &page, &outcome.rows, args.json, &page::text(&outcome))?;
     Ok(if outcome.first().is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

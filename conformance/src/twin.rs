@@ -187,13 +187,7 @@ pub fn command(args: &TwinArgs) -> Result<ExitCode, Error> {
     }
     let who: Identity = candidate.identity().clone();
     let page = page::page(&all, &who, &plan, &environment::here());
-    let path = sheet::write(&args.out, "twin", &page, &all)?;
-    if args.json {
-        sheet::print(&all)?;
-    } else {
-        print!("{}", page::text(&all));
-        println!("report: {}", path.display());
-    }
+    sheet::deliver(&args.out, "twin", &page, &all, args.json, &page::text(&all))?;
     Ok(if all.iter().all(Twins::fine) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

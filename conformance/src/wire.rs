@@ -9,7 +9,7 @@
 //! | `hello` | candidate, first | `protocol` = "1", `name`, `version`, `device`, `ops` (comma-separated) | – |
 //! | `call` | harness | `op`, `attrs` (JSON object), `want` (comma-separated) | inputs, `d_<output>`, `cu_seqlens` |
 //! | `bench` | harness | `op`, `attrs`, `dims` (JSON object), `dtype`, `want`, `iterations`, `profile`, `seed` | – |
-//! | `done` | candidate | `ran`; for a bench `times_ns` (JSON array), `peak_bytes`, `workspace_bytes` | what `want` named |
+//! | `done` | candidate | `ran`; of bench `times_ns` (JSON array), `peak_bytes`, `workspace_bytes` | what `want` has |
 //! | `declined` | candidate | `reason` | – |
 //! | `failed` | candidate | `message` | – |
 //! | `bye` | harness | – | – |
@@ -19,11 +19,13 @@
 //! # Optional extensions
 //! A peer that does not know them ignores them, and without them everything works as above.
 //! - `hello`: `features`, comma-separated: `fill` when `call`'s field `fill` is honoured, `bench` when `bench` is,
-//!   `bench_packed` when its field `seqs` is, `evaluation` and `recompute` when `call`'s field `mode` is.
-//!   `kernels` is a JSON object, by op the SHA-256 of the kernel sources, for candidates that are built from a known tree.
+//!   `bench_packed` when its field `seqs` is, `evaluation`, `recompute` and `graph` when `call`'s field `mode` is.
+//!   `kernels` is a JSON object, by op the SHA-256 of the kernel sources, for candidates that are built from a known
+//!   tree.
 //! - `call`: `fill` is "nan" or "huge": what fresh memory holds before the kernels run; only sent to candidates with
-//!   the feature. `mode` asks a layer or model as for inference ("evaluation"), or to compute activations once more on
-//!   the way back ("recompute"), likewise. `id` is a number that the answer may repeat, which makes an answer to an older question recognisable.
+//!   the feature. `mode` asks a layer or model as for inference ("evaluation"), to compute activations once more on the
+//!   way back ("recompute"), or any spec to launch what was captured of its problem before ("graph"), likewise. `id` is
+//!   a number that the answer may repeat, which makes an answer to an older question recognisable.
 //! - `bench`: `inputs` (comma-separated) names the inputs that are given; without it every one that the spec allows
 //!   together. `seqs` (JSON array) are the lengths of packed sequences; only sent to candidates with the feature.
 //! - `done` to a bench: `host_ns`, what it takes the host to queue one call; `timed_by`, how the times were taken.

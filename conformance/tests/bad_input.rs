@@ -57,6 +57,31 @@ fn names_that_nobody_knows() {
 }
 
 #[test]
+fn questions_that_ask_nothing_or_too_much() {
+    expect(2, &["--shortest 12 is beyond --longest 8"], &["drift", "--shortest", "12", "--longest", "8", "hgrn"]);
+    expect(2, &["no run in /dev/null", "out/records.jsonl"], &["report", "/dev/null"]);
+    expect(2, &["none.safetensors", "No such file"], &["replay", "none.safetensors"]);
+    expect(2, &["reports/records", "--records"], &["list", "--speed"]);
+    expect(2, &["none.json", "No such file"], &["list", "--precision", "--check", "none.json"]);
+    expect(2, &["\"-3\" is not a positive number"], &["bench", "--bandwidth", "-3"]);
+    expect(2, &["hgrn is of level op, expected a model"], &["account", "hgrn()"]);
+    expect(3, &["of memory are free"], &["replay", "hgrn(T=1000000000000)"]);
+}
+
+#[test]
+fn nobody_who_reads_on() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_fla-conformance"))
+        .arg("list")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("this package's own binary");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("an exit");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn candidates_that_do_not_start() {
     expect(3, &["cannot start", "/nonexistent/program"], &["run", "--candidate", "/nonexistent/program --flag"]);
     expect(

@@ -14,7 +14,8 @@ use reference::spec::{Dim, Level};
 use reference::tensor::DType;
 use reports::verdict::Verdict;
 
-/// Any valid case up to these sizes and this level; extents shrink towards 1, flags towards false, absent inputs towards none.
+/// Any valid case up to these sizes and this level; extents shrink towards 1, flags towards false, absent inputs
+/// towards none.
 fn case(tokens: usize, width: usize, level: Level) -> impl Strategy<Value = Case> {
     let dtypes = [DType::F32, DType::Bf16, DType::F16, DType::F64];
     // what is built comes after what it is built of
@@ -86,8 +87,8 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
-    /// The oracle's own code at `f32` is a right candidate: whatever the case, no check may fail it. What is built of ops
-    /// and modules takes minutes a case.
+    /// The oracle's own code at `f32` is a right candidate: whatever the case, no check may fail it. What is built of
+    /// ops and modules takes minutes a case.
     #[test]
     fn a_right_candidate_never_fails(case in case(70, 12, Level::Module)) {
         let truth = Truth::of(&case);

@@ -50,7 +50,8 @@ impl Scene {
     /// A candidate that says hello and then runs `script` at its first start, and answers well at later ones.
     fn rude(&self, script: &str, timeout: Duration) -> Remote {
         let script = format!(
-            "cat hello; if [ -e met ]; then head -c 8 >/dev/null; cat good; cat >/dev/null; else touch met; {script}; fi"
+            "cat hello; if [ -e met ]; then head -c 8 >/dev/null; cat good; cat >/dev/null; \
+             else touch met; {script}; fi"
         );
         Remote::start(self.script(&script), timeout).expect("it says hello")
     }

@@ -1,11 +1,30 @@
 //! Generated text in documents people write: it stands between two marks, and nothing else is touched.
 
-/// The document with `text` between these marks; `None` when they are not there, in this order.
-#[must_use]
-pub fn put(document: &str, [begin, end]: [&str; 2], text: &str) -> Option<String> {
-    let start = document.find(begin)? + begin.len();
-    let stop = start + document[start..].find(end)?;
-    Some(format!("{}\n{text}{}", &document[..start], &document[stop..]))
+/// Where a text begins and where it ends.
+pub type Marks = [&'static str; 2];
+
+/// A document with no place for a text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the document has neither lines {:?} and {:?} nor {:?} and {:?}", .0[0][0], .0[0][1], .0[1][0], .0[1][1]
+)]
+pub struct NoMarks([Marks; 2]);
+
+/// The document with each of two texts between its marks, where it has them.
+///
+/// # Errors
+/// A document that has neither, or only the beginning of one.
+pub fn put(document: &str, texts: [(Marks, &str); 2]) -> Result<String, NoMarks> {
+    let missing = || NoMarks(texts.map(|(marks, _)| marks));
+    let mut current = document.to_owned();
+    let mut places = 0;
+    for ([begin, end], text) in texts {
+        let Some(start) = current.find(begin).map(|at| at + begin.len()) else { continue };
+        let stop = start + current[start..].find(end).ok_or_else(missing)?;
+        current.replace_range(start..stop, &format!("\n{text}"));
+        places += 1;
+    }
+    if places > 0 { Ok(current) } else { Err(missing()) }
 }
 
 #[cfg(test)]
@@ -14,8 +33,11 @@ mod tests {
 
     #[test]
     fn what_stood_between_the_marks_is_replaced() {
-        assert_eq!(put("a<b>old<e>z", ["<b>", "<e>"], "new\n").as_deref(), Some("a<b>\nnew\n<e>z"));
-        assert_eq!(put("a<e>z<b>", ["<b>", "<e>"], "new"), None);
-        assert_eq!(put("nothing", ["<b>", "<e>"], "new"), None);
+        let put = |document| put(document, [(["<b>", "<e>"], "new\n"), (["<c>", "<f>"], "other\n")]);
+        assert_eq!(put("a<b>old<e>z"), Ok("a<b>\nnew\n<e>z".into()));
+        assert_eq!(put("<c><f><b>old<e>"), Ok("<c>\nother\n<f><b>\nnew\n<e>".into()));
+        for lacking in ["a<e>z<b>", "nothing", "<c><f><b>"] {
+            assert!(put(lacking).is_err(), "{lacking}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use crate::marks;
+use crate::marks::{self, Marks, NoMarks};
 use crate::record::{Judged, Run};
 use crate::summary::Summary;
 
@@ -18,7 +18,8 @@ pub struct SupportRow {
     pub summary: String,
     /// The hash of the sources that our kernels for it are made of in this tree.
     pub kernels: Option<String>,
-    /// The cases and checks that each suite has for it: less is not the suite, and what is no more of it does not count.
+    /// The cases and checks that each suite has for it: less is not the suite, and what is no more of it does not
+    /// count.
     pub trials: BTreeMap<&'static str, BTreeSet<Trial>>,
 }
 
@@ -26,13 +27,14 @@ pub struct SupportRow {
 pub type Trial = (String, &'static str);
 
 /// Where the whole table stands in a document, and where the counts of it.
-const MARKS: [[&str; 2]; 2] = [
+const MARKS: [Marks; 2] = [
     ["<!-- support:begin -->", "<!-- support:end -->"],
     ["<!-- support-summary:begin -->", "<!-- support-summary:end -->"],
 ];
 
 /// The head of the summary.
-const SUMMARY: &str = "| specs | implementation | suite | judged | in whole | without fault | stale | passed | failed | skipped |\n\
+const SUMMARY: &str = "\
+     | specs | implementation | suite | judged | in whole | without fault | stale | passed | failed | skipped |\n\
      |---|---|---|---|---|---|---|---|---|---|\n";
 
 /// What stands where no record is.
@@ -41,16 +43,11 @@ const NO_RECORD: &str = "–";
 /// Suites, the largest first: a record of a larger suite says more, and says it for itself.
 const SUITES: [&str; 3] = ["soak", "full", "smoke"];
 
-/// A document without the marks between which a table stands.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the document has no lines {:?} and {:?}, in this order, nor such lines for the summary", MARKS[0][0], MARKS[0][1])]
-pub struct NoMarks;
-
 /// Both tables, in Markdown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Support {
-    /// For each level, a row for each spec that some record judges, a column for each candidate that judges one there; the
-    /// other specs in a sentence.
+    /// For each level, a row for each spec that some record judges, a column for each candidate that judges one there;
+    /// the other specs in a sentence.
     pub whole: String,
     /// For each level, candidate and suite how many specs were judged, and how many cases and checks went how.
     pub summary: String,
@@ -224,17 +221,10 @@ impl Support {
     /// The document with each table between its marks.
     ///
     /// # Errors
-    /// A document that has marks for neither.
+    /// A document with marks for neither.
     pub fn splice(&self, document: &str) -> Result<String, NoMarks> {
-        let mut spliced = document.to_owned();
-        let mut places = 0;
-        for ([begin, end], table) in MARKS.into_iter().zip([&self.whole, &self.summary]) {
-            if spliced.contains(begin) {
-                spliced = marks::put(&spliced, [begin, end], table).ok_or(NoMarks)?;
-                places += 1;
-            }
-        }
-        if places > 0 { Ok(spliced) } else { Err(NoMarks) }
+        let [whole, summary] = MARKS;
+        marks::put(document, [(whole, &self.whole), (summary, &self.summary)])
     }
 }
 

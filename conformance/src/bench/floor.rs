@@ -51,7 +51,8 @@ pub(super) struct Least {
 impl Least {
     /// Forward: each input is read once, each wanted output written once. Backward, which cannot start before forward
     /// has ended: inputs and cotangents are read once, gradients written once. Arithmetic: each token multiplies and
-    /// adds into every element of the state and reads it with another multiply and add; its derivative costs twice that.
+    /// adds into every element of the state and reads it with another multiply and add; its derivative costs twice
+    /// that.
     pub(super) fn of(problem: &Problem, dtype: DType, want: &[String]) -> Self {
         let bytes = |port: &Port| {
             let elements: usize = problem.shape(port).iter().product();

@@ -22,8 +22,8 @@ pub struct Costs {
     pub workspace_bytes: u64,
 }
 
-/// By back end, case and pass. What the kernels decline is left out, and values do not matter, so one profile speaks for
-/// all.
+/// By back end, case and pass. What the kernels decline is left out, and values do not matter, so one profile speaks
+/// for all.
 #[must_use]
 pub fn all() -> BTreeMap<String, Costs> {
     let mut plans = BTreeMap::new();

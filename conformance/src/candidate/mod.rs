@@ -27,7 +27,8 @@ pub enum Fill {
     Huge,
 }
 
-/// In which mode a call is asked, a layer or model mostly. The numbers are the same in each, what computes them need not be.
+/// In which mode a call is asked, a layer or model mostly. The numbers are the same in each, what computes them need
+/// not be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
     /// As it is asked when nothing is said: as in training, where there is one.
@@ -37,8 +38,8 @@ pub enum Mode {
     Evaluation,
     /// In training, activations thrown away and computed once more on the way back.
     Recompute,
-    /// From a captured graph: the first call of a problem in this mode is captured and then launched, the next of the same
-    /// problem overwrites the inputs where that graph reads them and launches it again.
+    /// From a captured graph: the first call of a problem in this mode is captured and then launched, the next of the
+    /// same problem overwrites the inputs where that graph reads them and launches it again.
     Graph,
 }
 

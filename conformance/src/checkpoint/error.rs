@@ -81,7 +81,9 @@ pub enum Error {
         expected: Vec<usize>,
     },
     /// A tensor that is no parameter of the model.
-    #[error("{name} of shape {got:?} in {}: expected no tensor of that name; the nearest is {nearest}", .path.display())]
+    #[error(
+        "{name} of shape {got:?} in {}: expected no tensor of that name; the nearest is {nearest}", .path.display()
+    )]
     Extra {
         /// The tensor.
         name: String,

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 use reference::tensor::{DType, Tensor};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::SafeTensors;
 use serde_json::Value;
 
 use super::error::Error;
 use super::save::{INDEX, LAYOUT, SINGLE};
 use super::{Found, json};
+use crate::element;
 
 /// Every tensor of every file.
 #[derive(Debug)]
@@ -72,7 +73,8 @@ impl Files {
         let data = header + size_of::<u64>();
         for (name, info) in metadata.tensors() {
             let (from, to) = info.data_offsets;
-            let found = Found { dtype: dtype(info.dtype), shape: info.shape.clone(), path: path.clone() };
+            let dtype = element::known(info.dtype).ok_or_else(|| format!("{:?}", info.dtype));
+            let found = Found { dtype, shape: info.shape.clone(), path: path.clone() };
             let place = Place { file: self.files.len(), bytes: data + from..data + to, found };
             if let Some(other) = self.tensors.insert(name.clone(), place) {
                 return Err(Error::Twice { name, files: [other.found.path, path] });
@@ -128,16 +130,4 @@ fn listed(path: &Path) -> Result<BTreeMap<String, String>, Error> {
         Ok((name.clone(), plain.to_owned()))
     };
     map.iter().map(file).collect()
-}
-
-/// Our type of that name, or the name of one that we do not have.
-fn dtype(dtype: Dtype) -> Result<DType, String> {
-    match dtype {
-        Dtype::F64 => Ok(DType::F64),
-        Dtype::F32 => Ok(DType::F32),
-        Dtype::F16 => Ok(DType::F16),
-        Dtype::BF16 => Ok(DType::Bf16),
-        Dtype::I64 => Ok(DType::I64),
-        other => Err(format!("{other:?}")),
-    }
 }

@@ -6,14 +6,14 @@ use std::io;
 use std::path::Path;
 
 use reference::models::config::Stack;
-use reference::tensor::{DType, Tensors};
-use safetensors::Dtype;
+use reference::tensor::Tensors;
 use safetensors::tensor::TensorView;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::error::Error;
 use super::{CONFIG, Found, faults};
+use crate::element;
 
 /// How tensors are arranged in our files: as in upstream's, which do not say so.
 pub const LAYOUT: &str = "state-dict keys of flash-linear-attention, row-major";
@@ -97,14 +97,8 @@ fn file_of(path: &Path, tensors: &Tensors, names: &[&str]) -> Result<(), Error> 
     let failed = |e: safetensors::SafeTensorError| Error::Write { path: path.to_owned(), source: io::Error::other(e) };
     let view = |name: &&str| {
         let tensor = &tensors[*name];
-        let dtype = match tensor.dtype() {
-            DType::F64 => Dtype::F64,
-            DType::F32 => Dtype::F32,
-            DType::F16 => Dtype::F16,
-            DType::Bf16 => Dtype::BF16,
-            DType::I64 => Dtype::I64,
-        };
-        TensorView::new(dtype, tensor.shape().to_vec(), tensor.bytes()).map(|view| ((*name).to_owned(), view))
+        let view = TensorView::new(element::stored(tensor.dtype()), tensor.shape().to_vec(), tensor.bytes());
+        view.map(|view| ((*name).to_owned(), view))
     };
     let views = names.iter().map(view).collect::<Result<Vec<_>, _>>().map_err(failed)?;
     let metadata: HashMap<String, String> = metadata().into_iter().map(|(k, v)| (k.to_owned(), v)).collect();

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::positive;
+
 use crate::swap::Swap;
 
 /// `swap`.
@@ -44,6 +46,7 @@ pub struct AccountArgs {
     pub model: String,
     /// Standard deviations that weights are drawn with
     #[arg(long, value_name = "X", value_delimiter = ',', default_values_t = [0.02, 0.006], value_parser = positive)]
+    #[arg(allow_negative_numbers = true)]
     pub initializer_range: Vec<f64>,
     /// Precisions, beside f64
     #[arg(long, value_name = "TYPE", value_delimiter = ',', value_parser = ["f32", "bf16", "f16"])]
@@ -88,11 +91,4 @@ pub struct TwinArgs {
     /// For machines: one JSON line a family, with its curves
     #[arg(long)]
     pub json: bool,
-}
-
-fn positive(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(x) if x > 0.0 && x.is_finite() => Ok(x),
-        _ => Err(format!("{text:?} is not a positive number, for example 0.02")),
-    }
 }

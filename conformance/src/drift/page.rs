@@ -60,11 +60,12 @@ pub(super) fn page(curves: &[Curve], who: &Identity, environment: &Environment) 
     };
     let section = Section {
         heading: "Error against length".into(),
-        note: "Root mean square error relative to the truth: of outputs over the second half of each length, of states \
+        note:
+            "Root mean square error relative to the truth: of outputs over the second half of each length, of states \
                at its end, of gradients as a whole. Rounding is what runs of the oracle show that round as the storage \
-               type declares, or as plain f32 code does. A curve is wrong when at last it is far above that of rounding, \
-               or above it and steeper, or grown more, than that explains."
-            .into(),
+               type declares, or as plain f32 code does. A curve is wrong when at last it is far above that of \
+               rounding, or above it and steeper, or grown more, than that explains."
+                .into(),
         head: HEAD.map(str::to_owned).to_vec(),
         rows: curves.iter().map(row).collect(),
         charts: curves.iter().map(chart).collect(),

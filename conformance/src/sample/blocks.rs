@@ -29,8 +29,8 @@ impl Blocks {
         Some(Self { size: problem.block(size), inner, tokens: shape[axis].max(1), starts })
     }
 
-    /// Fills the list that begins with element `first`: the token's own block last, before it as many others as there is
-    /// room for (Floyd's choice of a subset), −1 before them.
+    /// Fills the list that begins with element `first`: the token's own block last, before it as many others as there
+    /// is room for (Floyd's choice of a subset), −1 before them.
     pub(super) fn fill(&self, key: &Key, first: usize, list: &mut [f64]) {
         let token = first / self.inner % self.tokens;
         let start = self.starts.iter().rfind(|&&s| s <= token).unwrap_or(&0);

@@ -104,8 +104,8 @@ mod tests {
     use super::super::{Size, cases_of};
     use super::*;
 
-    /// Products of the full suite of everything that we have kernels for: 20 minutes of two cores at 3 µs each, gradients,
-    /// their floors and all checks included.
+    /// Products of the full suite of everything that we have kernels for: 20 minutes of two cores at 3 µs each,
+    /// gradients, their floors and all checks included.
     const BUDGET: usize = 800_000_000;
 
     #[test]

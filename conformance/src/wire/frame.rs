@@ -9,6 +9,7 @@ use safetensors::tensor::{Dtype, Metadata, TensorView, serialize};
 use safetensors::{SafeTensorError, SafeTensors};
 
 use super::{Error, MAX_HEADER};
+use crate::element;
 
 /// Metadata and tensors.
 #[derive(Debug, Default)]
@@ -34,7 +35,7 @@ impl Frame {
 
     pub(super) fn encode(&self) -> Vec<u8> {
         let views = self.tensors.iter().map(|(name, t)| {
-            let view = TensorView::new(to_wire(t.dtype()), t.shape().to_vec(), t.bytes());
+            let view = TensorView::new(element::stored(t.dtype()), t.shape().to_vec(), t.bytes());
             (name, view.expect("a tensor's bytes fit its shape by construction"))
         });
         serialize(views, Some(self.fields.clone())).expect("headers are far below the format's limit")
@@ -93,18 +94,7 @@ fn append(input: &mut impl Read, blob: &mut Vec<u8>, count: u64, part: &'static 
     if got < count { Err(Error::Truncated { part, expected: count, got }) } else { Ok(()) }
 }
 
-const fn to_wire(dtype: DType) -> Dtype {
-    match dtype {
-        DType::F64 => Dtype::F64,
-        DType::F32 => Dtype::F32,
-        DType::F16 => Dtype::F16,
-        DType::Bf16 => Dtype::BF16,
-        DType::I64 => Dtype::I64,
-    }
-}
-
 fn from_wire(tensor: &str, dtype: Dtype) -> Result<DType, Error> {
-    let known = DType::ALL.into_iter().find(|&d| to_wire(d) == dtype);
     let expected = "F64, F32, F16, BF16 or I64";
-    known.ok_or_else(|| Error::DType { tensor: tensor.to_owned(), got: format!("{dtype:?}"), expected })
+    element::known(dtype).ok_or_else(|| Error::DType { tensor: tensor.to_owned(), got: format!("{dtype:?}"), expected })
 }
