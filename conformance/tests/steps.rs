@@ -226,7 +226,7 @@ fn commands_say_what_they_found_and_leave_a_page_and_its_lines() {
 #[test]
 fn bad_input_is_one_sentence() {
     let refused: [(&[&str], &str); 7] = [
-        (&["swap", "hgrn(T=4)", "--swap", "0=cpu"], "hgrn is op, expected a model"),
+        (&["swap", "hgrn(T=4)", "--swap", "0=cpu"], "hgrn is of level op, expected a model"),
         (&["swap", "hgrn_model(T=4)", "--swap", "7=cpu"], "no layer 7, expected 0 to 1"),
         (&["swap", "hgrn_model(T=4)", "--swap", "0=cpu", "--swap", "0=reference"], "replaced twice"),
         (&["swap", "hgrn_model(T=4)", "--swap", "cpu"], "is not LAYER=CANDIDATE"),
