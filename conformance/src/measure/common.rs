@@ -61,3 +61,45 @@ fn part(pairs: &[f64], threes: &[f64], units: usize) -> Option<[f64; 2]> {
     let largest = || (mean(threes) / squares).clamp(squares, squares.sqrt());
     (squares > chance).then(|| [squares, largest()])
 }
+
+#[cfg(test)]
+mod tests {
+    use reference::dims;
+
+    use super::super::Statistic;
+    use super::*;
+
+    fn near(got: Option<[f64; 2]>, wanted: [f64; 2]) -> bool {
+        got.is_some_and(|got| got.iter().zip(wanted).all(|(g, w)| (g - w).abs() < 1e-12))
+    }
+
+    #[test]
+    fn what_chance_makes_of_independent_errors_is_nothing_in_common() {
+        // four pairs of a hundred errors: chance is a hundredth of 1 + 2√(x/4) + 2x/4 = 7.082, x = ln 1000
+        assert_eq!(part(&[0.08, 0.06, 0.08, 0.06], &[], 100), None);
+        assert!(near(part(&[0.08, 0.06, 0.08, 0.064], &[], 100), [0.071, 0.071]));
+        let x = -CHANCE.ln();
+        let chance = 0.01 * (1.0 + 2.0 * (x / 1.0).sqrt() + 2.0 * x / 1.0);
+        assert_eq!(part(&[chance], &[], 100), None, "the border belongs to chance");
+        assert_eq!(part(&[], &[], 100), None);
+    }
+
+    #[test]
+    fn the_largest_part_lies_between_the_mean_of_all_and_what_their_squares_allow() {
+        let largest = |threes: &[f64]| part(&[0.25, 0.25], threes, 1000);
+        assert!(near(largest(&[0.05, 0.15]), [0.25, 0.4]));
+        assert!(near(largest(&[0.01]), [0.25, 0.25]) && near(largest(&[0.2]), [0.25, 0.5]));
+        assert!(near(part(&[1.5], &[1.0], 1000), [1.0, 1.0]), "rounding makes no cosine larger than one");
+    }
+
+    #[test]
+    fn cosines_are_those_of_each_region_whatever_the_size_of_the_runs() {
+        // ones in 16, 12 and 8 places: the squared cosines are 12/16, 8/12 and 8/16, the root of their product is 1/2
+        let run = |ones: usize, size: f64| -> Vec<f64> { (0..32).map(|i| if i < ones { size } else { 0.0 }).collect() };
+        let found = Statistic::Row.common(dims![B, H, V], &[1, 2, 16], &[run(16, 1.0), run(12, 2.0), run(8, -3.0)]);
+        let squares = (0.75 + 2.0 / 3.0 + 0.5) / 3.0;
+        assert_eq!(found.len(), 2);
+        assert!(near(Some(found[0]), [squares, 0.5 / squares]), "{found:?}");
+        assert!(near(Some(found[1]), [1.0 / 16.0; 2]), "nothing is known of a head without errors: {found:?}");
+    }
+}

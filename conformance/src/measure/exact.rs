@@ -9,7 +9,8 @@ use reference::tensor::{DType, Tensor};
 use reports::verdict::Fault;
 
 use super::{
-    FREEDOM, Measure, PLAIN, Standard, Statistic, Subject, TAIL, cap, coarse, far, flushed, rounding, roundings, scale,
+    ALPHA, FREEDOM, HELD_OUT_CAP, Measure, PLAIN, Regions, Standard, Statistic, Subject, TAIL, cap, coarse, far,
+    flushed, rounding, roundings, scale,
 };
 
 const SUBJECT: Subject<'_> = Subject { port: "o", dims: dims![B, T, H, V], dtype: DType::F64, storage: DType::F32 };
@@ -216,4 +217,60 @@ fn every_statistic_looks_where_it_says() {
     assert!(near(found["tile"].0, 3.0) && near(found["block"].0, 3.0 * (8.0f64 / 40.0).sqrt()), "{found:?}");
     assert_eq!(Statistic::ALL.map(|s| Statistic::from_name(s.name())), Statistic::ALL.map(Some));
     assert_eq!(Statistic::from_name("mean"), None);
+}
+
+#[test]
+fn chance_makes_of_numbers_what_the_lemma_says() {
+    let quantile = |statistic: Statistic, dims, shape: &[usize], place: &[usize], common: &[[f64; 2]]| {
+        let mut z = constant(shape, 0.0);
+        z[place] = 1.0;
+        statistic.worst(dims, &z, common).quantile
+    };
+    let lemma = |units: f64, regions: f64| {
+        let x = (regions / ALPHA).ln();
+        (1.0 + 2.0 * (x / units).sqrt() + 2.0 * x / units).sqrt()
+    };
+    assert!(near(quantile(Statistic::Rms, dims![D], &[4], &[1], &[]), lemma(4.0, 1.0)));
+    let x = ALPHA.recip().ln();
+    let common = (1.0 + 2.0 * (x * 0.5).sqrt() + 2.0 * x * 0.375).sqrt();
+    assert!(near(quantile(Statistic::Rms, dims![D], &[4], &[1], &[[0.5, 0.375]]), common));
+    assert!(near(quantile(Statistic::Max, dims![D], &[4], &[1], &[]), (2.0 * (8.0 / ALPHA).ln()).sqrt()));
+    // a state of 20 by 17: four tiles, of which the third is four high and sixteen wide
+    assert!(near(quantile(Statistic::Tile, dims![N, H, K, V], &[1, 1, 20, 17], &[0, 0, 18, 3], &[]), lemma(64.0, 4.0)));
+    assert!(near(quantile(Statistic::Tile, dims![N, H, K, V], &[1, 1, 20, 17], &[0, 0, 3, 16], &[]), lemma(16.0, 4.0)));
+}
+
+#[test]
+fn the_worst_region_is_the_one_that_chance_explains_least() {
+    // of one tile of sixteen channels and one of four, of which chance makes more
+    let standard = level(SUBJECT, &[1, 16, 1, 20], 4.0, 1e-6);
+    let mut error = &standard.sigma * 1.0;
+    for t in 0..16 {
+        (16..20).for_each(|v| error[[0, t, 0, v]] *= 1.2);
+    }
+    let tile = standard.measures(&error).into_iter().find(|m| m.statistic == "tile").expect("measured");
+    assert!(near(tile.error, 1.0) && tile.at[3] < 16, "{tile:?}");
+}
+
+#[test]
+fn neighbourhoods_are_chunks_of_one_head_and_single_elements_are_pooled() {
+    assert_eq!(Regions::neighbourhoods(dims![B, T, H, V], &[2, 130, 3, 4]).count(), 2 * 3 * 3);
+    assert_eq!(Regions::neighbourhoods(dims![N, H, K, V], &[2, 3, 4, 5]).count(), 2 * 3);
+    assert_eq!(Regions::neighbourhoods(dims![B, HV], &[2, 3]).count(), 1);
+    let of = |dims, shape: &[usize]| Statistic::of(dims, shape).into_iter().map(Statistic::name).collect::<Vec<_>>();
+    assert_eq!(of(dims![D, W], &[40, 40]), ["rms", "max"], "a weight has neither tokens nor a state");
+}
+
+#[test]
+fn a_run_further_out_than_the_others_widens_the_limits() {
+    let widened = |loud: f64| {
+        let samples = [1.0, -1.0, 1.0, -loud].map(|e| constant(&[1, 4, 1, 4], 4.0 + e * 1e-3));
+        let standard = Standard::new(SUBJECT, constant(&[1, 4, 1, 4], 4.0), &samples);
+        let rms = standard.limits.iter().find(|l| l.statistic == Statistic::Rms).expect("measured");
+        rms.quantiles / FREEDOM
+    };
+    // what one run shows is compared with what chance makes of as many errors
+    let chance = bound(&level(SUBJECT, &[1, 4, 1, 4], 4.0, 1e-3), "rms") / FREEDOM;
+    assert_eq!((widened(1.0), widened(1e3)), (1.0, HELD_OUT_CAP));
+    assert!((widened(1.5 * chance) - 1.5).abs() < 1e-3, "{}", widened(1.5 * chance));
 }
