@@ -367,10 +367,23 @@ mod tests {
         for (name, _) in EMBEDDED {
             let all = Expectations::load(name, &[]).unwrap_or_else(|e| panic!("{name}: {e}"));
             for e in all.entries {
+                let own = [format!("{name}.toml").as_str(), BEYOND_JUDGING.0].map(|file| Path::new(CARRIED).join(file));
+                assert!(own.contains(&e.path), "{name}: {}", e.path.display());
                 assert!(fitting(&e.case, &e.check) > 0, "{}: nothing fits {} {}", e.path.display(), e.case, e.check);
             }
         }
         let lost = Expectations::load("cpu", &[PathBuf::from("/nonexistent.toml")]);
         assert!(matches!(lost, Err(Error::Read { .. })));
+    }
+
+    #[test]
+    fn an_entry_fits_by_case_and_by_check() {
+        assert!(fitting("hgrn(*", "forward") > 1);
+        assert_eq!(fitting("hgrn(*", "forwrad"), 0);
+        assert_eq!(fitting("hgrn(none*", "forward"), 0);
+        let all = expectations(ONE).expect("valid");
+        let reason = |case: &str, check: &str| all.reason(case, check).map(str::to_owned);
+        assert_eq!(reason("hgrn(T=1)", "poison").as_deref(), Some("known"));
+        assert_eq!((reason("hgrn(T=1)", "forward"), reason("gla(T=1)", "poison")), (None, None));
     }
 }

@@ -60,3 +60,25 @@ fn judge(trial: &Trial<'_>) -> Result<Verdict, Error> {
     };
     Ok(verdicts::all_same(&pick(a), &pick(b), PROMISE, 1).unwrap_or_else(verdicts::pass))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_chunks_before_the_last_token_stay() {
+        let kept = |text: &str| kept(&text.parse().expect("valid"));
+        assert_eq!((kept("simple_gla(T=128)"), kept("simple_gla(T=129)")), (0..0, 0..128));
+        assert_eq!((kept("simple_gla(T=257)"), kept("simple_gla(T=300,reverse=true)")), (0..256, 44..300));
+    }
+
+    #[test]
+    fn nan_lies_where_later_chunks_are_and_no_integer_is_nan() {
+        let case: Case = "simple_gla(B=1,T=130,H=1,K=1,V=1)".parse().expect("valid");
+        let ones = |dtype| Tensor::filled(dtype, &[1, 130, 1, 1], 1.0);
+        let values: Vec<f64> = poisoned(&case, "q", &ones(DType::F32)).values().collect();
+        assert!(values.iter().take(128).all(|x| *x == 1.0) && values.iter().skip(128).all(|x| x.is_nan()));
+        assert_eq!(poisoned(&case, "q", &ones(DType::I64)), ones(DType::I64));
+        assert_eq!(poisoned(&case, "h0", &ones(DType::F32)), ones(DType::F32), "a state has no tokens");
+    }
+}

@@ -72,3 +72,18 @@ pub(super) fn carry(case: &Case, call: &mut Call, before: usize) {
         call.inputs.insert(state.initial.to_owned(), source);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefill_and_then_single_tokens_in_the_order_of_time() {
+        let steps = |text: &str| steps(&text.parse().expect("valid"));
+        let single = |range: Range<usize>| range.map(|t| t..t + 1);
+        assert!(steps("simple_gla(T=11)").into_iter().eq(std::iter::once(0..3).chain(single(3..11))));
+        assert!(steps("simple_gla(T=8)").into_iter().eq(single(0..8)), "no prefill of nothing");
+        let backwards = std::iter::once(8..11).chain(single(0..8).rev());
+        assert!(steps("simple_gla(T=11,reverse=true)").into_iter().eq(backwards));
+    }
+}

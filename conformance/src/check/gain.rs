@@ -102,3 +102,21 @@ fn judge(trial: &Trial<'_>) -> Result<Verdict, Error> {
     let fault = Fault::Inaccurate { worst: beyond.remove(0), others: beyond, heat: Vec::new() };
     Ok(Verdict::Fail { fault, call: 0 })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_have_numbers_of_their_own_and_are_enough_for_the_replicates() {
+        let case: Case = "simple_gla(B=1,T=2,H=3,K=1,V=1,dtype=bf16,seed=4)".parse().expect("valid");
+        assert_eq!((heads(&case.problem), calls(&case.problem)), (3, 8));
+        let planned = (CHECK.plan)(&case, &crate::truth::Truth::of(&case));
+        let inputs = |call: &Call| call.request(case.dtype, &[]).expect("no answer is needed").inputs;
+        assert_eq!(planned.len(), 8);
+        assert_eq!(inputs(&planned[0]), sample::inputs(&case));
+        assert_eq!(inputs(&planned[3]), sample::inputs(&Case { seed: 4 + (3 << 32), ..case.clone() }));
+        let of = |text: &str| calls(&text.parse::<Case>().expect("valid").problem);
+        assert_eq!((of("simple_gla(B=1,H=1)"), of("simple_gla(B=9,H=9)")), (CALLS, 1));
+    }
+}

@@ -137,3 +137,38 @@ fn judge(trial: &Trial<'_>) -> Result<Verdict, Error> {
     }
     Ok(verdicts::pass())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn case(text: &str) -> Case {
+        text.parse().expect("valid")
+    }
+
+    #[test]
+    fn the_seed_says_which_slice_stays() {
+        let kept = |text: &str| kept(&case(text)).into_iter().map(|k| (k.axis, k.index)).collect::<Vec<_>>();
+        assert_eq!(kept("gated_delta_rule(B=3,H=2,HV=4,seed=5)"), [(Dim::N, 2), (Dim::H, 1)]);
+        assert_eq!(kept("gated_delta_rule(B=2,H=1,HV=4,seed=5)"), [(Dim::N, 1)], "one key head is all of them");
+        assert_eq!(kept("hgrn(seqs=3+0+2,D=1,seed=1)"), [], "a sequence without tokens has no answers");
+        assert_eq!(kept("hgrn(seqs=3+1+2,D=1,seed=1)"), [(Dim::N, 1)]);
+    }
+
+    #[test]
+    fn a_slice_lies_where_its_port_has_it() {
+        let lies = |text: &str, port: &str, axis, index| {
+            let problem = case(text).problem;
+            let port = problem.spec.input(port).expect("an input");
+            place(&problem, port, Keep { axis, index })
+        };
+        let (rows, packed) = ("gated_delta_rule(B=3,T=4,H=2,HV=6)", "gated_delta_rule(seqs=3+4+2,H=2,HV=6)");
+        assert_eq!(lies(rows, "q", Dim::N, 2), Some((0, 2..3)));
+        assert_eq!(lies(packed, "q", Dim::N, 2), Some((1, 7..9)), "its tokens");
+        assert_eq!(lies(packed, "h0", Dim::N, 2), Some((0, 2..3)));
+        assert_eq!(lies(rows, "q", Dim::H, 1), Some((2, 1..2)));
+        assert_eq!(lies(rows, "v", Dim::H, 1), Some((2, 3..6)), "the heads that share a key head");
+        assert_eq!(lies(rows, "h0", Dim::H, 0), Some((1, 0..3)));
+        assert_eq!(lies("gated_delta_rule(softplus_gate=true)", "A_log", Dim::N, 0), None, "shared by all rows");
+    }
+}

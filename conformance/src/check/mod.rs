@@ -301,3 +301,6 @@ pub fn single(standard: &crate::measure::Standard, answer: &Tensor) -> Verdict {
         (None, Err(fault)) => Verdict::Fail { fault, call: 0 },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -116,3 +116,24 @@ fn fitting(answers: Option<Tensors>, call: usize, judge: impl FnOnce(&Tensors) -
         None => verdicts::malformed("the pieces' answers do not fit together".into(), call),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_case_is_cut_at_two_places_that_the_seed_chooses() {
+        let cuts = |tokens: usize, seed: usize| cuts(&format!("hgrn(T={tokens},seed={seed})").parse().expect("valid"));
+        let expected = [[1, 64], [64, 65], [65, 63], [63, 129], [129, 65], [65, 16], [16, 128], [128, 1]];
+        assert_eq!([0, 1, 2, 3, 4, 5, 6, 7].map(|seed| cuts(130, seed)), expected);
+        assert_eq!(cuts(64, 0), [1, 32], "a cut at the end is none");
+        assert_eq!((cuts(2, 1), cuts(1, 0)), (vec![1], Vec::new()));
+    }
+
+    #[test]
+    fn a_states_cotangent_is_rounded_where_the_state_is_stored_short() {
+        let rounded = |text: &str| rounded(&text.parse().expect("valid"));
+        assert!(!rounded("hgrn(dtype=bf16)") && !rounded("short_convolution(dtype=f32)"));
+        assert!(rounded("short_convolution(dtype=bf16)") && rounded("short_convolution(dtype=f16)"));
+    }
+}

@@ -84,6 +84,7 @@ fn fields_are_looked_at() {
         other => panic!("{other:?}"),
     };
     assert!(matches!(why(&text(&date(now() - 1))), Why::Expired { .. }));
+    assert!(matches!(why(&text("2025-01-01")), Why::Expired { .. }), "days are counted to today");
     assert!(matches!(why(&text(&date(now() + LONGEST + 1))), Why::TooLong { .. }));
     assert!(matches!(why(&text("soon")), Why::Date { .. }));
     for (from, to, field) in
@@ -110,12 +111,16 @@ fn devices_and_versions_are_told_apart() {
     assert!(left("a card 80 GB", "1.2") && left("a card", "1.9.9 (driver 580)") && left("a card", "1.2.0+abc"));
     assert!(!left("another card", "1.2") && !left("a card", "2.0") && !left("a card", "1.1.9"));
     assert!(!left("a card", "unknown"));
+    let holds = |range: &str, version: &str| Range::parse(range).expect("a range").holds(version);
+    assert!(holds(">1.2, <=2", "2.0") && holds("=1.2", "1.2.0"));
+    assert!(!holds(">1.2, <=2", "1.2.0") && !holds("<=2", "2.0.1") && !holds("=1.2", "1.2.1"));
 }
 
 #[test]
 fn a_waiver_must_fit_something_and_not_everything() {
     let all = expectations(&soon()).expect("valid");
     assert!(all.all_used(|_, _| MOST).is_ok());
-    assert!(matches!(all.all_used(|_, _| 0), Err(Error::Unused { .. })));
+    let unused = all.all_used(|_, _| 0);
+    assert!(matches!(&unused, Err(Error::Unused { path, .. }) if path == Path::new("test.toml")), "{unused:?}");
     assert!(matches!(all.all_used(|_, _| MOST + 1), Err(Error::Waiver { why: Why::TooWide { .. }, .. })));
 }

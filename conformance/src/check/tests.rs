@@ -1,0 +1,144 @@
+//! Which cases a check has something to check in, and what it asks.
+
+use super::*;
+
+fn case(text: &str) -> Case {
+    text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
+}
+
+/// A check, cases that it is for, and cases that lack one thing each that it needs.
+type Row = (&'static str, &'static [&'static str], &'static [&'static str]);
+
+const OPS: [Row; 14] = [
+    ("forward", &["hgrn(T=0)", "hgrn(T=3)"], &["simple_gla(T=3,profile=lattice)"]),
+    ("poison", &["hgrn(T=0)"], &["simple_gla(T=3,profile=lattice)"]),
+    ("repeat", &["hgrn(T=0)"], &["simple_gla(T=3,profile=lattice)"]),
+    ("lattice", &["simple_gla(T=3,profile=lattice)"], &["simple_gla(T=3)"]),
+    ("backward", &["hgrn(T=1)"], &["hgrn(T=0)"]),
+    ("resume", &["hgrn(T=2)"], &["hgrn(T=1)", "hgrn(seqs=2+3)", "hgrn(absent=ht)", "softplus(T=2)"]),
+    ("decode", &["hgrn(T=2)"], &["hgrn(T=1)", "hgrn(seqs=2+3)", "hgrn(absent=ht)", "softplus(T=2)"]),
+    ("local", &["hgrn(T=3)"], &["hgrn(T=2)", "hgrn(T=3,seed=1)", "gla_layer(T=3)", "softplus(T=3)"]),
+    ("varlen", &["hgrn(B=2,T=3)", "hgrn(seqs=2+3)"], &["hgrn(B=2,T=0)", "hgrn(B=0,T=3)"]),
+    ("causality", &["hgrn(T=2)"], &["hgrn(T=1)", "based_layer(T=8,causal=false)"]),
+    ("containment", &["hgrn(T=129)"], &["hgrn(T=128)", "hgrn(seqs=129)", "based_layer(T=129,causal=false)"]),
+    ("prefix", &["hgrn(T=2)"], &["hgrn(T=1)", "gla_layer(T=2)", "long_convolution(T=2)", "l2warp(T=2)"]),
+    ("reduction", &["delta_rule(T=3)"], &["delta_rule(T=0)", "hgrn(T=3)"]),
+    ("append", &["simple_gla(T=3)"], &["simple_gla(T=1)", "gated_delta_rule(T=3,softplus_gate=true)"]),
+];
+
+const SLICES: [Row; 6] = [
+    ("isolation", &["hgrn(B=2,T=3)", "hgrn(T=3,D=2)"], &["hgrn(B=2,T=0)", "hgrn(B=1,T=3,D=1)"]),
+    ("permute", &["hgrn(B=2,T=3)"], &["hgrn(B=2,T=0)", "hgrn(B=1,T=3)"]),
+    ("columns", &["simple_gla(T=3,V=2)"], &["simple_gla(T=0,V=2)", "simple_gla(T=3,V=1)", "hgrn(T=3)"]),
+    ("gauge", &["simple_gla(T=3)"], &["simple_gla(T=0)", "simple_gla(T=3,dtype=f16)"]),
+    (
+        "grouped",
+        &["gated_delta_rule(T=3,H=1,HV=2)"],
+        &["gated_delta_rule(T=0,H=1,HV=2)", "gated_delta_rule(T=3,H=2,HV=2)"],
+    ),
+    (
+        "absent",
+        &["simple_gla(T=3,absent=g_gamma+h0)"],
+        &["simple_gla(T=0,absent=g_gamma+h0)", "simple_gla(T=3,absent=g_gamma)"],
+    ),
+];
+
+const ASKED_OF_SOME: [Row; 6] = [
+    ("evaluation", &["gla_layer(T=2)"], &["hgrn(T=2)"]),
+    ("recompute", &["transformer_model(T=5)"], &["transformer_model(T=0)", "softplus(T=2)"]),
+    (
+        "graph",
+        &["hgrn(T=2,seed=60)", "hgrn(T=2,seed=62)"],
+        &["hgrn(T=2,seed=59)", "hgrn(T=0,seed=60)", "gla_layer(T=2,seed=60)"],
+    ),
+    ("cold", &["hgrn(T=2,seed=60)"], &["hgrn(T=2,seed=61)", "hgrn(T=0,seed=60)", "gla_layer(T=2,seed=60)"]),
+    (
+        "wide",
+        &["simple_gla(B=3,seed=161)"],
+        &[
+            "simple_gla(B=3,seed=160)",
+            "simple_gla(B=2,seed=161)",
+            "gated_delta_rule(B=3,H=1,HV=2,seed=161)",
+            "gla_layer(B=3,seed=161)",
+        ],
+    ),
+    (
+        "gain",
+        &["simple_gla(B=2,T=3,dtype=bf16)", "simple_gla(B=1,T=2,H=1,dtype=f16,seed=4)"],
+        &[
+            "simple_gla(B=2,T=3,dtype=f32)",
+            "simple_gla(B=2,T=3,dtype=bf16,profile=slow_decay)",
+            "simple_gla(B=2,T=1,dtype=bf16)",
+            "simple_gla(B=0,T=3,dtype=bf16)",
+            "simple_gla(B=2,T=3,dtype=bf16,seed=1)",
+            "gla_layer(B=2,T=3,dtype=bf16)",
+            "softplus(B=2,T=3,dtype=bf16)",
+        ],
+    ),
+];
+
+#[test]
+fn a_check_is_for_the_cases_that_have_what_it_needs() {
+    let rows = || OPS.iter().chain(&SLICES).chain(&ASKED_OF_SOME);
+    for &(name, with, without) in rows() {
+        let is_for = |text: &str| applicable(&case(text)).any(|c| c.name == name);
+        with.iter().for_each(|text| assert!(is_for(text), "{name} is for {text}"));
+        without.iter().for_each(|text| assert!(!is_for(text), "{name} is not for {text}"));
+    }
+    for c in CHECKS {
+        assert!(check(c.name).is_some_and(|found| found.name == c.name), "{}", c.name);
+        assert!(rows().any(|(name, ..)| *name == c.name), "{} is missing above", c.name);
+    }
+}
+
+/// What a check asks about a case.
+fn plan(name: &str, text: &str) -> Vec<Call> {
+    let case = case(text);
+    (check(name).expect("a check").plan)(&case, &Truth::of(&case))
+}
+
+#[test]
+fn absent_inputs_are_given_together_and_one_by_itself() {
+    let absent = |text: &str| -> Vec<Vec<&str>> {
+        plan("absent", text).iter().map(|c| c.problem.absent.iter().copied().collect()).collect()
+    };
+    // g_gamma and g exclude one another
+    let all = "simple_gla(T=2,K=1,V=1,absent=g+g_gamma+h0";
+    assert_eq!(
+        absent(&format!("{all})")),
+        [["g_gamma"].as_slice(), &["g_gamma"], &["g_gamma", "h0"], &["g_gamma", "h0"]]
+    );
+    assert_eq!(absent(&format!("{all},seed=1)"))[2..], [["g", "h0"]; 2]);
+    let some = "simple_gla(T=2,K=1,V=1,absent=g_gamma+h0";
+    assert_eq!(absent(&format!("{some})")), [["g_gamma"]; 2], "g_gamma cannot be given by itself");
+    assert_eq!(absent(&format!("{some},seed=1)")), [["g_gamma"]; 2], "the same set is not asked twice");
+}
+
+#[test]
+fn a_call_is_what_it_wants_of_what_it_is_given() {
+    let case = case("hgrn(T=2,D=1)");
+    let truth = Truth::of(&case);
+    let names = |call: &Call| (call.want.join(" "), call.cotangents.keys().cloned().collect::<Vec<_>>().join(" "));
+    let forward = Call::forward(&case.problem, &truth.inputs);
+    assert_eq!(names(&forward), ("o ht".into(), String::new()));
+    let backward = Call::backward(&case.problem, &truth.inputs, &truth.cotangents);
+    assert_eq!(names(&backward), ("d_x d_g d_h0".into(), "d_ht d_o".into()));
+    let both = Call::both(&case.problem, &truth.inputs, &truth.cotangents);
+    assert_eq!(names(&both), ("o ht d_x d_g d_h0".into(), "d_ht d_o".into()));
+    assert_eq!(forward.request(case.dtype, &[]).map(|r| r.inputs), Some(truth.inputs.clone()));
+    assert!(!forward.is_large());
+}
+
+#[test]
+fn a_source_is_a_value_rows_over_and_over_or_an_earlier_answer() {
+    let rows = Tensor::from_array(&ndarray::arr2(&[[1.0, 2.0], [3.0, 4.0]]).into_dyn(), DType::F32);
+    let five = Source::Repeated(rows.clone(), 5).resolve(&[]).expect("rows need no answer");
+    assert_eq!(five.shape(), [5, 2]);
+    assert_eq!(five.values().collect::<Vec<_>>(), [1.0, 2.0, 3.0, 4.0, 1.0, 2.0, 3.0, 4.0, 1.0, 2.0]);
+    assert_eq!(Source::Repeated(rows.narrow(1, 0..0), 3).resolve(&[]).map(|t| t.shape().to_vec()), Some(vec![3, 0]));
+    let answer = |call, dtype| Source::Answer { call, name: "ht".into(), dtype };
+    let answers = [Tensors::from([("ht".to_owned(), rows.clone())])];
+    assert_eq!(answer(0, DType::F32).resolve(&answers), Some(rows.clone()));
+    assert_eq!(answer(0, DType::Bf16).resolve(&answers).map(|t| t.dtype()), Some(DType::Bf16));
+    assert_eq!(answer(1, DType::F32).resolve(&answers), None, "no such answer yet");
+}
