@@ -203,6 +203,19 @@ mod tests {
         assert_eq!(met.len() as u64, 3 * (KINDS + 1) + 2, "{met:?}");
     }
 
+    #[test]
+    fn from_final_states_alone_nobody_is_told_about_initial_ones() {
+        let case: Case = "simple_gla(B=1,T=2,H=1,K=1,V=1)".parse().expect("valid");
+        let truth = Truth::of(&case);
+        let standards = truth.gradients(&truth.cotangents).expect("the oracle answers");
+        let of = |names: &[&str]| {
+            let cotangents = names.iter().map(|n| ((*n).to_owned(), truth.cotangents[*n].clone())).collect();
+            told(&case, &standards, &cotangents).into_keys().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(of(&["d_o", "d_ht"]), "d_g d_h0 d_k d_q d_v");
+        assert_eq!((of(&["d_o"]), of(&["d_ht"])), ("d_g d_h0 d_k d_q d_v".into(), "d_g d_k d_q d_v".into()));
+    }
+
     fn case() -> Case {
         "simple_gla(B=2,T=150,K=4,V=4)".parse().expect("valid")
     }

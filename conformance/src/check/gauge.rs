@@ -183,3 +183,71 @@ fn differs(name: &str, before: &Tensor, after: &Tensor, factor: f64) -> Option<F
     let promise = format!("powers of two on what it is linear in make it {factor} times {x:e}, got {y:e}");
     Some(Fault::Different { port: name.to_owned(), at: index(before.shape(), at), promise })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn case(text: &str) -> Case {
+        text.parse().expect("valid")
+    }
+
+    #[test]
+    fn a_factor_is_a_power_of_two_that_all_elements_share() {
+        let arrays = |x: &[f64]| Arrays::from([("o".to_owned(), ndarray::arr1(x).into_dyn())]);
+        let of = |before: &[f64], after: &[f64]| factors(&arrays(before), &arrays(after)).map(|f| f.get("o").copied());
+        assert_eq!(of(&[1.0, -3.0], &[4.0, -12.0]), Some(Some(4.0)));
+        assert_eq!(of(&[1.0, 0.0], &[0.5, -0.0]), Some(Some(0.5)), "a zero has no sign");
+        assert_eq!(of(&[0.0, 0.0], &[5.0, 7.0]), Some(None), "zeros say nothing");
+        for after in [[3.0, -9.0], [-4.0, 12.0], [5.0, -12.0], [0.0, -12.0]] {
+            assert_eq!(of(&[1.0, -3.0], &after), None, "{after:?}");
+        }
+        assert_eq!(of(&[1.0, 0.0], &[4.0, 1.0]), None);
+    }
+
+    #[test]
+    fn what_an_op_is_linear_in_is_found() {
+        assert_eq!(values(&case("simple_gla()").problem), ["v", "h0"]);
+        assert_eq!(values(&case("hgrn()").problem), ["x", "h0"]);
+        assert!(!values(&case("short_convolution()").problem).contains(&"weight"));
+        let scale = |text: &str| explicit(&case(text).problem);
+        assert_eq!(
+            (scale("simple_gla(scale=0.25)"), scale("simple_gla()"), scale("hgrn()")),
+            (Some(0.25), Some(0.375), None)
+        );
+        let case = case("simple_gla(B=1,T=2,H=1,K=1,V=1,absent=g_gamma)");
+        let found = gauge(&case).expect("it is linear in its values");
+        // queries are doubled where scale is halved
+        let answers =
+            [("o", 4.0), ("ht", 4.0), ("d_q", 16.0), ("d_k", 32.0), ("d_v", 8.0), ("d_g", 32.0), ("d_h0", 8.0)];
+        assert_eq!(found.answers, answers.map(|(name, factor)| (name.to_owned(), factor)).into());
+        let truth = Truth::of(&case);
+        let request = both(&case, &truth, &found)[1].request(case.dtype, &[]).expect("no answer is needed");
+        assert_eq!(request.problem.number("scale"), Some(0.1875));
+        let times = |name: &str, t: &Tensor, all: &Tensors| t.to_array() / all[name].to_array();
+        assert!(times("v", &request.inputs["v"], &truth.inputs).iter().all(|f| f.to_bits() == 4f64.to_bits()));
+        assert!(
+            times("d_o", &request.cotangents["d_o"], &truth.cotangents).iter().all(|f| f.to_bits() == 8f64.to_bits())
+        );
+        assert_eq!(request.inputs["k"], truth.inputs["k"]);
+    }
+
+    #[test]
+    fn digits_are_compared_where_numbers_do_not_end() {
+        let power = |n| 2f64.powi(n);
+        let differs = |x: [f64; 2], y: [f64; 2]| -> Vec<usize> {
+            let [x, y] = [x, y].map(|v| Tensor::from_array(&ndarray::arr1(&v).into_dyn(), DType::F32));
+            match differs("o", &x, &y, 4.0) {
+                Some(Fault::Different { at, .. }) => at,
+                other => other.map_or_else(Vec::new, |fault| panic!("{fault:?}")),
+            }
+        };
+        assert!(differs([1.0, 2.0], [4.0, 8.0]).is_empty());
+        assert_eq!((differs([1.0, 2.0], [4.0, 8.5]), differs([1.0, 2.0], [f64::NAN, 8.0])), (vec![1], vec![0]));
+        assert!(
+            differs([1.0, power(-120)], [4.0, 1.5 * power(-118)]).is_empty(),
+            "both are so small that digits are lost"
+        );
+        assert_eq!(differs([1.0, power(-99)], [4.0, power(-101)]), [1]);
+    }
+}

@@ -78,6 +78,9 @@ mod tests {
         assert!(whole == 4 * MOST && calls.len() == whole + MOST - 1);
         let lengths: std::collections::BTreeSet<usize> = calls.iter().map(|c| c.problem.size(Dim::T)).collect();
         assert!(lengths.len() > 5, "{lengths:?}");
+        let between: Vec<usize> = calls.iter().map(|c| c.problem.size(Dim::T)).filter(|t| *t < 40).take(3).collect();
+        assert_eq!(between, [6, 11, 16]);
+        assert_eq!((times(&Case { seed: 1, ..case.clone() }), times(&Case { seed: 152, ..case })), (1, OFTEN));
         let one: Case = "hgrn(T=1,D=3,seed=8)".parse().expect("valid");
         assert_eq!((CHECK.plan)(&one, &Truth::of(&one)).len(), 4 * OFTEN);
     }

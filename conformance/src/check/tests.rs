@@ -142,3 +142,60 @@ fn a_source_is_a_value_rows_over_and_over_or_an_earlier_answer() {
     assert_eq!(answer(0, DType::Bf16).resolve(&answers).map(|t| t.dtype()), Some(DType::Bf16));
     assert_eq!(answer(1, DType::F32).resolve(&answers), None, "no such answer yet");
 }
+
+#[test]
+fn a_stretch_starts_from_the_states_before_it() {
+    let case = case("hgrn(B=1,T=4,D=1)");
+    let truth = Truth::of(&case);
+    let state = Tensor::filled(DType::F32, &[1, 1], 7.0);
+    let states = Tensors::from([("ht".to_owned(), state.clone())]);
+    let of = |range: std::ops::Range<usize>, states: &Tensors| {
+        stretch(&case, &truth, &range, states).map(|r| r.inputs["h0"].clone())
+    };
+    assert_eq!(of(0..2, &Tensors::new()).as_ref(), Some(&truth.inputs["h0"]));
+    assert_eq!((of(2..4, &states), of(2..4, &Tensors::new())), (Some(state), None));
+}
+
+/// The call that a check names when the answers to these calls differ from those to all others.
+fn named(name: &str, text: &str, wrong: &[usize], answered: usize) -> Option<usize> {
+    let (case, check) = (case(text), check(name).expect("a check"));
+    let truth = Truth::of(&case);
+    let calls = (check.plan)(&case, &truth);
+    let answer = |i: usize| {
+        let value = if wrong.contains(&i) { 2.0 } else { 1.0 };
+        calls[i].want.iter().map(|name| (name.clone(), Tensor::filled(DType::F32, &[1, 1, 1], value))).collect()
+    };
+    let answers: Vec<Tensors> = (0..calls.len().min(answered)).map(answer).collect();
+    match (check.judge)(&Trial { case: &case, truth: &truth, calls: &calls, answers: &answers }) {
+        Ok(Verdict::Fail { call, .. }) => Some(call),
+        Ok(Verdict::Pass { .. }) => None,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_call_that_differs_is_named() {
+    let (case, all) = ("hgrn(B=1,T=1,D=1,seed=60)", usize::MAX);
+    for (name, last, named_first) in [("poison", 3, 1), ("cold", 2, 1), ("graph", 4, 2)] {
+        assert_eq!(named(name, case, &[], all), None, "{name}");
+        assert_eq!(named(name, case, &[last], all), Some(last), "{name}");
+        assert_eq!(named(name, case, &[0], all), Some(named_first), "{name}");
+    }
+    assert_eq!((named("graph", case, &[3], all), named("poison", case, &[1], all)), (Some(3), Some(1)));
+    let rounds = "hgrn(B=1,T=1,D=1,seed=1)";
+    assert_eq!((named("repeat", rounds, &[3], all), named("repeat", rounds, &[2], all)), (Some(3), Some(2)));
+    assert_eq!((named("poison", case, &[], 1), named("poison", case, &[], 3)), (Some(0), Some(2)), "what is missing");
+}
+
+#[test]
+fn poison_and_modes_are_asked_for() {
+    let case = "hgrn(B=1,T=1,D=1,seed=60)";
+    let fills: Vec<Fill> = plan("poison", case).iter().map(|c| c.fill).collect();
+    assert_eq!(fills, [Fill::NaN, Fill::Huge, Fill::NaN, Fill::Huge]);
+    assert_eq!(plan("cold", case).iter().map(|c| c.first).collect::<Vec<_>>(), [true, false, true]);
+    let graph = plan("graph", case);
+    assert!(graph.iter().map(|c| c.mode).eq([Mode::Any, Mode::Any, Mode::Graph, Mode::Graph, Mode::Graph]));
+    let inputs = |i: usize| graph[i].request(DType::F32, &[]).map(|r| r.inputs);
+    let other: Case = case.replace("seed=60", "seed=4294967356").parse().expect("valid");
+    assert_eq!((inputs(3), inputs(4)), (Some(crate::sample::inputs(&other)), inputs(0)));
+}

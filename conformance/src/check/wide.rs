@@ -124,8 +124,23 @@ mod tests {
                 (0..rows).map(|r| r * state % (1 << 12) / state).map(|r| t.narrow(0, r..r + 1)).collect();
             Tensor::concat(0, &parts.iter().collect::<Vec<_>>()).expect("rows of one tensor")
         };
+        let mut end = tensors.clone();
+        let row = tensors["o"].narrow(0, 0..1);
+        let parts = [tensors["o"].narrow(0, 0..rows - 1), Tensor::filled(row.dtype(), row.shape(), 0.0)];
+        end.insert("o".into(), Tensor::concat(0, &[&parts[0], &parts[1]]).expect("rows of one tensor"));
+        assert!(matches!(judged(&small, &end), Ok(Verdict::Fail { .. })), "the last row is looked at");
         let mut wrong = tensors.clone();
         wrong.insert("ht".into(), wrapped(&tensors["ht"]));
         assert!(matches!(judged(&small, &wrong), Ok(Verdict::Fail { .. })));
+    }
+
+    #[test]
+    fn few_wide_tokens_stand_for_the_op() {
+        let small = |text: &str| small(&text.parse().expect("valid"), 8);
+        assert_eq!(small("hgrn()").problem.size(Dim::D), 128);
+        assert!(small("simple_gla(absent=g_gamma+h0+ht)").problem.absent.iter().eq(["g_gamma"].iter()));
+        let spec = small("simple_gla()").problem.spec;
+        let row = |port: &str| spec.input(port).is_some_and(by_row);
+        assert!(row("q") && row("h0") && !row("g_gamma"));
     }
 }

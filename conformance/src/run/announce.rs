@@ -203,7 +203,6 @@ fn skipped(run: &Run) -> Vec<String> {
     let mut reasons: BTreeMap<(String, String), usize> = BTreeMap::new();
     for judged in run.judged.iter().filter(|j| j.expected != Expected::Surprise) {
         let (kind, reason) = match &judged.verdict {
-            Verdict::Fail { .. } if judged.expected == Expected::Waived => continue,
             Verdict::Declined { reason } => ("declined", reason.clone()),
             Verdict::Mistrusted { reason } => ("mistrusted", reason.clone()),
             Verdict::NotApplicable { reason } => ("not applicable", reason.clone()),
@@ -223,4 +222,105 @@ fn failure(candidate: &str, judged: &Judged, colour: bool) -> String {
     let what = report::sentence(&judged.verdict);
     let again = reproducer(candidate, &judged.case, &judged.check);
     format!("{red}{kind}{}{off} {}: {what}\n  {again}", judged.verdict.kind(), judged.check)
+}
+
+#[cfg(test)]
+mod tests {
+    use reports::verdict::Fault;
+
+    use super::*;
+
+    fn judged(check: &str, verdict: Verdict, expected: Expected) -> Judged {
+        let [op, case, suite, ran] = ["hgrn", "hgrn(T=1)", "smoke", ""].map(str::to_owned);
+        Judged { op, case, check: check.to_owned(), suite, verdict, expected, seconds: 0.0, ran }
+    }
+
+    fn pass() -> Verdict {
+        Verdict::Pass { measures: Vec::new() }
+    }
+
+    fn fail() -> Verdict {
+        Verdict::Fail { fault: Fault::Crash { message: "gone".into() }, call: 0 }
+    }
+
+    fn declined() -> Verdict {
+        Verdict::Declined { reason: "no such option".into() }
+    }
+
+    fn mistrusted() -> Verdict {
+        Verdict::Mistrusted { reason: "zeros".into() }
+    }
+
+    fn not_applicable() -> Verdict {
+        Verdict::NotApplicable { reason: "no poison".into() }
+    }
+
+    #[test]
+    fn a_run_succeeds_with_what_passes_and_with_what_was_expected() {
+        let fine = |verdict: &Verdict, expected| is_fine(&judged("forward", verdict.clone(), expected));
+        for (verdict, quiet) in [(pass(), true), (not_applicable(), true), (fail(), false), (declined(), false)] {
+            assert_eq!(fine(&verdict, Expected::Pass), quiet, "{verdict:?}");
+            assert!(fine(&verdict, Expected::Waived) && !fine(&verdict, Expected::Surprise), "{verdict:?}");
+        }
+    }
+
+    #[test]
+    fn checks_are_counted_by_what_came_of_them() {
+        let came = [
+            ("forward", vec![fail(), declined()]),
+            ("backward", vec![pass(), mistrusted()]),
+            ("resume", vec![pass(), not_applicable()]),
+            ("decode", vec![pass()]),
+            ("local", vec![declined()]),
+            ("varlen", vec![mistrusted()]),
+            ("isolation", vec![not_applicable(), not_applicable()]),
+        ];
+        let all = came.into_iter().flat_map(|(check, v)| v.into_iter().map(move |v| judged(check, v, Expected::Pass)));
+        let lines = by_check(&Run { judged: all.collect(), ..Run::default() });
+        let words = |line: &String| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
+        let line = |check: &str, n: [u32; 4]| {
+            format!("{check} {} applied {} declined {} mistrusted {} not applicable", n[0], n[1], n[2], n[3])
+        };
+        let expected = [
+            line("forward", [1, 1, 0, 0]),
+            line("backward", [1, 0, 1, 0]),
+            line("resume", [1, 0, 0, 1]),
+            line("decode", [1, 0, 0, 0]),
+            line("local", [0, 1, 0, 0]),
+            line("varlen", [0, 0, 1, 0]),
+            line("isolation", [0, 0, 0, 2]),
+        ];
+        assert_eq!(lines.iter().map(words).collect::<Vec<_>>(), expected, "what never came is not told");
+    }
+
+    #[test]
+    fn what_was_skipped_is_told_with_its_reason() {
+        let all = [
+            judged("forward", declined(), Expected::Pass),
+            judged("backward", declined(), Expected::Waived),
+            judged("forward", mistrusted(), Expected::Pass),
+            judged("forward", not_applicable(), Expected::Pass),
+            judged("forward", fail(), Expected::Waived),
+            judged("forward", fail(), Expected::Pass),
+            judged("forward", mistrusted(), Expected::Surprise),
+        ];
+        let lines = skipped(&Run { judged: all.into(), ..Run::default() });
+        assert_eq!(
+            lines,
+            [
+                "skipped: 2 declined: no such option",
+                "skipped: 1 mistrusted: zeros",
+                "skipped: 1 not applicable: no poison"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_failure_is_told_with_the_command_that_repeats_it() {
+        let told = |expected, colour| failure("cpu", &judged("forward", fail(), expected), colour);
+        assert!(told(Expected::Pass, false).starts_with("fail forward: "), "{}", told(Expected::Pass, false));
+        assert!(told(Expected::Surprise, true).starts_with("\x1b[31munexpected fail\x1b[0m forward: "));
+        let again = "\n  fla-conformance replay --candidate cpu 'hgrn(T=1)' --check forward";
+        assert!(told(Expected::Pass, false).ends_with(again));
+    }
 }
