@@ -1,6 +1,5 @@
 //! Whole runs of the program: what they print, what they leave behind, how they end.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -194,26 +193,4 @@ fn a_failure_comes_with_its_reproducer_and_its_call() {
     assert!(stdout.contains("fla-conformance replay --candidate "), "{stdout}");
     let dumps = std::fs::read_dir(out.path().join("failures")).expect("failing calls are kept").count();
     assert!(dumps > 0);
-
-    let expected = out.path().join("expect.toml");
-    let entry = "[[expect]]\ncase = 'hgrn(*)'\ncheck = 'forward'\nverdict = 'fail'\nreason = 'it says sorry'\n";
-    std::fs::write(&expected, entry).expect("a temporary file");
-    let expected = expected.to_str().expect("a temporary path is text");
-    let more = ["--check", "forward", "--expect", expected, "hgrn(B=1,T=65"];
-    let ran = program(&[&["run", "--candidate", &candidate, "--out", path], &more[..]].concat());
-    let failed = records(out.path())[0].judged.len();
-    assert_eq!(ran.status.code(), Some(0), "{}", text(&ran.stdout));
-    assert!(text(&ran.stdout).contains(&format!("skipped: {failed} waived: it says sorry")), "{}", text(&ran.stdout));
-
-    // what it does not have is not asked of one that has other ops, and is declined by one that has none of those asked
-    let asked = |filters: &[&str]| {
-        let ran =
-            program(&[&["run", "--candidate", &candidate, "--out", path, "--check", "forward"], filters].concat());
-        let judged = records(out.path()).remove(0).judged;
-        (text(&ran.stdout), judged.into_iter().map(|j| (j.op, j.verdict.kind())).collect::<BTreeSet<_>>())
-    };
-    let (stdout, came) = asked(&["hgrn(B=1,T=65", "softplus("]);
-    assert!(stdout.contains("because the candidate does not have them: softplus\n"), "{stdout}");
-    assert_eq!(came, BTreeSet::from([("hgrn".to_owned(), "fail")]));
-    assert_eq!(asked(&["softplus("]).1, BTreeSet::from([("softplus".to_owned(), "declined")]));
 }

@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn stretches_follow_one_another_through_all_tokens() {
-        for tokens in [3, 4, 17, 95, 96, 101, 2048] {
+        for tokens in [3, 4, 17, 40, 95, 96, 101, 2048] {
             let case: Case = format!("simple_gla(T={tokens})").parse().expect("valid");
             let all = stretches(&case);
             assert!(all[0].start == 0 && all[STRETCHES - 1].end == tokens);

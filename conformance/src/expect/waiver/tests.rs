@@ -112,7 +112,7 @@ fn devices_and_versions_are_told_apart() {
     assert!(!left("another card", "1.2") && !left("a card", "2.0") && !left("a card", "1.1.9"));
     assert!(!left("a card", "unknown"));
     let holds = |range: &str, version: &str| Range::parse(range).expect("a range").holds(version);
-    assert!(holds(">1.2, <=2", "2.0") && holds("=1.2", "1.2.0"));
+    assert!(holds(">1.2, <=2", "2.0") && holds("<=2", "1.5") && holds("=1.2", "1.2.0"));
     assert!(!holds(">1.2, <=2", "1.2.0") && !holds("<=2", "2.0.1") && !holds("=1.2", "1.2.1"));
 }
 
