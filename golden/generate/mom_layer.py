@@ -19,7 +19,10 @@ CASES = (
         attrs={"single_kv_proj": True, "shared_proj": True, "topk": 1, "use_output_gate": False, "norm_eps": 0.25},
         absent=STATES,
     ),
+    # part of a cache: what is absent is zeros
+    case("states", {"T": 40}, attrs={"shared_mem": True, "shared_proj": True}, absent=("k_conv0", "shared_h0")),
 )
+
 
 def prepare():
     """fla groups tokens by memory with a sort that need not keep their order, and on a CPU does not; here it does."""
