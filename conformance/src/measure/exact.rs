@@ -40,12 +40,12 @@ fn precisions_are_what_they_are_declared_to_be() {
     assert_eq!(caps, [0.03125, 0.0078125, 2f64.powi(-14), 1e-10]);
     let rounds = |operand: i32, accumulate, seed| Rounding { operand: 2f64.powi(operand), accumulate, seed };
     let f32 = 2f64.powi(-24);
-    assert_eq!(rounding(DType::F64, 2), rounds(-24, f32, 25));
+    assert_eq!(rounding(DType::F64, 2), rounds(-24, f32, 9));
     assert_eq!(rounding(DType::F32, 0), rounds(-23, f32, 1));
-    assert_eq!(rounding(DType::F16, 4), rounds(-11, f32, 49));
-    assert_eq!(rounding(DType::Bf16, 1), rounds(-8, f32, 13));
+    assert_eq!(rounding(DType::F16, 4), rounds(-11, f32, 17));
+    assert_eq!(rounding(DType::Bf16, 1), rounds(-8, f32, 5));
     let seeds = |runs| roundings(DType::F16, runs).map(|r| r.seed).collect::<Vec<_>>();
-    assert_eq!((seeds(4), seeds(6)), (vec![1, 13, 25, 37], vec![1, 2, 3, 4, 5, 6]));
+    assert_eq!((seeds(4), seeds(6)), (vec![1, 5, 9, 13], vec![1, 2, 3, 4, 5, 6]));
     assert!(roundings(DType::F16, 6).all(|r| Rounding { seed: 1, ..r } == rounding(DType::F16, 0)));
     assert_eq!(PLAIN, rounds(-24, f32, 0));
     assert_eq!(coarse(DType::F32), rounds(-11, 2f64.powi(-16), 0));
