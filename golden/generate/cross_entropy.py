@@ -30,4 +30,4 @@ INTERPRETED = (
 TRITON = ()
 # results that a form does not give
 WITHOUT = {}
-FINDINGS = {"capped-module-f32": "The slope of a softcap is made of 1 − tanh²"}
+FINDINGS = {"capped-module-f32": "Slopes made of one minus a value"}
