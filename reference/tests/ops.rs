@@ -309,10 +309,11 @@ fn answers_depend_on_the_seed_but_not_on_the_number_of_threads() {
     };
     for problem in specs().map(|s| variants::at(s, LARGER).remove(0)) {
         let seed = |seed| move |p: &Problem| rounded(p, 1.0 / 256.0, seed);
-        let (one, two) = (seed(1), seed(2));
+        let one = seed(1);
         assert_eq!(on(1, &|| one(&problem)), on(3, &|| one(&problem)), "{problem}");
         let first = problem.spec.outputs[0].name;
-        assert_ne!(one(&problem)[first], two(&problem)[first], "{problem}");
+        // two runs may round the few numbers of a loss alike, four that divide the chances do not
+        assert!((2..5).any(|other| one(&problem)[first] != seed(other)(&problem)[first]), "{problem}");
         let exact = |p: &Problem| rounded(p, 0.0, 0);
         assert_eq!(on(1, &|| exact(&problem)), on(3, &|| exact(&problem)), "{problem}");
     }
