@@ -36,9 +36,9 @@ UNITS = ROOT / "target" / "units"
 CONTRACT = ROOT / "optimized" / "contract.json"
 NVIDIA, AMD = ("sm_80", "sm_90a", "sm_100a"), ("gfx90a", "gfx942")
 LINE = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
+AMD_LINE = re.compile(r"(VGPRs|AGPRs|VGPRs Spill|LDS Size \[bytes/block\]): (\d+)")
 # how often one that differs is compiled again: the rarer of two outcomes came once in 8 to 16 times
 AGAIN = 7
-AMD_LINE = re.compile(r"(VGPRs|AGPRs|VGPRs Spill|LDS Size \[bytes/block\]): (\d+)")
 
 
 @dataclass(frozen=True)
@@ -188,17 +188,24 @@ def compile_all(jobs, verbose):
     return found, failed
 
 
+def entry(job):
+    """What the contract calls a unit and an architecture."""
+    unit, arch = job
+    return f"{unit.stem} {arch}"
+
+
 def settle(found, jobs, agreed):
     """Compiles again what differs from the contract, and puts what stands into `found`."""
-    differing = [job for job in jobs if found.get(name := f"{job[0].stem} {job[1]}") not in (None, agreed.get(name))]
+    differing = [job for job in jobs if (name := entry(job)) in found and found[name] != agreed.get(name)]
     if not differing:
         return
     print(f"{len(differing)} kernels differ from the contract: compiled {AGAIN} times more", flush=True)
-    results = {f"{unit.stem} {arch}": [found[f"{unit.stem} {arch}"]] for unit, arch in differing}
+    results = {name: [found[name]] for name in map(entry, differing)}
     with ProcessPoolExecutor() as pool:
-        for symbol, arch, result in pool.map(compiled, differing * AGAIN):
+        again = differing * AGAIN
+        for job, (_, _, result) in zip(again, pool.map(compiled, again)):
             if isinstance(result, Resources):
-                results[f"{symbol} {arch}"].append(asdict(result))
+                results[entry(job)].append(asdict(result))
     found |= {name: contract.settled(agreed.get(name), every) for name, every in results.items()}
 
 
