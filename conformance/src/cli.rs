@@ -122,6 +122,7 @@ pub enum LevelName {
   fla-conformance run --candidate 'python3 mine.py' --suite smoke hgrn
   fla-conformance run --candidate reference --level layer
   fla-conformance run --candidate cuda --suite full --shard 2/8 --out out-2
+  fla-conformance run --candidate cuda --suite full --resume out-2/records.jsonl --out out-3
   fla-conformance run --candidate ./libmine.so --expect mine.toml --check forward,backward 'gla(*dtype=bf16*)'
 
 A FILTER is a part of a case string, or a pattern with * for the whole of it; a case is run when any filter fits.
@@ -177,6 +178,9 @@ pub struct RunArgs {
     /// Keep what the oracle says here, so that the next candidate need not wait for it
     #[arg(long, value_name = "DIR")]
     pub oracle_cache: Option<PathBuf>,
+    /// Not what these records judge of this candidate already: an interrupted run goes on (with another --out)
+    #[arg(long, value_name = "FILE")]
+    pub resume: Vec<PathBuf>,
     /// Records on stdout too, one JSON line each; everything else goes to stderr
     #[arg(long)]
     pub json: bool,

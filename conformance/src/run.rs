@@ -6,6 +6,7 @@
 
 mod announce;
 mod engine;
+mod past;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -59,6 +60,12 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// Records to go on from that would be lost.
+    #[error("{path} is where this run writes its own records: give it another --out")]
+    Overwrites {
+        /// The file.
+        path: PathBuf,
+    },
     /// A bad expectations file.
     #[error(transparent)]
     Expect(#[from] expect::Error),
@@ -91,11 +98,13 @@ pub fn command(args: &RunArgs) -> Result<ExitCode, Error> {
     // an entry about the largest suite is no mistake in a smaller one
     expectations.all_used(expect::fitting)?;
     let mut tasks = tasks(args)?;
+    let runs = past::read(&args.resume, &args.out)?;
     let records = create(&args.out)?;
     let workers = workers(args.jobs);
     let candidates = candidates(&args.candidate, args.timeout, workers)?;
     let identity = candidates.first().map(|c| c.identity().clone()).unwrap_or_default();
     let ops = candidates.first().map(|c| c.ops().to_vec()).unwrap_or_default();
+    let past = past::Past::of(&runs, &named(&args.candidate, identity.clone()), args.suite.name());
     let lacking = lacking(&tasks, &ops);
     if lacking.len() < tasks.iter().map(op).collect::<BTreeSet<_>>().len() {
         // of a candidate that has some of the ops the others are not asked; one that has none declines them all
@@ -104,6 +113,7 @@ pub fn command(args: &RunArgs) -> Result<ExitCode, Error> {
     // what applies is asked of the oracle: not for what is not asked
     for task in &mut tasks {
         task.checks = applicable(&task.case).filter(|c| checks.iter().any(|k| k.name == c.name)).collect();
+        past.leave_out(task);
     }
     tasks.retain(|task| !task.checks.is_empty());
     let expectations = expectations.of(&identity);

@@ -212,19 +212,25 @@ pub enum ReadError {
     },
 }
 
-/// Reads the runs of a records file; several runs may follow one another.
+/// Reads the runs of a records file; several runs may follow one another. A last line that was still being written when
+/// its run was stopped is none.
 ///
 /// # Errors
 /// Unreadable input, a line that is not a record, records without a run.
 pub fn read(input: impl BufRead) -> Result<Vec<Run>, ReadError> {
     let mut runs: Vec<Run> = Vec::new();
-    for (i, text) in input.lines().enumerate() {
+    let mut lines = input.lines().enumerate().peekable();
+    while let Some((i, text)) = lines.next() {
         let (text, line) = (text?, i + 1);
         if text.trim().is_empty() {
             continue;
         }
         let orphan = || ReadError::Order { line, message: "a record before the first run line".into() };
-        match serde_json::from_str(&text).map_err(|source| ReadError::Parse { line, source })? {
+        let parsed = match serde_json::from_str(&text) {
+            Err(torn) if torn.is_eof() && lines.peek().is_none() && !runs.is_empty() => break,
+            parsed => parsed.map_err(|source| ReadError::Parse { line, source })?,
+        };
+        match parsed {
             Line::Run { format, .. } if format != FORMAT => {
                 let message = format!("records of format {format}; this version reads format {FORMAT}");
                 return Err(ReadError::Order { line, message });
@@ -278,5 +284,8 @@ mod tests {
         write(&mut lines, &run).expect("memory");
         judged.iter().for_each(|j| write(&mut lines, &Line::Judged(j.clone())).expect("memory"));
         assert_eq!(read(lines.as_slice()).expect("as written")[0].judged, judged);
+        let torn = &lines[..lines.len() - 9];
+        assert_eq!(read(torn).expect("the run was stopped")[0].judged, judged[..2]);
+        assert!(read([torn, b"\n", lines.as_slice()].concat().as_slice()).is_err(), "torn in the middle");
     }
 }
