@@ -126,8 +126,7 @@ class Server:
         except (Exception, SystemExit) as error:
             traceback.print_exc()
             reply = Message("failed", {"message": _describe(error)})
-            # torch has its own error for the device's memory
-            if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            if isinstance(error, MemoryError) or any(words in _describe(error) for words in _NO_ROOM):
                 reply.fields["out_of_memory"] = "true"
         for side in self.sides.values():
             side.survive()
@@ -148,6 +147,10 @@ class Server:
 
             return bench(request, message.fields)
         return request.call(message)
+
+
+# how torch, CUDA, Triton and cuBLAS say that the device has no memory left
+_NO_ROOM = ("OutOfMemoryError", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 @dataclass

@@ -107,10 +107,12 @@ class Shim(unittest.TestCase):
         self.assertIn("input x: expected a tensor, got none", self.ask(hgrn, missing).fields["message"])
 
     def test_out_of_memory(self):
-        def greedy(x, g, h0):
-            raise MemoryError("no room")
+        for error in (MemoryError("no room"), RuntimeError("Triton Error [CUDA]: out of memory")):
 
-        self.assertEqual(self.ask(greedy, call()).fields["out_of_memory"], "true")
+            def greedy(x, g, h0):
+                raise error
+
+            self.assertEqual(self.ask(greedy, call()).fields["out_of_memory"], "true")
 
     def test_writing_into_an_input(self):
         def scribble(x, g, h0):

@@ -156,8 +156,9 @@ def _rotated(x):
     whole = int(x["offset"])
     if whole != x["offset"]:
         raise Declined("positions are whole numbers")
-    # as many positions as the packed row has, which is what fla's layers say and its kernel asks for
-    lengths = {} if x.cu_seqlens is None else {"cu_seqlens": x.cu_seqlens, "max_seqlen": x.get("x").shape[1]}
+    # as many positions as the packed row has beyond the offset, which is what its kernel asks for
+    positions = x.get("x").shape[1] + whole
+    lengths = {} if x.cu_seqlens is None else {"cu_seqlens": x.cu_seqlens, "max_seqlen": positions}
     return {"q": x.get("x"), "k": x.get("x").detach().clone(), "seqlen_offset": whole} | lengths
 
 
