@@ -94,22 +94,19 @@ fn judge(trial: &Trial<'_>) -> Result<Verdict, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::tests::{case, tensor};
 
     #[test]
     fn tokens_are_added_to_the_end_of_a_chunk_or_beyond_it() {
-        let added = |text: &str| added(&text.parse().expect("valid"));
+        let added = |text: &str| added(&case(text));
         assert_eq!((added("hgrn(T=70)"), added("hgrn(T=70,seed=1)")), (58, 63));
         assert_eq!((added("hgrn(T=64)"), added("hgrn(T=64,seed=1)")), (5, 5), "at the end of a chunk, beyond it");
     }
 
     #[test]
     fn what_came_after_lies_where_time_goes_on() {
-        let answer = Tensor::from_array(&ndarray::Array1::from_iter([1.0, 2.0, 3.0, 4.0]).into_dyn(), DType::F32);
-        let answer = cut::reshaped(&answer, &[1, 4, 1, 1]);
-        let left = |text: &str| -> Vec<f64> {
-            let case: Case = text.parse().expect("valid");
-            earlier(&case.problem, "o", &answer, 3).values().collect()
-        };
+        let answer = tensor(DType::F32, &[1, 4, 1, 1], &[1.0, 2.0, 3.0, 4.0]);
+        let left = |text: &str| -> Vec<f64> { earlier(&case(text).problem, "o", &answer, 3).values().collect() };
         assert_eq!((left("simple_gla(T=1)"), left("simple_gla(T=1,reverse=true)")), (vec![1.0], vec![4.0]));
     }
 }

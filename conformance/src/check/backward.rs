@@ -166,6 +166,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::check::tests::{case, tensor};
 
     #[test]
     fn parts_of_the_cotangents_lie_within_their_sequence() {
@@ -176,16 +177,49 @@ mod tests {
                 assert!(parts.iter().all(|r| span.start <= r.start && r.end <= span.end && !r.is_empty()), "{parts:?}");
             }
         }
+        let first = |kind, span| tokens(kind, span).into_iter().next();
+        assert_eq!((first(1, 5..200), first(2, 5..200)), (Some(5..6), Some(199..200)));
         assert_eq!(tokens(3, 5..200), [68..70, 132..134, 196..198]);
-        assert_eq!(tokens(4, 0..130).first(), Some(&(64..128)));
+        assert_eq!((first(4, 0..130), first(4, 0..64)), (Some(64..128), Some(32..48)));
         assert_eq!(tokens(1, 7..7), Vec::<Range<usize>>::new());
+    }
+
+    #[test]
+    fn one_gradient_of_several_is_asked_for_alone() {
+        let alone = |text: &str| alone(&case(text));
+        assert_eq!(alone("hgrn(seed=5)").as_deref(), Some("d_h0"));
+        assert_eq!((alone("softplus(seed=5)"), alone("gla_layer(seed=5)")), (None, None));
+    }
+
+    #[test]
+    fn a_part_is_one_head_or_row_or_tokens_of_each_sequence() {
+        let left = |text: &str| -> String {
+            let case = case(text);
+            let ones = tensor(DType::F32, &case.problem.shape(&case.problem.spec.outputs[0]), &[1.0; 12]);
+            let part = structured(&case, Tensors::from([("d_o".to_owned(), ones)]));
+            part.values().flat_map(Tensor::values).map(|x| if x > 0.0 { 'x' } else { '.' }).collect()
+        };
+        // rows, then tokens, then heads
+        for (text, expected) in [
+            ("simple_gla(B=1,T=6,H=2,V=1,seed=0)", "x.x.x.x.x.x."),
+            ("simple_gla(B=1,T=6,H=2,V=1,seed=5)", ".x.x.x.x.x.x"),
+            ("simple_gla(B=2,T=3,H=2,V=1,seed=5)", ".x.x.x.x.x.x"),
+            ("simple_gla(B=2,T=6,H=1,V=1,seed=5)", "......xxxxxx"),
+            ("simple_gla(B=2,T=3,H=2,V=1,seed=6)", "xx....xx...."),
+            ("simple_gla(B=2,T=3,H=2,V=1,seed=7)", "....xx....xx"),
+            ("simple_gla(B=1,H=2,V=1,seqs=2+1+3,seed=1)", "xx..xxxx...."),
+            ("simple_gla(B=2,T=3,H=2,V=1,seed=9)", ""),
+        ] {
+            assert_eq!(left(text), expected, "{text}");
+        }
     }
 
     #[test]
     fn every_type_meets_every_part() {
         let mut met = BTreeSet::new();
         for seed in 0..45 {
-            let case = Case { seed, dtype: [DType::Bf16, DType::F32, DType::F16][seed as usize % 3], ..case() };
+            let dtype = [DType::Bf16, DType::F32, DType::F16][seed as usize % 3];
+            let case = Case { seed, dtype, ..case("simple_gla(B=2,T=150,K=4,V=4)") };
             let truth = Truth::of(&case);
             let variants = variants(&case, &truth);
             let Some(part) = variants.get(1) else {
@@ -205,7 +239,7 @@ mod tests {
 
     #[test]
     fn from_final_states_alone_nobody_is_told_about_initial_ones() {
-        let case: Case = "simple_gla(B=1,T=2,H=1,K=1,V=1)".parse().expect("valid");
+        let case = case("simple_gla(B=1,T=2,H=1,K=1,V=1)");
         let truth = Truth::of(&case);
         let standards = truth.gradients(&truth.cotangents).expect("the oracle answers");
         let of = |names: &[&str]| {
@@ -214,9 +248,5 @@ mod tests {
         };
         assert_eq!(of(&["d_o", "d_ht"]), "d_g d_h0 d_k d_q d_v");
         assert_eq!((of(&["d_o"]), of(&["d_ht"])), ("d_g d_h0 d_k d_q d_v".into(), "d_g d_k d_q d_v".into()));
-    }
-
-    fn case() -> Case {
-        "simple_gla(B=2,T=150,K=4,V=4)".parse().expect("valid")
     }
 }

@@ -77,10 +77,11 @@ fn judge(trial: &Trial<'_>) -> Result<Verdict, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::tests::case;
 
     #[test]
     fn the_seed_says_how_many_tokens_stay() {
-        let earlier = |text: &str| earlier(&text.parse().expect("valid"));
+        let earlier = |text: &str| earlier(&case(text));
         let one = |text: &str| earlier(text).first().cloned();
         assert_eq!(one("simple_gla(T=10,seed=2)"), Some(0..8), "one token and (10 / 2 + 2) modulo 9");
         assert_eq!(one("simple_gla(T=10,seed=5)"), Some(0..2), "(10 / 2 + 5) modulo 9 is 1");

@@ -64,17 +64,18 @@ fn judge(trial: &Trial<'_>) -> Result<Verdict, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::tests::case;
 
     #[test]
     fn whole_chunks_before_the_last_token_stay() {
-        let kept = |text: &str| kept(&text.parse().expect("valid"));
+        let kept = |text: &str| kept(&case(text));
         assert_eq!((kept("simple_gla(T=128)"), kept("simple_gla(T=129)")), (0..0, 0..128));
         assert_eq!((kept("simple_gla(T=257)"), kept("simple_gla(T=300,reverse=true)")), (0..256, 44..300));
     }
 
     #[test]
     fn nan_lies_where_later_chunks_are_and_no_integer_is_nan() {
-        let case: Case = "simple_gla(B=1,T=130,H=1,K=1,V=1)".parse().expect("valid");
+        let case = case("simple_gla(B=1,T=130,H=1,K=1,V=1)");
         let ones = |dtype| Tensor::filled(dtype, &[1, 130, 1, 1], 1.0);
         let values: Vec<f64> = poisoned(&case, "q", &ones(DType::F32)).values().collect();
         assert!(values[..128] == [1.0; 128] && values[128..].iter().all(|x| x.is_nan()));

@@ -110,3 +110,56 @@ pub(super) fn joined(problem: &Problem, name: &str, parts: &[&Tensors], along: A
     let sum = tensors.iter().try_fold(start, |sum, t| (sum.shape() == t.shape()).then(|| sum + t.to_array()))?;
     Some(Tensor::from_array(&sum, tensors.first()?.dtype()))
 }
+
+#[cfg(test)]
+mod tests {
+    use reference::tensor::DType;
+
+    use super::*;
+    use crate::check::tests::case;
+
+    #[test]
+    fn pieces_are_joined_as_what_they_are() {
+        let joined = |text: &str, name: &str, along: Along, sizes: [usize; 3]| -> Option<Vec<f64>> {
+            let part = |(size, value)| Tensor::filled(DType::F32, &[1, 1, 1, size], value);
+            let parts = [0, 1, 2].map(|i| Tensors::from([(name.to_owned(), part((sizes[i], [1.0, 2.0, 4.0][i])))]));
+            joined(&case(text).problem, name, &parts.each_ref(), along).map(|t| t.values().collect())
+        };
+        let (forwards, backwards, weights) = ("simple_gla()", "simple_gla(reverse=true)", "short_convolution()");
+        for (text, name, along, expected) in [
+            (forwards, "o", Along::Time, &[1.0, 2.0, 4.0][..]),
+            (forwards, "d_q", Along::Sequences, &[1.0, 2.0, 4.0]),
+            (forwards, "ht", Along::Sequences, &[1.0, 2.0, 4.0]),
+            (forwards, "ht", Along::Time, &[4.0]),
+            (forwards, "d_h0", Along::Time, &[1.0]),
+            (backwards, "ht", Along::Time, &[1.0]),
+            (backwards, "d_h0", Along::Time, &[4.0]),
+            (weights, "d_weight", Along::Time, &[7.0]),
+            (weights, "d_weight", Along::Sequences, &[7.0]),
+        ] {
+            assert_eq!(joined(text, name, along, [1; 3]).as_deref(), Some(expected), "{name} of {text}, {along:?}");
+        }
+        assert_eq!(joined(weights, "d_weight", Along::Time, [1, 1, 2]), None, "no sum of two shapes");
+        assert_eq!(joined(forwards, "no such", Along::Time, [1; 3]), None);
+    }
+
+    #[test]
+    fn a_sequence_has_its_tokens_and_its_state() {
+        let case = case("hgrn(D=1,seqs=2+3)");
+        let truth = Truth::of(&case);
+        let piece = sequence(&case, &truth, 1);
+        assert_eq!((piece.problem.size(Dim::T), &piece.problem.sequences), (3, &None));
+        assert_eq!(piece.inputs["x"], truth.inputs["x"].narrow(1, 2..5));
+        assert_eq!(piece.inputs["h0"], truth.inputs["h0"].narrow(0, 1..2));
+        assert_eq!(piece.cotangents["d_ht"], truth.cotangents["d_ht"].narrow(0, 1..2));
+    }
+
+    #[test]
+    fn a_batch_is_packed_as_it_lies() {
+        let case = case("hgrn(B=2,T=3,D=1)");
+        let truth = Truth::of(&case);
+        let Piece { problem, inputs, .. } = packed(&case, &truth);
+        assert_eq!((problem.size(Dim::B), problem.size(Dim::T), problem.sequences), (1, 6, Some(vec![3, 3])));
+        assert_eq!((inputs["x"].shape(), inputs["x"].bytes()), (&[1, 6, 1][..], truth.inputs["x"].bytes()));
+    }
+}

@@ -76,10 +76,11 @@ pub(super) fn carry(case: &Case, call: &mut Call, before: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::tests::case;
 
     #[test]
     fn a_prefill_and_then_single_tokens_in_the_order_of_time() {
-        let steps = |text: &str| steps(&text.parse().expect("valid"));
+        let steps = |text: &str| steps(&case(text));
         let single = |range: Range<usize>| range.map(|t| t..t + 1);
         assert!(steps("simple_gla(T=11)").into_iter().eq(std::iter::once(0..3).chain(single(3..11))));
         assert!(steps("simple_gla(T=8)").into_iter().eq(single(0..8)), "no prefill of nothing");

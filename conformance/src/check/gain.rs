@@ -106,17 +106,38 @@ fn judge(trial: &Trial<'_>) -> Result<Verdict, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::tests::{case, tensor};
+    use crate::truth::Truth;
 
     #[test]
     fn calls_have_numbers_of_their_own_and_are_enough_for_the_replicates() {
-        let case: Case = "simple_gla(B=1,T=2,H=3,K=1,V=1,dtype=bf16,seed=4)".parse().expect("valid");
+        let case = case("simple_gla(B=1,T=2,H=3,K=1,V=1,dtype=bf16,seed=4)");
         assert_eq!((heads(&case.problem), calls(&case.problem)), (3, 8));
-        let planned = (CHECK.plan)(&case, &crate::truth::Truth::of(&case));
+        let planned = (CHECK.plan)(&case, &Truth::of(&case));
         let inputs = |call: &Call| call.request(case.dtype, &[]).expect("no answer is needed").inputs;
         assert_eq!(planned.len(), 8);
         assert_eq!(inputs(&planned[0]), sample::inputs(&case));
         assert_eq!(inputs(&planned[3]), sample::inputs(&Case { seed: 4 + (3 << 32), ..case.clone() }));
-        let of = |text: &str| calls(&text.parse::<Case>().expect("valid").problem);
+        let of = |text: &str| calls(&self::case(text).problem);
         assert_eq!((of("simple_gla(B=1,H=1)"), of("simple_gla(B=9,H=9)")), (CALLS, 1));
+    }
+
+    #[test]
+    fn a_gain_is_the_part_of_the_error_that_the_truth_has_and_zeros_have_none() {
+        let case = case("simple_gla(B=1,T=2,H=24,K=1,V=1,dtype=bf16,absent=g_gamma+h0+ht)");
+        let mut calls = (CHECK.plan)(&case, &Truth::of(&case));
+        // the first head has zeros alone
+        let values: Vec<f64> = (0..48).map(|i| if i % 24 == 0 { 0.0 } else { 1.0 + f64::from(i) }).collect();
+        calls[0].inputs.insert("v".into(), super::super::Source::Value(tensor(DType::Bf16, &[1, 2, 24, 1], &values)));
+        let request = calls[0].request(case.dtype, &[]).expect("no answer is needed");
+        let truth = oracle::forward(&case.problem, &wide(&request.inputs)).expect("the oracle answers");
+        let found = |gain: f64| {
+            let answer = Tensor::from_array(&(&truth["o"] * (1.0 + gain * case.dtype.unit_roundoff())), DType::F64);
+            let answers = [[("o".to_owned(), answer)].into()];
+            judge(&Trial { case: &case, truth: &Truth::of(&case), calls: &calls, answers: &answers })
+        };
+        assert!(matches!(found(0.0), Ok(Verdict::Pass { .. })));
+        let Ok(Verdict::Fail { fault: Fault::Inaccurate { worst, .. }, .. }) = found(2.0) else { panic!("it fails") };
+        assert!((worst.error - 2.0).abs() < 1e-9, "{worst:?}");
     }
 }

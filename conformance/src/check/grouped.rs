@@ -10,7 +10,7 @@ use super::{Call, Check, anyone, cut, verdicts};
 use crate::case::Case;
 use crate::probe::{Memo, Question, small};
 use crate::sample::Profile;
-use crate::truth::{Standards, port};
+use crate::truth::Standards;
 
 pub(super) static CHECK: Check = Check {
     name: "grouped",
@@ -64,7 +64,8 @@ fn repeated(problem: &Problem, inputs: &Tensors) -> Tensors {
 
 static KNOWN: Memo<BTreeSet<String>> = Memo::new();
 
-/// Outputs and gradients that the op itself gives then; a key head's own gradient is a sum over its copies.
+/// Outputs and gradients that the op itself gives then; a key head's own gradient is a sum over its copies, which have
+/// another shape together.
 fn kept(case: &Case) -> BTreeSet<String> {
     let Some(small) = small(case, Profile::Typical, 1) else { return BTreeSet::new() };
     KNOWN.of(&small, |small| {
@@ -79,8 +80,18 @@ fn kept(case: &Case) -> BTreeSet<String> {
             return BTreeSet::new();
         }
         let (Ok(before), Ok(after)) = (question.answer(), copied.answer()) else { return BTreeSet::new() };
-        let shared = |name: &str| port(&small.problem, name).is_none_or(|p| p.dims.contains(&Dim::H));
-        let same = |(name, a): &(&String, &ndarray::ArrayD<f64>)| !shared(name) && after.get(*name) == Some(*a);
-        before.iter().filter(same).map(|(name, _)| name.clone()).collect()
+        before.iter().filter(|(name, a)| after.get(*name) == Some(*a)).map(|(name, _)| name.clone()).collect()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::tests::case;
+
+    #[test]
+    fn what_key_heads_share_has_another_gradient_with_copies() {
+        let kept = kept(&case("gated_delta_rule(T=3,H=1,HV=2)")).into_iter().collect::<Vec<_>>();
+        assert_eq!(kept.join(" "), "d_beta d_g d_h0 d_v ht o");
+    }
 }

@@ -141,10 +141,7 @@ fn judge(trial: &Trial<'_>) -> Result<Verdict, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn case(text: &str) -> Case {
-        text.parse().expect("valid")
-    }
+    use crate::check::tests::case;
 
     #[test]
     fn the_seed_says_which_slice_stays() {
@@ -170,5 +167,18 @@ mod tests {
         assert_eq!(lies(rows, "v", Dim::H, 1), Some((2, 3..6)), "the heads that share a key head");
         assert_eq!(lies(rows, "h0", Dim::H, 0), Some((1, 0..3)));
         assert_eq!(lies("gated_delta_rule(softplus_gate=true)", "A_log", Dim::N, 0), None, "shared by all rows");
+    }
+
+    #[test]
+    fn other_slices_are_nan_where_a_number_can_be() {
+        let case = case("nsa(B=2,T=70,seed=1)");
+        let truth = Truth::of(&case);
+        let keep = Keep { axis: Dim::N, index: 1 };
+        let [nan, finite] = [Other::NaN, Other::Finite].map(|fill| replaced(&case, &truth.inputs, keep, fill, &truth));
+        let row = |t: &Tensor, n: usize| t.narrow(0, n..n + 1);
+        assert!(row(&nan["q"], 0).values().all(f64::is_nan) && row(&finite["q"], 0).values().all(f64::is_finite));
+        assert_eq!(row(&nan["q"], 1), row(&truth.inputs["q"], 1));
+        assert_eq!(nan["block_indices"], finite["block_indices"], "an integer cannot be NaN");
+        assert!(row(&nan["block_indices"], 0).to_i64().iter().any(|&i| i != 0));
     }
 }

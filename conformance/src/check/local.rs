@@ -61,16 +61,16 @@ fn judge(trial: &Trial<'_>) -> Result<Verdict, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::tests::case;
 
     #[test]
     fn stretches_follow_one_another_through_all_tokens() {
         for tokens in [3, 4, 17, 40, 95, 96, 101, 2048] {
-            let case: Case = format!("simple_gla(T={tokens})").parse().expect("valid");
-            let all = stretches(&case);
+            let all = stretches(&case(&format!("simple_gla(T={tokens})")));
             assert!(all[0].start == 0 && all[STRETCHES - 1].end == tokens);
             assert!(all.windows(2).all(|w| w[0].end == w[1].start) && all.iter().all(|r| !r.is_empty()), "{all:?}");
-            let reversed: Case = format!("simple_gla(T={tokens},reverse=true)").parse().expect("valid");
-            assert!(stretches(&reversed).into_iter().rev().eq(all));
+            let reversed = stretches(&case(&format!("simple_gla(T={tokens},reverse=true)")));
+            assert!(reversed.into_iter().rev().eq(all));
         }
     }
 }

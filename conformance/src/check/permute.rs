@@ -128,3 +128,37 @@ fn judge(trial: &Trial<'_>) -> Result<Verdict, Error> {
     }
     Ok(verdicts::pass())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::tests::{case, tensor};
+
+    #[test]
+    fn slices_change_places_where_the_op_does_not_care() {
+        let moved = |text: &str| moved(&case(text));
+        assert_eq!(moved("simple_gla(B=2,T=3,H=2)"), [Dim::N, Dim::H]);
+        assert_eq!(moved("simple_gla(B=1,T=3,H=2)"), [Dim::H]);
+        assert_eq!(moved("retention(B=2,T=3,H=2)"), [Dim::N], "a head's decay is its number's");
+        assert_eq!(moved("gla_layer(B=2,T=3)"), [], "what is built of ops promises nothing by itself");
+        let judged = |name: &str| judged(&case("short_convolution(B=2)").problem, name, &[Dim::N]);
+        assert!(judged("o") && judged("d_x0") && !judged("d_weight"), "all rows share a weight");
+    }
+
+    #[test]
+    fn the_second_is_first_and_the_first_last() {
+        let turned = |text: &str, name: &str, axis| -> Vec<f64> {
+            let problem = case(text).problem;
+            let found = port(&problem, name).expect("an output");
+            let numbers: Vec<f64> = (0..6u8).map(f64::from).collect();
+            rotated(&problem, name, &tensor(DType::F32, &problem.shape(found), &numbers), axis).values().collect()
+        };
+        assert_eq!(turned("simple_gla(B=3,T=1,H=2,V=1)", "o", Dim::N), [2.0, 3.0, 4.0, 5.0, 0.0, 1.0]);
+        assert_eq!(turned("simple_gla(B=2,T=1,H=3,V=1)", "o", Dim::H), [1.0, 2.0, 0.0, 4.0, 5.0, 3.0]);
+        let packed = case("hgrn(D=1,seqs=3+1+2)");
+        assert_eq!(turned("hgrn(D=1,seqs=3+1+2)", "o", Dim::N), [3.0, 4.0, 5.0, 0.0, 1.0, 2.0]);
+        let (case, inputs, _) = self::turned(&packed, &Truth::of(&packed));
+        assert_eq!(case.problem.sequences, Some(vec![1, 2, 3]));
+        assert_eq!(inputs["x"].narrow(1, 3..6), Truth::of(&packed).inputs["x"].narrow(1, 0..3));
+    }
+}

@@ -110,14 +110,16 @@ impl Row {
     }
 
     fn input(&self, case: &Case, general: &Problem, port: &Port, inputs: &Tensors) -> Option<Tensor> {
-        let (shape, dtype) = (general.shape(port), Problem::dtype(port, case.dtype));
-        let Some(source) = self.source(&case.problem, port) else { return Some(Tensor::filled(dtype, &shape, 0.0)) };
+        let shape = general.shape(port);
+        let Some(source) = self.source(&case.problem, port) else {
+            return Some(Tensor::filled(Problem::dtype(port, case.dtype), &shape, 0.0));
+        };
+        // its type is the port's, or there is no row for the case
         let tensor = inputs.get(source.name)?;
-        let same = if tensor.dtype() == dtype { tensor.clone() } else { Tensor::from_array(&tensor.to_array(), dtype) };
         if !matches!(self.made(port.name), Some(Made::Spread)) {
-            return Some(cut::reshaped(&same, &shape));
+            return Some(cut::reshaped(tensor, &shape));
         }
-        let one = cut::reshaped(&same, &[tensor.shape(), &[1]].concat());
+        let one = cut::reshaped(tensor, &[tensor.shape(), &[1]].concat());
         let width = shape.last().copied().unwrap_or(1);
         Tensor::concat(shape.len() - 1, &vec![&one; width])
     }
@@ -146,4 +148,47 @@ fn judge(trial: &Trial<'_>) -> Result<Verdict, Error> {
     standards.retain(|name, _| gradients.contains_key(name));
     let outputs = verdicts::accurate_where_possible(&*trial.truth.outputs()?, &shaped(outputs), 0);
     Ok(verdicts::judged([outputs, verdicts::accurate_where_possible(&standards, &gradients, 1)]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::tests::case;
+    use crate::truth::Truth;
+
+    #[test]
+    fn a_case_has_the_general_ops_that_lose_nothing_of_it() {
+        let general = |text: &str| row(&case(text)).map(|(_, problem)| problem.spec.name);
+        for (text, expected) in [
+            ("delta_rule(seed=0)", Some("gated_delta_rule")),
+            ("delta_rule(seed=1)", Some("comba")),
+            ("delta_rule(seed=2)", Some("gated_delta_rule")),
+            ("delta_rule(dtype=bf16)", Some("gated_delta_rule")),
+            ("simple_gla(K=3,absent=g_gamma)", Some("gla")),
+            ("simple_gla(K=3,absent=g_gamma,dtype=bf16)", None), // whose gates are short
+            ("simple_gla(K=3,absent=g+g_gamma,dtype=bf16)", Some("gla")),
+            ("simple_gla(K=3,absent=g)", None), // it has no gates of a head
+            ("gated_delta_rule(K=3,softplus_gate=true,absent=dt_bias)", Some("kda")),
+            ("gated_delta_rule(K=3,softplus_gate=true)", None), // a bias for each channel
+            ("hgrn()", None),
+        ] {
+            assert_eq!(general(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_goes_in_once_and_as_it_is_has_a_gradient_of_its_own() {
+        let wanted = |text: &str| {
+            let case = case(text);
+            let calls = (CHECK.plan)(&case, &Truth::of(&case));
+            calls.iter().map(|call| call.want.join(" ")).collect::<Vec<_>>()
+        };
+        assert_eq!(wanted("delta_rule(T=2)"), ["o ht", "d_q d_k d_v d_beta d_h0"]);
+        assert_eq!(wanted("delta_rule(T=2,absent=ht,seed=1)"), ["o", "d_q d_v d_beta d_h0"], "its keys go in twice");
+        assert_eq!(wanted("simple_gla(T=2,absent=g_gamma+h0)"), ["o ht", "d_q d_k d_v"], "its gates go in spread");
+        let (absent, fixed) = (case("simple_gla(absent=g_gamma+h0)"), case("simple_gla(absent=g)"));
+        let own = |case: &Case, name: &str| ROWS[1].answers(case, name);
+        assert!(own(&absent, "d_q") && own(&absent, "o"));
+        assert!(!own(&absent, "d_h0") && !own(&fixed, "d_g_gamma") && !own(&absent, "no such output"));
+    }
 }

@@ -69,10 +69,11 @@ const LARGEST: u64 = 160;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::tests::case;
 
     #[test]
     fn the_question_is_asked_more_than_fifty_times_with_others_between() {
-        let case: Case = "hgrn(T=40,D=3,seed=160)".parse().expect("valid");
+        let (case, one) = (case("hgrn(T=40,D=3,seed=160)"), case("hgrn(T=1,D=3,seed=8)"));
         let calls = (CHECK.plan)(&case, &Truth::of(&case));
         let whole = calls.iter().filter(|c| c.problem == case.problem).count();
         assert!(whole == 4 * MOST && calls.len() == whole + MOST - 1);
@@ -81,7 +82,6 @@ mod tests {
         let between: Vec<usize> = calls.iter().map(|c| c.problem.size(Dim::T)).filter(|t| *t < 40).take(3).collect();
         assert_eq!(between, [6, 11, 16]);
         assert_eq!((times(&Case { seed: 1, ..case.clone() }), times(&Case { seed: 152, ..case })), (1, OFTEN));
-        let one: Case = "hgrn(T=1,D=3,seed=8)".parse().expect("valid");
         assert_eq!((CHECK.plan)(&one, &Truth::of(&one)).len(), 4 * OFTEN);
     }
 }

@@ -120,10 +120,11 @@ fn fitting(answers: Option<Tensors>, call: usize, judge: impl FnOnce(&Tensors) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::tests::case;
 
     #[test]
     fn a_case_is_cut_at_two_places_that_the_seed_chooses() {
-        let cuts = |tokens: usize, seed: usize| cuts(&format!("hgrn(T={tokens},seed={seed})").parse().expect("valid"));
+        let cuts = |tokens: usize, seed: usize| cuts(&case(&format!("hgrn(T={tokens},seed={seed})")));
         let expected = [[1, 64], [64, 65], [65, 63], [63, 129], [129, 65], [65, 16], [16, 128], [128, 1]];
         assert_eq!([0, 1, 2, 3, 4, 5, 6, 7].map(|seed| cuts(130, seed)), expected);
         assert_eq!(cuts(64, 0), [1, 32], "a cut at the end is none");
@@ -132,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_states_cotangent_is_rounded_where_the_state_is_stored_short() {
-        let rounded = |text: &str| rounded(&text.parse().expect("valid"));
+        let rounded = |text: &str| rounded(&case(text));
         assert!(!rounded("hgrn(dtype=bf16)") && !rounded("short_convolution(dtype=f32)"));
         assert!(rounded("short_convolution(dtype=bf16)") && rounded("short_convolution(dtype=f16)"));
     }

@@ -1,9 +1,18 @@
 //! Which cases a check has something to check in, and what it asks.
 
 use super::*;
+use crate::candidate::local::Reference;
+use crate::examine::{ask, judge};
 
-fn case(text: &str) -> Case {
+/// The case of that name.
+pub(super) fn case(text: &str) -> Case {
     text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
+}
+
+/// A tensor of these numbers.
+pub(super) fn tensor(dtype: DType, shape: &[usize], values: &[f64]) -> Tensor {
+    let array = ndarray::ArrayD::from_shape_vec(shape, values.to_vec()).expect("as many numbers as the shape has");
+    Tensor::from_array(&array, dtype)
 }
 
 /// A check, cases that it is for, and cases that lack one thing each that it needs.
@@ -29,7 +38,11 @@ const OPS: [Row; 14] = [
 const SLICES: [Row; 6] = [
     ("isolation", &["hgrn(B=2,T=3)", "hgrn(T=3,D=2)"], &["hgrn(B=2,T=0)", "hgrn(B=1,T=3,D=1)"]),
     ("permute", &["hgrn(B=2,T=3)"], &["hgrn(B=2,T=0)", "hgrn(B=1,T=3)"]),
-    ("columns", &["simple_gla(T=3,V=2)"], &["simple_gla(T=0,V=2)", "simple_gla(T=3,V=1)", "hgrn(T=3)"]),
+    (
+        "columns",
+        &["simple_gla(T=3,V=2)"],
+        &["simple_gla(T=0,V=2)", "simple_gla(T=3,V=1)", "hgrn(T=3)", "ttt(T=3,K=3,V=3)"],
+    ),
     ("gauge", &["simple_gla(T=3)"], &["simple_gla(T=0)", "simple_gla(T=3,dtype=f16)"]),
     (
         "grouped",
@@ -131,7 +144,7 @@ fn a_call_is_what_it_wants_of_what_it_is_given() {
 
 #[test]
 fn a_source_is_a_value_rows_over_and_over_or_an_earlier_answer() {
-    let rows = Tensor::from_array(&ndarray::arr2(&[[1.0, 2.0], [3.0, 4.0]]).into_dyn(), DType::F32);
+    let rows = tensor(DType::F32, &[2, 2], &[1.0, 2.0, 3.0, 4.0]);
     let five = Source::Repeated(rows.clone(), 5).resolve(&[]).expect("rows need no answer");
     assert_eq!(five.shape(), [5, 2]);
     assert_eq!(five.values().collect::<Vec<_>>(), [1.0, 2.0, 3.0, 4.0, 1.0, 2.0, 3.0, 4.0, 1.0, 2.0]);
@@ -198,4 +211,88 @@ fn poison_and_modes_are_asked_for() {
     let inputs = |i: usize| graph[i].request(DType::F32, &[]).map(|r| r.inputs);
     let other: Case = case.replace("seed=60", "seed=4294967356").parse().expect("valid");
     assert_eq!((inputs(3), inputs(4)), (Some(crate::sample::inputs(&other)), inputs(0)));
+}
+
+#[test]
+fn the_widest_call_has_more_elements_than_32_bits_count() {
+    let call = plan("wide", "simple_gla(B=3,seed=161)").remove(0);
+    let elements = |port| call.problem.shape(port).iter().product::<usize>();
+    assert!(call.is_large() && call.problem.outputs().map(elements).max() > Some(1 << 31));
+}
+
+/// The call that a check blames when of the oracle's answers one tensor is another one, or missing; none where it
+/// passes.
+fn blamed(name: &str, text: &str, (call, tensor, value): (usize, &str, Option<f64>)) -> Option<usize> {
+    let (case, check) = (case(text), check(name).expect("a check"));
+    let truth = Truth::of(&case);
+    let mut asked = ask(&mut Reference::default(), &case, &truth, check);
+    if let Some(right) = asked.answers.get_mut(call).and_then(|a| a.remove_entry(tensor)) {
+        let wrong = |value| (right.0, Tensor::filled(right.1.dtype(), right.1.shape(), value));
+        asked.answers[call].extend(value.map(wrong));
+    }
+    match judge(&case, &truth, check, &asked) {
+        Verdict::Fail { call, .. } => Some(call),
+        Verdict::Pass { .. } => None,
+        other => panic!("{name} of {text}: {other:?}"),
+    }
+}
+
+/// Call and tensor that are wrong, and the call that is blamed for it.
+type Blame = (usize, &'static str, Option<usize>);
+
+const WRONG: [(&str, &str, &[Blame]); 11] = [
+    ("decode", "simple_gla(B=1,T=10,H=1,K=2,V=2)", &[(0, "o", Some(8)), (8, "ht", Some(8))]),
+    ("decode", "simple_gla(B=1,T=10,H=1,K=2,V=2,reverse=true)", &[(8, "o", Some(8)), (7, "ht", None)]),
+    ("varlen", "hgrn(D=2,seqs=2+3+1)", &[(0, "o", Some(4)), (1, "d_x", Some(5))]),
+    ("varlen", "hgrn(B=2,T=3,D=2)", &[(0, "o", Some(0)), (1, "d_x", Some(1))]),
+    (
+        "resume",
+        "hgrn(B=1,T=3,D=2)",
+        &[(0, "o", Some(1)), (2, "d_x", Some(3)), (4, "o", Some(5)), (6, "d_x", Some(7)), (0, "ht", None)],
+    ),
+    ("resume", "short_convolution(B=1,T=3,D=2,W=2)", &[(1, "xt", Some(1)), (3, "d_x0", Some(3))]),
+    ("isolation", "hgrn(B=2,T=1,D=1)", &[(2, "o", Some(2)), (5, "d_x", Some(5))]),
+    ("reduction", "delta_rule(B=1,T=3,H=1,K=2,V=2)", &[(0, "o", Some(0)), (1, "d_v", Some(1))]),
+    (
+        "lattice",
+        "simple_gla(B=1,T=3,H=1,K=2,V=2,absent=g_gamma,scale=0.5,profile=lattice,seed=4)",
+        &[(0, "o", Some(0)), (1, "d_v", Some(1)), (2, "o", Some(3)), (4, "d_v", Some(5))],
+    ),
+    ("lattice", "simple_gla(B=1,T=1,H=1,K=2,V=2,absent=g_gamma,scale=0.5,profile=lattice)", &[(1, "d_v", Some(1))]),
+    // a state's cotangent is rounded in between
+    (
+        "lattice",
+        "short_convolution(B=1,T=3,D=2,W=2,dtype=bf16,profile=lattice)",
+        &[(2, "o", Some(3)), (4, "d_x", None)],
+    ),
+];
+
+const MISSING: [(&str, &str, &[Blame]); 4] = [
+    ("decode", "hgrn(B=1,T=3,D=2)", &[(0, "o", Some(2))]),
+    ("varlen", "hgrn(D=2,seqs=2+3)", &[(0, "o", Some(3)), (1, "d_x", Some(3))]),
+    ("resume", "hgrn(B=1,T=3,D=2)", &[(0, "o", Some(1)), (2, "d_x", Some(3)), (4, "o", Some(5)), (6, "d_x", Some(7))]),
+    ("isolation", "hgrn(B=2,T=1,D=1)", &[(2, "o", Some(2)), (5, "d_x", Some(5))]),
+];
+
+#[test]
+fn right_answers_pass_and_a_wrong_one_is_blamed_on_a_call() {
+    for (name, text, blames) in WRONG {
+        assert_eq!(blamed(name, text, (usize::MAX, "", None)), None, "{name} of {text}");
+        for &(call, tensor, expected) in blames {
+            assert_eq!(blamed(name, text, (call, tensor, Some(3.0))), expected, "{name} of {text}: {call} {tensor}");
+        }
+    }
+    for (name, text, blames) in MISSING {
+        for &(call, tensor, expected) in blames {
+            assert_eq!(blamed(name, text, (call, tensor, None)), expected, "{name} of {text}: {call} {tensor}");
+        }
+    }
+}
+
+#[test]
+fn a_case_on_the_lattice_is_cut_where_its_seed_says() {
+    let tokens =
+        |text: &str| -> Vec<usize> { plan("lattice", text).iter().map(|call| call.problem.size(Dim::T)).collect() };
+    assert_eq!(tokens("hgrn(B=1,T=3,D=1,profile=lattice,seed=4)"), [3, 3, 2, 1, 1, 2]);
+    assert_eq!(tokens("hgrn(B=1,T=1,D=1,profile=lattice)"), [1, 1]);
 }

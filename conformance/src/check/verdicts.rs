@@ -115,3 +115,80 @@ pub(super) fn worst(verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
     }
     far.unwrap_or(Verdict::Pass { measures: all })
 }
+
+#[cfg(test)]
+mod tests {
+    use reference::tensor::DType;
+
+    use super::*;
+    use crate::check::tests::{case, tensor};
+    use crate::truth::Truth;
+
+    /// The truth itself, of which these tensors are wrong.
+    fn answers(standards: &Standards, wrong: &[&str]) -> Tensors {
+        let of = |(name, s): (&String, &Standard)| {
+            let error = if wrong.contains(&name.as_str()) { 3.0 } else { 0.0 };
+            (name.clone(), Tensor::from_array(&(&s.truth + error), s.dtype))
+        };
+        standards.iter().map(of).collect()
+    }
+
+    fn passes(verdict: &Verdict) -> bool {
+        match verdict {
+            Verdict::Pass { .. } => true,
+            Verdict::Fail { call: 3, .. } => false,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_says_nothing_is_left_out() {
+        let standards = Truth::of(&case("hgrn(B=1,T=2,D=1)")).outputs().expect("the oracle answers");
+        let found = |silence: fn(&mut Standard), silent: &[&str], wrong: &[&str]| {
+            let mut standards = (*standards).clone();
+            silent.iter().for_each(|&name| standards.get_mut(name).into_iter().for_each(silence));
+            accurate_where_possible(&standards, &answers(&standards, wrong), 3).map(|v| passes(&v))
+        };
+        for silence in [|s: &mut Standard| s.doubt = Some("a doubt".into()), |s: &mut Standard| s.truth.fill(0.0)] {
+            assert_eq!(found(silence, &[], &[]), Some(true));
+            assert_eq!(found(silence, &[], &["ht"]), Some(false));
+            assert_eq!(found(silence, &["ht"], &["ht"]), Some(true));
+            assert_eq!(found(silence, &["ht"], &["o"]), Some(false));
+            assert_eq!(found(silence, &["o", "ht"], &["ht"]), None);
+        }
+    }
+
+    #[test]
+    fn sums_over_pieces_are_judged_where_they_are_not_stored_short() {
+        let found = |text: &str, wrong: &str| {
+            let case = case(text);
+            let truth = Truth::of(&case);
+            let standards = truth.gradients(&truth.cotangents).expect("the oracle answers");
+            passes(&accurate_pieces(&case, &standards, &answers(&standards, &[wrong]), 3))
+        };
+        let (short, single) = ("short_convolution(B=1,T=3,D=1,W=2)", "gated_delta_rule(T=3,softplus_gate=true)");
+        assert!(found(short, "none") && found(short, "d_weight"), "a sum that every piece has rounded");
+        assert!(!found(short, "d_x") && !found(short, "d_x0"), "no sums");
+        assert!(found(single, "none") && !found(single, "d_A_log"), "a sum in single precision");
+    }
+
+    #[test]
+    fn bits_shapes_and_types_are_compared() {
+        let ones = tensor(DType::F32, &[2], &[1.0, 1.0]);
+        let found = |b: &Tensor| match same("o", &ones, b, "a promise", 3) {
+            Some(Verdict::Fail { fault: Fault::Different { at, .. }, call: 3 }) => Some(at),
+            Some(Verdict::Fail { fault: Fault::Malformed { .. }, call: 3 }) => Some(Vec::new()),
+            other => other.map(|verdict| panic!("{verdict:?}")),
+        };
+        assert_eq!(found(&ones), None);
+        assert_eq!(found(&tensor(DType::F32, &[2], &[1.0, 2.0])), Some(vec![1]));
+        assert_eq!(found(&tensor(DType::F32, &[1, 2], &[1.0, 1.0])), Some(Vec::new()));
+        assert_eq!(found(&tensor(DType::F64, &[2], &[1.0, 1.0])), Some(Vec::new()));
+        let nan = tensor(DType::F32, &[1], &[f64::NAN]);
+        assert!(same("o", &nan, &nan, "a promise", 3).is_none(), "NaN has bits");
+
+        let named = |name: &str| Tensors::from([(name.to_owned(), ones.clone())]);
+        let compared = |a: &str, b: &str| all_same(&named(a), &named(b), "a promise", 3).map(|v| passes(&v));
+        assert_eq!((compared("o", "o"), compared("o", "ht")), (None, Some(false)));
+    }
+}
