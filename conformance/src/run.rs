@@ -97,7 +97,7 @@ pub fn command(args: &RunArgs) -> Result<ExitCode, Error> {
     let expectations = Expectations::load(&args.candidate, &args.expect)?;
     // an entry about the largest suite is no mistake in a smaller one
     expectations.all_used(expect::fitting)?;
-    let mut tasks = tasks(args)?;
+    let tasks = tasks(args)?;
     let runs = past::read(&args.resume, &args.out)?;
     let records = create(&args.out)?;
     let workers = workers(args.jobs);
@@ -106,19 +106,10 @@ pub fn command(args: &RunArgs) -> Result<ExitCode, Error> {
     let ops = candidates.first().map(|c| c.ops().to_vec()).unwrap_or_default();
     let past = past::Past::of(&runs, &named(&args.candidate, identity.clone()), args.suite.name());
     let lacking = lacking(&tasks, &ops);
-    if lacking.len() < tasks.iter().map(op).collect::<BTreeSet<_>>().len() {
-        // of a candidate that has some of the ops the others are not asked; one that has none declines them all
-        tasks.retain(|task| !lacking.contains(op(task)));
-    }
-    // what applies is asked of the oracle: not for what is not asked
-    for task in &mut tasks {
-        task.checks = applicable(&task.case).filter(|c| checks.iter().any(|k| k.name == c.name)).collect();
-        past.leave_out(task);
-    }
-    tasks.retain(|task| !task.checks.is_empty());
+    let tasks = past.left(asked(tasks, &lacking, &checks));
     let expectations = expectations.of(&identity);
     let mut announcer = announce::Announcer::new(args, records, &expectations, &tasks, identity)?;
-    announcer.lacks(&lacking);
+    announce::lacking(&lacking).iter().for_each(|line| announcer.tell(line));
     let shelf = args.oracle_cache.as_deref().map(shelf).transpose()?;
     judge_all(&tasks, candidates, workers, shelf.as_ref(), |outcome| announcer.take(outcome))?;
     announcer.finish()
@@ -168,6 +159,21 @@ fn lacking(tasks: &[Task], ops: &[String]) -> BTreeSet<&'static str> {
     tasks.iter().map(op).filter(|name| !ops.iter().any(|o| o == name)).collect()
 }
 
+/// The tasks that are put to the candidate, with those of the checks that apply. Of a candidate that has some of the
+/// ops the others are not asked; one that has none declines them all.
+fn asked(mut tasks: Vec<Task>, lacking: &BTreeSet<&'static str>, checks: &[&Check]) -> Vec<Task> {
+    let has = |task: &Task| !lacking.contains(op(task));
+    if tasks.iter().any(has) {
+        tasks.retain(has);
+    }
+    // what applies is asked of the oracle: not for what is not asked
+    for task in &mut tasks {
+        task.checks = applicable(&task.case).filter(|c| checks.iter().any(|k| k.name == c.name)).collect();
+    }
+    tasks.retain(|task| !task.checks.is_empty());
+    tasks
+}
+
 fn shelf(folder: &Path) -> Result<Arc<Shelf>, Error> {
     let failed = |source| Error::Write { path: folder.to_owned(), source };
     Shelf::open(folder).map(Arc::new).map_err(failed)
@@ -208,3 +214,6 @@ fn named(asked: &str, identity: Identity) -> Identity {
     let name = if identity.name.is_empty() { asked.to_owned() } else { identity.name };
     Identity { name, ..identity }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use reference::spec::Level;
 use reports::record::{self, Environment, Expected, FORMAT, Identity, Judged, Line, Run};
 use reports::summary::Summary;
 use reports::verdict::Verdict;
@@ -55,26 +56,6 @@ impl<'a> Announcer<'a> {
         Ok(announcer)
     }
 
-    /// Says what of the suite the candidate does not have: names, or of many how many at which level.
-    pub(super) fn lacks(&mut self, specs: &BTreeSet<&'static str>) {
-        if specs.is_empty() {
-            return;
-        }
-        let mut levels: Vec<(&str, usize)> = Vec::new();
-        for spec in reference::specs().filter(|s| specs.contains(s.name)) {
-            match levels.last_mut() {
-                Some((level, n)) if *level == spec.level.name() => *n += 1,
-                _ => levels.push((spec.level.name(), 1)),
-            }
-        }
-        let counted = |(level, n): &(&str, usize)| format!("{n} {level}{}", if *n == 1 { "" } else { "s" });
-        let which = match specs.len() {
-            ..=NAMED => join(specs),
-            _ => levels.iter().map(counted).collect::<Vec<_>>().join(", "),
-        };
-        self.tell(&format!("not asked, because the candidate does not have them: {which}"));
-    }
-
     pub(super) fn take(&mut self, outcome: Outcome) -> Result<(), Error> {
         let Outcome { case, check, verdict, call, ran, seconds } = outcome;
         let (op, text) = (case.problem.spec.name, case.to_string());
@@ -107,27 +88,13 @@ impl<'a> Announcer<'a> {
         self.bar.finish_and_clear();
         let page = report::write(std::slice::from_ref(&self.run), &self.args.out)?;
         self.tell(&format!("report: {}", page.display()));
-        for line in by_check(&self.run).into_iter().chain(self.waived()).chain(skipped(&self.run)) {
+        let waived = waived(&self.run, self.expectations);
+        for line in by_check(&self.run).into_iter().chain(waived).chain(skipped(&self.run)) {
             self.tell(&line);
         }
         let summary = Summary::of(std::slice::from_ref(&self.run));
-        // a pass that was expected to fail fails the run, and is counted so
-        let (passed, failed) = (summary.passed - summary.surprises, summary.failed + summary.surprises);
-        self.tell(&format!("conformance: {passed} passed, {failed} failed, {} skipped", summary.skipped()));
+        self.tell(&counts(&summary));
         Ok(if summary.as_expected() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-    }
-
-    /// Failures that were expected, by waiver or reason, and how many each let pass.
-    fn waived(&self) -> Vec<String> {
-        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        let failed = |j: &&Judged| j.expected == Expected::Waived && matches!(j.verdict, Verdict::Fail { .. });
-        for judged in self.run.judged.iter().filter(failed) {
-            let ids = self.expectations.waivers(&judged.case, &judged.check).join(", ");
-            let reason = self.expectations.reason(&judged.case, &judged.check).unwrap_or("expected to fail");
-            let by = if ids.is_empty() { reason.to_owned() } else { format!("{ids}: {reason}") };
-            *counts.entry(by).or_default() += 1;
-        }
-        counts.into_iter().map(|(by, n)| format!("skipped: {n} waived: {by}")).collect()
     }
 
     fn write(&mut self, line: &Line) -> Result<(), Error> {
@@ -140,7 +107,7 @@ impl<'a> Announcer<'a> {
         Ok(())
     }
 
-    fn tell(&self, text: &str) {
+    pub(super) fn tell(&self, text: &str) {
         self.bar.suspend(|| {
             // a closed pipe must not stop the run: the records are in a file
             let _ = if self.args.json {
@@ -171,8 +138,38 @@ fn is_fine(judged: &Judged) -> bool {
     }
 }
 
-fn join(names: &BTreeSet<&'static str>) -> String {
-    names.iter().copied().collect::<Vec<_>>().join(", ")
+/// What of the suite the candidate does not have: names, or of many how many at which level.
+pub(super) fn lacking(specs: &BTreeSet<&'static str>) -> Option<String> {
+    let mut levels: BTreeMap<Level, usize> = BTreeMap::new();
+    for spec in reference::specs().filter(|s| specs.contains(s.name)) {
+        *levels.entry(spec.level).or_default() += 1;
+    }
+    let counted = |(level, n): (&Level, &usize)| format!("{n} {}{}", level.name(), if *n == 1 { "" } else { "s" });
+    let which: Vec<String> = match specs.len() {
+        ..=NAMED => specs.iter().map(|&name| name.to_owned()).collect(),
+        _ => levels.iter().map(counted).collect(),
+    };
+    let said = format!("not asked, because the candidate does not have them: {}", which.join(", "));
+    (!specs.is_empty()).then_some(said)
+}
+
+/// Failures that were expected, by waiver or reason, and how many each let pass.
+fn waived(run: &Run, expectations: &Expectations) -> Vec<String> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let failed = |j: &&Judged| j.expected == Expected::Waived && matches!(j.verdict, Verdict::Fail { .. });
+    for judged in run.judged.iter().filter(failed) {
+        let ids = expectations.waivers(&judged.case, &judged.check).join(", ");
+        let reason = expectations.reason(&judged.case, &judged.check).unwrap_or("expected to fail");
+        let by = if ids.is_empty() { reason.to_owned() } else { format!("{ids}: {reason}") };
+        *counts.entry(by).or_default() += 1;
+    }
+    counts.into_iter().map(|(by, n)| format!("skipped: {n} waived: {by}")).collect()
+}
+
+/// The last line: a pass that was expected to fail fails the run, and is counted so.
+fn counts(summary: &Summary) -> String {
+    let (passed, failed) = (summary.passed - summary.surprises, summary.failed + summary.surprises);
+    format!("conformance: {passed} passed, {failed} failed, {} skipped", summary.skipped())
 }
 
 /// How often each check was applied, declined, mistrusted, and not applicable.
@@ -225,102 +222,4 @@ fn failure(candidate: &str, judged: &Judged, colour: bool) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use reports::verdict::Fault;
-
-    use super::*;
-
-    fn judged(check: &str, verdict: Verdict, expected: Expected) -> Judged {
-        let [op, case, suite, ran] = ["hgrn", "hgrn(T=1)", "smoke", ""].map(str::to_owned);
-        Judged { op, case, check: check.to_owned(), suite, verdict, expected, seconds: 0.0, ran }
-    }
-
-    fn pass() -> Verdict {
-        Verdict::Pass { measures: Vec::new() }
-    }
-
-    fn fail() -> Verdict {
-        Verdict::Fail { fault: Fault::Crash { message: "gone".into() }, call: 0 }
-    }
-
-    fn declined() -> Verdict {
-        Verdict::Declined { reason: "no such option".into() }
-    }
-
-    fn mistrusted() -> Verdict {
-        Verdict::Mistrusted { reason: "zeros".into() }
-    }
-
-    fn not_applicable() -> Verdict {
-        Verdict::NotApplicable { reason: "no poison".into() }
-    }
-
-    #[test]
-    fn a_run_succeeds_with_what_passes_and_with_what_was_expected() {
-        let fine = |verdict: &Verdict, expected| is_fine(&judged("forward", verdict.clone(), expected));
-        for (verdict, quiet) in [(pass(), true), (not_applicable(), true), (fail(), false), (declined(), false)] {
-            assert_eq!(fine(&verdict, Expected::Pass), quiet, "{verdict:?}");
-            assert!(fine(&verdict, Expected::Waived) && !fine(&verdict, Expected::Surprise), "{verdict:?}");
-        }
-    }
-
-    #[test]
-    fn checks_are_counted_by_what_came_of_them() {
-        let came = [
-            ("forward", vec![fail(), declined()]),
-            ("backward", vec![pass(), mistrusted()]),
-            ("resume", vec![pass(), not_applicable()]),
-            ("decode", vec![pass()]),
-            ("local", vec![declined()]),
-            ("varlen", vec![mistrusted()]),
-            ("isolation", vec![not_applicable(), not_applicable()]),
-        ];
-        let all = came.into_iter().flat_map(|(check, v)| v.into_iter().map(move |v| judged(check, v, Expected::Pass)));
-        let lines = by_check(&Run { judged: all.collect(), ..Run::default() });
-        let words = |line: &String| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
-        let line = |check: &str, n: [u32; 4]| {
-            format!("{check} {} applied {} declined {} mistrusted {} not applicable", n[0], n[1], n[2], n[3])
-        };
-        let expected = [
-            line("forward", [1, 1, 0, 0]),
-            line("backward", [1, 0, 1, 0]),
-            line("resume", [1, 0, 0, 1]),
-            line("decode", [1, 0, 0, 0]),
-            line("local", [0, 1, 0, 0]),
-            line("varlen", [0, 0, 1, 0]),
-            line("isolation", [0, 0, 0, 2]),
-        ];
-        assert_eq!(lines.iter().map(words).collect::<Vec<_>>(), expected, "what never came is not told");
-    }
-
-    #[test]
-    fn what_was_skipped_is_told_with_its_reason() {
-        let all = [
-            judged("forward", declined(), Expected::Pass),
-            judged("backward", declined(), Expected::Waived),
-            judged("forward", mistrusted(), Expected::Pass),
-            judged("forward", not_applicable(), Expected::Pass),
-            judged("forward", fail(), Expected::Waived),
-            judged("forward", fail(), Expected::Pass),
-            judged("forward", mistrusted(), Expected::Surprise),
-        ];
-        let lines = skipped(&Run { judged: all.into(), ..Run::default() });
-        assert_eq!(
-            lines,
-            [
-                "skipped: 2 declined: no such option",
-                "skipped: 1 mistrusted: zeros",
-                "skipped: 1 not applicable: no poison"
-            ]
-        );
-    }
-
-    #[test]
-    fn a_failure_is_told_with_the_command_that_repeats_it() {
-        let told = |expected, colour| failure("cpu", &judged("forward", fail(), expected), colour);
-        assert!(told(Expected::Pass, false).starts_with("fail forward: "), "{}", told(Expected::Pass, false));
-        assert!(told(Expected::Surprise, true).starts_with("\x1b[31munexpected fail\x1b[0m forward: "));
-        let again = "\n  fla-conformance replay --candidate cpu 'hgrn(T=1)' --check forward";
-        assert!(told(Expected::Pass, false).ends_with(again));
-    }
-}
+mod tests;

@@ -36,12 +36,14 @@ impl<'a> Past<'a> {
         Self(judged.map(|j| (j.case.as_str(), j.check.as_str())).collect())
     }
 
-    /// Takes out of a task what has a verdict.
-    pub(super) fn leave_out(&self, task: &mut Task) {
-        if !self.0.is_empty() {
+    /// What is left of the tasks.
+    pub(super) fn left(&self, mut tasks: Vec<Task>) -> Vec<Task> {
+        for task in tasks.iter_mut().filter(|_| !self.0.is_empty()) {
             let case = task.case.to_string();
             task.checks.retain(|check| !self.0.contains(&(case.as_str(), check.name)));
         }
+        tasks.retain(|task| !task.checks.is_empty());
+        tasks
     }
 }
 
@@ -64,9 +66,8 @@ mod tests {
         let runs = [Run { candidate: me.clone(), judged: vec![judged], ..Run::default() }];
         let left = |candidate: &Identity, suite| {
             let checks = ["forward", "backward"].map(|name| check(name).expect("a check")).to_vec();
-            let mut task = Task { case: case.clone(), checks };
-            Past::of(&runs, candidate, suite).leave_out(&mut task);
-            task.checks.iter().map(|c| c.name).collect::<Vec<_>>()
+            let left = Past::of(&runs, candidate, suite).left(vec![Task { case: case.clone(), checks }]);
+            left.iter().flat_map(|task| &task.checks).map(|c| c.name).collect::<Vec<_>>()
         };
         assert_eq!(left(&me, "smoke"), ["backward"]);
         let both = ["forward", "backward"];
