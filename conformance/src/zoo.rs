@@ -25,6 +25,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use reports::marks::NoMarks;
+
 use crate::candidate::open::{OpenError, OpenOptions};
 use args::{AlarmsArgs, HuntArgs, TableArgs, What, ZooArgs};
 use record::Line;
@@ -35,7 +37,7 @@ pub use build::{Error as BuildError, Workshop};
 pub use hunt::{Options, hunt};
 pub use past::{Foreign, Past};
 pub use prey::{Fault, null_faults, planted_faults, template_faults};
-pub use score::{NoMarks, Scores};
+pub use score::Scores;
 
 /// The name under which candidates that compute nothing are hunted.
 pub const NULL: &str = "null";

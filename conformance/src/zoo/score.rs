@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use reports::marks::{self, Marks, NoMarks};
+
 use super::record::{Alarms, Hunted, Line, Unchanged};
 use super::rules::Rule;
 use super::table::{Kind, Mutant, SKELETONS, TEMPLATE, table};
@@ -10,17 +12,11 @@ use crate::check::CHECKS;
 use crate::suite::Size;
 
 /// Where the whole stands in a document, and where the summary.
-const MARKS: [[&str; 2]; 2] =
+const MARKS: [Marks; 2] =
     [["<!-- zoo:begin -->", "<!-- zoo:end -->"], ["<!-- zoo-summary:begin -->", "<!-- zoo-summary:end -->"]];
 
 /// What stands where no record is.
 const NO_RECORD: &str = "–";
-
-/// A document without the marks between which scores stand.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the document has no lines {first:?} and {second:?}, in this order, nor such lines for the summary",
-    first = MARKS[0][0], second = MARKS[0][1])]
-pub struct NoMarks;
 
 /// Both tables, in Markdown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,20 +48,13 @@ impl Scores {
         Self { whole: campaigns.whole(), summary: campaigns.summary() }
     }
 
-    /// The document with the tables in their places.
+    /// The document with each table between its marks.
     ///
     /// # Errors
-    /// A document without any of the places.
+    /// A document with marks for neither.
     pub fn splice(&self, document: &str) -> Result<String, NoMarks> {
-        let mut spliced = document.to_owned();
-        let mut places = 0;
-        for ([begin, end], table) in MARKS.into_iter().zip([&self.whole, &self.summary]) {
-            let Some(start) = spliced.find(begin).map(|i| i + begin.len()) else { continue };
-            let stop = start + spliced[start..].find(end).ok_or(NoMarks)?;
-            spliced.replace_range(start..stop, &format!("\n{table}"));
-            places += 1;
-        }
-        if places > 0 { Ok(spliced) } else { Err(NoMarks) }
+        let [whole, summary] = MARKS;
+        marks::put(document, [(whole, &self.whole), (summary, &self.summary)])
     }
 }
 
@@ -353,6 +342,6 @@ mod tests {
         let spliced = scores.splice(document).expect("there is a place");
         assert_eq!(spliced, "a\n<!-- zoo-summary:begin -->\n| few |\n<!-- zoo-summary:end -->\nz\n");
         assert_eq!(scores.splice(&spliced), Ok(spliced.clone()));
-        assert_eq!(scores.splice("nothing"), Err(NoMarks));
+        assert!(scores.splice("nothing").is_err());
     }
 }
