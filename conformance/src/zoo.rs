@@ -28,6 +28,7 @@ use std::time::Duration;
 use reports::marks::NoMarks;
 
 use crate::candidate::open::{OpenError, OpenOptions};
+use crate::output::print;
 use args::{AlarmsArgs, HuntArgs, TableArgs, What, ZooArgs};
 use record::Line;
 use table::{SKELETONS, TEMPLATE};
@@ -168,7 +169,7 @@ fn hunt_command(args: &HuntArgs) -> Result<ExitCode, Error> {
             out.put(&line)
         })?;
     }
-    println!("{} faults are still alive; records: {}", alive.len(), args.out.display());
+    print(&format!("{} faults are still alive; records: {}\n", alive.len(), args.out.display()));
     Ok(if alive.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -207,11 +208,11 @@ fn alarms_command(args: &AlarmsArgs) -> Result<ExitCode, Error> {
     };
     let mut failed = 0;
     for alarms in alarms(&args.skeleton, &table.op, args.runs, jobs(args.jobs), &past, write)? {
-        println!(
-            "{}: {} right answers, {} failed, {} not judged",
+        print(&format!(
+            "{}: {} right answers, {} failed, {} not judged\n",
             alarms.source, alarms.runs, alarms.failed, alarms.mistrusted
-        );
-        alarms.examples.iter().for_each(|example| println!("  {example}"));
+        ));
+        alarms.examples.iter().for_each(|example| print(&format!("  {example}\n")));
         failed += alarms.failed;
     }
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -220,7 +221,7 @@ fn alarms_command(args: &AlarmsArgs) -> Result<ExitCode, Error> {
 fn table_command(args: &TableArgs) -> Result<ExitCode, Error> {
     let scores = Scores::of(&committed(&args.records)?);
     let Some(path) = args.check.as_ref().or(args.write.as_ref()) else {
-        print!("{}\n{}", scores.summary, scores.whole);
+        print(&format!("{}\n{}", scores.summary, scores.whole));
         return Ok(ExitCode::SUCCESS);
     };
     let failed = |source| Error::File { path: path.clone(), source };
