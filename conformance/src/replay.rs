@@ -21,7 +21,7 @@ use crate::cli::ReplayArgs;
 use crate::environment;
 use crate::examine::{self, Asked, ask, judge};
 use crate::lattice;
-use crate::output::print;
+use crate::output::{print, print_record};
 use crate::run::{self, reproducer};
 use crate::shrink::shrink;
 use crate::truth::Truth;
@@ -163,8 +163,7 @@ fn tell(args: &ReplayArgs, case: &Case, truth: &Truth, check: &Check, asked: &As
         seconds: 0.0,
         ran: asked.ran.clone(),
     };
-    // a closed pipe ends the output, not the verdict
-    let _ = reports::record::write(&mut std::io::stdout(), &Line::Judged(judged));
+    print_record(&Line::Judged(judged));
 }
 
 /// A dumped call has no case any more: its numbers are judged as they are.

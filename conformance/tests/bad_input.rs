@@ -70,15 +70,26 @@ fn questions_that_ask_nothing_or_too_much() {
 
 #[test]
 fn nobody_who_reads_on() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_fla-conformance"))
-        .arg("list")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("this package's own binary");
-    drop(child.stdout.take());
-    let output = child.wait_with_output().expect("an exit");
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let folder = TempDir::new().expect("a writable temporary folder");
+    let records = concat!(env!("CARGO_MANIFEST_DIR"), "/../reports/records");
+    let asked: [&[&str]; 4] = [
+        &["list"],
+        &["run", "--candidate", "reference", "--check", "forward", "--json", "hgrn(B=1,T=1,"],
+        &["bench", "--candidate", "reference", "--iterations", "1", "--json", "hgrn(B=1,T=3,D=4)"],
+        &["zoo", "table", "--records", records],
+    ];
+    for args in asked {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_fla-conformance"))
+            .args(args)
+            .current_dir(folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("this package's own binary");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("an exit");
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use reports::record::{self, FORMAT, Identity, Line, Timed};
 
 use super::Error;
+use crate::output::print_record;
 
 /// The file of records. What others wrote into it stays; this bench's part is written anew after each case.
 #[derive(Debug)]
@@ -42,10 +43,8 @@ impl Ledger {
     pub(super) fn add(&mut self, rows: impl IntoIterator<Item = Timed>) -> Result<(), Error> {
         for ((run, timed), row) in self.runs.iter_mut().zip(rows) {
             if self.json {
-                let mut stdout = std::io::stdout().lock();
-                let printed = record::write(&mut stdout, run)
-                    .and_then(|()| record::write(&mut stdout, &Line::Timed(Box::new(row.clone()))));
-                printed.map_err(|source| Error::Output { path: "stdout".into(), source })?;
+                print_record(run);
+                print_record(&Line::Timed(Box::new(row.clone())));
             }
             timed.push(row);
         }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -16,6 +15,7 @@ use super::{Error, Outcome, RECORDS, Task, named, reproducer};
 use crate::check::{CHECKS, Check};
 use crate::cli::RunArgs;
 use crate::expect::Expectations;
+use crate::output::print_record;
 use crate::{environment, precision, report, sample, wire};
 
 /// So many specs that a candidate does not have are named, more are counted.
@@ -99,12 +99,10 @@ impl<'a> Announcer<'a> {
 
     fn write(&mut self, line: &Line) -> Result<(), Error> {
         let path = self.args.out.join(RECORDS);
-        record::write(&mut self.records, line).map_err(|source| Error::Write { path, source })?;
         if self.args.json {
-            record::write(&mut std::io::stdout(), line)
-                .map_err(|source| Error::Write { path: PathBuf::from("stdout"), source })?;
+            print_record(line);
         }
-        Ok(())
+        record::write(&mut self.records, line).map_err(|source| Error::Write { path, source })
     }
 
     pub(super) fn tell(&self, text: &str) {
