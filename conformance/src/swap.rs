@@ -9,6 +9,7 @@ mod page;
 mod socket;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::str::FromStr;
@@ -164,6 +165,8 @@ impl Row {
 /// See [`enum@Error`].
 pub fn command(args: &SwapArgs) -> Result<ExitCode, Error> {
     let step = Step::parse(&args.model)?;
+    // a mistake is told before anybody is started
+    seats(step.case.problem.spec, args.swap.iter().map(|s| s.layer))?;
     let options = OpenOptions { timeout: Duration::from_secs(args.timeout), ..OpenOptions::default() };
     let mut plugs = Vec::new();
     for Swap { layer, candidate } in &args.swap {
@@ -181,16 +184,7 @@ pub fn command(args: &SwapArgs) -> Result<ExitCode, Error> {
 /// # Errors
 /// A layer that is not there, is replaced twice, or asks nothing that its candidate has.
 pub fn swap(step: &Step, plugs: Vec<Plug>) -> Result<Outcome, Error> {
-    let spec = step.case.problem.spec;
-    let depth = depth(spec);
-    for (i, plug) in plugs.iter().enumerate() {
-        if plug.layer >= depth {
-            return Err(Error::Layer { model: spec.name, layer: plug.layer, depth });
-        }
-        if plugs[..i].iter().any(|other| other.layer == plug.layer) {
-            return Err(Error::Twice { layer: plug.layer });
-        }
-    }
+    seats(step.case.problem.spec, plugs.iter().map(|p| p.layer))?;
     let socket = Rc::new(RefCell::new(Socket::new(plugs, step.case.dtype)));
     let answer = step.with(None, Rc::clone(&socket) as _)?;
     let Socket { watch, plugs, .. } = socket.take();
@@ -203,6 +197,20 @@ pub fn swap(step: &Step, plugs: Vec<Plug>) -> Result<Outcome, Error> {
     let rows = judged(step, &trace, &standards, &plugs)?;
     let who = |p: &Plug| (p.layer, p.candidate.identity().clone(), specs(p));
     Ok(Outcome { case: step.case.to_string(), swapped: plugs.iter().map(who).collect(), rows, loss })
+}
+
+/// Whether the model has these layers, and each of them once.
+fn seats(spec: &OpSpec, layers: impl IntoIterator<Item = usize>) -> Result<(), Error> {
+    let (depth, mut taken) = (depth(spec), BTreeSet::new());
+    for layer in layers {
+        if layer >= depth {
+            return Err(Error::Layer { model: spec.name, layer, depth });
+        }
+        if !taken.insert(layer) {
+            return Err(Error::Twice { layer });
+        }
+    }
+    Ok(())
 }
 
 /// Layers of a model, as the names of its parameters tell.

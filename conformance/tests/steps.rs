@@ -227,7 +227,7 @@ fn commands_say_what_they_found_and_leave_a_page_and_its_lines() {
 fn bad_input_is_one_sentence() {
     let refused: [(&[&str], &str); 7] = [
         (&["swap", "hgrn(T=4)", "--swap", "0=cpu"], "hgrn is of level op, expected a model"),
-        (&["swap", "hgrn_model(T=4)", "--swap", "7=cpu"], "no layer 7, expected 0 to 1"),
+        (&["swap", "hgrn_model(T=4)", "--swap", "7=nobody"], "no layer 7, expected 0 to 1"),
         (&["swap", "hgrn_model(T=4)", "--swap", "0=cpu", "--swap", "0=reference"], "replaced twice"),
         (&["swap", "hgrn_model(T=4)", "--swap", "cpu"], "is not LAYER=CANDIDATE"),
         (&["swap", "gsa_model(T=4)", "--swap", "0=cpu"], "layer 0 asks gsa, gsa_layer"),
@@ -237,5 +237,6 @@ fn bad_input_is_one_sentence() {
     for (args, words) in refused {
         let (exit, text, _) = program(args);
         assert!(exit == Some(2) && text.contains(words), "{args:?}: {text}");
+        assert_eq!(text.lines().count(), 1, "{args:?}: {text}");
     }
 }
