@@ -50,6 +50,9 @@ pub enum Error {
     /// A case that is none.
     #[error(transparent)]
     Case(#[from] case::Error),
+    /// A case for a larger machine.
+    #[error(transparent)]
+    Room(#[from] case::Room),
     /// A filter that fits nothing.
     #[error(
         "no standard case of these groups fits {filter:?}; name other groups with --shapes, the beginning of a case \
@@ -75,6 +78,7 @@ impl Error {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Open(e) => e.exit_code(),
+            Self::Room(_) => 3,
             Self::Case(_) | Self::Nothing { .. } | Self::Output { .. } => 2,
         }
     }
@@ -131,7 +135,9 @@ fn whole(filter: &str) -> bool {
 
 /// The cases that are given in full.
 fn asked(filters: &[String]) -> Result<Vec<Case>, Error> {
-    Ok(filters.iter().filter(|f| whole(f)).map(|text| text.parse()).collect::<Result<_, _>>()?)
+    let cases: Vec<Case> = filters.iter().filter(|f| whole(f)).map(|text| text.parse()).collect::<Result<_, _>>()?;
+    cases.iter().try_for_each(|case| case.fits(case.dtype))?;
+    Ok(cases)
 }
 
 /// Those, and the standard cases that fit the other filters, of ops that somebody has.
@@ -146,7 +152,9 @@ fn selected(args: &BenchArgs, asked: Vec<Case>, candidates: &[Box<dyn Candidate>
     }
     let named = |text: &str| args.filters.is_empty() || filters.iter().any(|f| selects(f, text));
     let standard = cases.into_iter().zip(&texts).filter(|(_, text)| named(text)).map(|(case, _)| case);
-    Ok(asked.into_iter().chain(standard).collect())
+    let all: Vec<Case> = asked.into_iter().chain(standard).collect();
+    all.iter().try_for_each(|case| case.fits(case.dtype))?;
+    Ok(all)
 }
 
 fn on_a_gpu(candidate: &dyn Candidate) -> bool {

@@ -9,9 +9,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use reference::problem::Problem;
-use reference::spec::{Dim, OpSpec};
+use reference::spec::{Dim, OpSpec, Port};
 use reference::tensor::DType;
 
+use crate::environment::free_memory;
 use crate::nearest::nearest;
 use crate::sample::Profile;
 
@@ -29,6 +30,21 @@ pub struct Case {
     pub profile: Profile,
     /// Which numbers.
     pub seed: u64,
+}
+
+/// A case for a larger machine.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{case} has {:.1} GB of inputs and outputs in {storage}; {:.1} GB of memory are free",
+    needed / 1e9, free / 1e9)]
+pub struct Room {
+    /// The case.
+    pub case: String,
+    /// Storage type.
+    pub storage: DType,
+    /// Bytes that it takes at least.
+    pub needed: f64,
+    /// Bytes that are free.
+    pub free: f64,
 }
 
 /// A case string that is none.
@@ -89,11 +105,19 @@ pub fn products(problem: &Problem) -> usize {
 }
 
 impl Case {
-    /// Bytes of its inputs and outputs in `f64`, as the oracle has them.
-    #[must_use]
-    pub fn bytes(&self) -> f64 {
-        let elements = |port| self.problem.shape(port).into_iter().map(|n| n as f64).product::<f64>();
-        8.0 * self.problem.inputs().chain(self.problem.outputs()).map(elements).sum::<f64>()
+    /// Whether this machine has room for its inputs and outputs in that storage type: the case's own where a candidate
+    /// is timed, `f64` where the oracle answers.
+    ///
+    /// # Errors
+    /// Less free memory.
+    pub fn fits(&self, storage: DType) -> Result<(), Room> {
+        let bytes = |port: &Port| {
+            let elements = self.problem.shape(port).into_iter().map(|n| n as f64).product::<f64>();
+            elements * Problem::dtype(port, storage).size() as f64
+        };
+        let needed = self.problem.inputs().chain(self.problem.outputs()).map(bytes).sum::<f64>();
+        let free = free_memory().map_or(f64::INFINITY, |bytes| bytes as f64);
+        if needed > free { Err(Room { case: self.to_string(), storage, needed, free }) } else { Ok(()) }
     }
 
     /// Op and every field, in their canonical order.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use reference::tensor::DType;
 use reports::record::{Expected, Judged, Line};
 use reports::verdict::{Fault, Verdict};
 
@@ -18,7 +19,6 @@ use crate::candidate::{Candidate, Request};
 use crate::case::{self, Case};
 use crate::check::{Check, applicable, applies};
 use crate::cli::ReplayArgs;
-use crate::environment;
 use crate::examine::{self, Asked, ask, judge};
 use crate::lattice;
 use crate::output::{print, print_record};
@@ -64,15 +64,8 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A case for a larger machine.
-    #[error("{case} has {:.1} GB of inputs and outputs in f64; {:.1} GB of memory are free", needed / 1e9, free / 1e9)]
-    Room {
-        /// The case.
-        case: String,
-        /// Bytes that it takes at least.
-        needed: f64,
-        /// Bytes that are free.
-        free: f64,
-    },
+    #[error(transparent)]
+    Room(#[from] case::Room),
     /// A call that the oracle cannot answer.
     #[error(transparent)]
     Oracle(#[from] reference::error::Error),
@@ -84,7 +77,7 @@ impl Error {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Open(e) => e.exit_code(),
-            Self::Room { .. } => 3,
+            Self::Room(_) => 3,
             _ => 2,
         }
     }
@@ -106,10 +99,7 @@ pub fn command(args: &ReplayArgs) -> Result<ExitCode, Error> {
         return call(&request, open(&args.candidate, &options)?.as_mut());
     }
     let case: Case = args.case.parse()?;
-    let (needed, free) = (case.bytes(), environment::free_memory().map_or(f64::INFINITY, |bytes| bytes as f64));
-    if needed > free {
-        return Err(Error::Room { case: case.to_string(), needed, free });
-    }
+    case.fits(DType::F64)?;
     let mine: Vec<&Check> = applicable(&case).filter(|c| checks.iter().any(|k| k.name == c.name)).collect();
     if mine.is_empty() {
         let checks = checks.iter().map(|c| c.name).collect::<Vec<_>>().join(", ");

@@ -65,7 +65,8 @@ fn questions_that_ask_nothing_or_too_much() {
     expect(2, &["none.json", "No such file"], &["list", "--precision", "--check", "none.json"]);
     expect(2, &["\"-3\" is not a positive number"], &["bench", "--bandwidth", "-3"]);
     expect(2, &["hgrn is of level op, expected a model"], &["account", "hgrn()"]);
-    expect(3, &["of memory are free"], &["replay", "hgrn(T=1000000000000)"]);
+    expect(3, &["in f64", "of memory are free"], &["replay", "hgrn(T=1000000000000)"]);
+    expect(3, &["in bf16", "of memory are free"], &["bench", "hgrn(T=1000000000000,dtype=bf16)"]);
 }
 
 #[test]
