@@ -14,29 +14,21 @@
 //! 1 to 4, 5 to 8, and so on therefore divide the chances of each rounding among them ([`STRATA`]): each has its quarter
 //! of what may be added, and which one is up to the rounding (Latin hypercube sampling; McKay, Beckman & Conover 1979).
 
+mod chance;
+
 use std::cell::Cell;
 use std::iter::Sum;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use ndarray::{ArrayBase, Axis, DataMut, Dimension};
+use ndarray::{ArrayBase, ArrayView1, Axis, DataMut, Dimension};
 
 use crate::real::Real;
 use crate::unit::{Function, Outputs, Unit};
+pub use chance::STRATA;
+use chance::{Run, mix};
 
 /// Tokens that kernels treat at once.
 pub const CHUNK: usize = 64;
-
-/// Runs that divide the chances of a rounding among them.
-pub const STRATA: u64 = 4;
-
-/// In how many orders they may do it: two bits for each run.
-#[rustfmt::skip]
-const ORDERS: [u8; 24] = [
-    0b00_01_10_11, 0b00_01_11_10, 0b00_10_01_11, 0b00_10_11_01, 0b00_11_01_10, 0b00_11_10_01,
-    0b01_00_10_11, 0b01_00_11_10, 0b01_10_00_11, 0b01_10_11_00, 0b01_11_00_10, 0b01_11_10_00,
-    0b10_00_01_11, 0b10_00_11_01, 0b10_01_00_11, 0b10_01_11_00, 0b10_11_00_01, 0b10_11_01_00,
-    0b11_00_01_10, 0b11_00_10_01, 0b11_01_00_10, 0b11_01_10_00, 0b11_10_00_01, 0b11_10_01_00,
-];
 
 /// A declared precision and the seed of its random roundings.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,106 +42,164 @@ pub struct Rounding {
 }
 
 /// The rounding in force on a thread. A seed of zero stands for none.
-const NONE: Rounding = Rounding { operand: 0.0, accumulate: 0.0, seed: 0 };
+const NONE: Run = Run::new(Rounding { operand: 0.0, accumulate: 0.0, seed: 0 });
 
 thread_local! {
-    static CURRENT: Cell<Rounding> = const { Cell::new(NONE) };
+    static RUN: Cell<Run> = const { Cell::new(NONE) };
     /// Where the roundings of a run have got to: the same in all that are compared. Apart because it changes with each.
     static STATE: Cell<u64> = const { Cell::new(0) };
-    /// What this run makes of it.
-    static KEY: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Runs `f` on this thread under `rounding`, with a stream of its own for each `unit`.
 pub(crate) fn with<R>(rounding: &Rounding, unit: u64, f: impl FnOnce() -> R) -> R {
-    CURRENT.set(*rounding);
-    KEY.set(mix(rounding.seed));
-    STATE.set(mix(together(rounding.seed) ^ mix(unit.wrapping_add(1))) | 1);
+    let run = Run::new(*rounding);
+    RUN.set(run);
+    STATE.set(mix(run.together ^ mix(unit.wrapping_add(1))) | 1);
     let result = f();
     STATE.set(0);
-    CURRENT.set(NONE);
+    RUN.set(NONE);
     result
 }
 
-/// Those among which a seed's run divides chances.
-fn together(seed: u64) -> u64 {
-    seed.wrapping_sub(1) / STRATA
-}
-
-fn mix(mut z: u64) -> u64 {
-    z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
 /// Whether a rounding is in force on this thread.
+#[inline]
 pub(crate) fn active() -> bool {
     STATE.get() != 0
 }
 
-/// The rounding in force with the next random number in [-1, 1), or nothing.
-fn next() -> Option<(Rounding, f64)> {
-    let mut s = STATE.get();
-    if s == 0 {
-        return None;
-    }
-    // xorshift64: the quality of these bits matters little, their cost much
-    s ^= s << 13;
-    s ^= s >> 7;
-    s ^= s << 17;
-    STATE.set(s);
-    let rounding = CURRENT.get();
-    Some((rounding, dither(rounding.seed, s)))
+/// The roundings of a thread, in hand: a loop that makes many of them need not put each back.
+pub(crate) struct Stream {
+    run: Run,
+    state: u64,
 }
 
-/// The random number in [-1, 1) that the run of this seed has at an event: nothing for a seed of zero.
-fn dither(seed: u64, event: u64) -> f64 {
-    if seed == 0 {
-        return 0.0;
+impl Stream {
+    /// What `f` makes with the roundings of this thread, of which it must not ask for others meanwhile.
+    #[inline]
+    pub(crate) fn with<R>(f: impl FnOnce(&mut Self) -> R) -> R {
+        let mut stream = Self { run: RUN.get(), state: STATE.get() };
+        let result = f(&mut stream);
+        STATE.set(stream.state);
+        result
     }
-    let mut own = event ^ KEY.get();
-    own = (own ^ (own >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    own ^= own >> 29;
-    let within = (own >> 11) as f64 / (1u64 << 53) as f64;
-    let order = ORDERS[(event >> 40) as usize % ORDERS.len()];
-    let stratum = order >> (2 * (seed.wrapping_sub(1) % STRATA)) & 3;
-    (f64::from(stratum) + within) * (2.0 / STRATA as f64) - 1.0
+
+    /// The next rounding's bits; zero where no rounding is in force.
+    #[inline]
+    fn event(&mut self) -> u64 {
+        // xorshift64: the quality of these bits matters little, their cost much
+        let mut s = self.state;
+        s ^= s << 13;
+        s ^= s >> 7;
+        s ^= s << 17;
+        self.state = s;
+        s
+    }
+
+    /// The next random number in [-1, 1), or nothing where no rounding is in force.
+    #[inline]
+    fn next(&mut self) -> Option<f64> {
+        let event = self.event();
+        (event != 0).then(|| self.run.dither(event))
+    }
+
+    /// `x` as an operand of a matrix product, or as memory holds it.
+    #[inline]
+    pub(crate) fn operand(&mut self, x: f64) -> f64 {
+        self.unless_held(x, self.run.rounding.operand)
+    }
+
+    /// `x` rounded: what the type holds, as it does every input, stays as it is whatever the random number.
+    #[inline]
+    fn unless_held(&mut self, x: f64, u: f64) -> f64 {
+        let event = self.event();
+        if event == 0 || holds(u, x) {
+            return x;
+        }
+        round(x, u, self.run.dither(event))
+    }
+
+    /// `x` as the result of elementwise arithmetic.
+    #[inline]
+    pub(crate) fn accumulated(&mut self, x: f64) -> f64 {
+        let event = self.event();
+        // nothing stays nothing: states that nobody has written, what passes a chunk by
+        if event == 0 || x.to_bits() == 0 {
+            return x;
+        }
+        round(x, self.run.rounding.accumulate, self.run.dither(event))
+    }
+
+    /// One term more of a matrix product.
+    #[inline]
+    pub(crate) fn mac(&mut self, sum: f64, a: f64, b: f64) -> f64 {
+        let term = self.operand(a) * self.operand(b);
+        self.accumulated(sum + term)
+    }
+
+    /// An element of a state as a chunk of tokens reads it and makes operands of what it reads.
+    pub(crate) fn read(&mut self, x: f64) -> f64 {
+        let Some(dither) = self.next() else { return x };
+        let Rounding { operand: u, seed, .. } = self.run.rounding;
+        round(x, u, if seed == 0 { 0.0 } else { 2.0 * twice(x, dither) })
+    }
 }
 
 /// `x` plus up to half a unit in its last place, rounded to the grid of a type with unit roundoff `u`. A number of
 /// that type is returned as it is.
+#[inline]
 fn round(x: f64, u: f64, dither: f64) -> f64 {
     if u < FINEST {
         return x;
     }
-    let exponent = f64::from_bits(x.to_bits() & 0x7ff0_0000_0000_0000);
-    // adding and subtracting a large number rounds to its grid
-    let grid = 1.5 * (1u64 << 53) as f64 * u * exponent;
+    let (exponent, grid) = (exponent(x), grid(x, u));
     let rounded = (x + dither * u * exponent + grid) - grid;
     if rounded.is_nan() { x } else { rounded }
+}
+
+/// Whether a type with unit roundoff `u` holds `x`.
+#[inline]
+fn holds(u: f64, x: f64) -> bool {
+    let grid = grid(x, u);
+    u < FINEST || ((x + grid) - grid).to_bits() == x.to_bits()
+}
+
+/// Adding and subtracting this large number rounds to the grid of `x`.
+#[inline]
+fn grid(x: f64, u: f64) -> f64 {
+    1.5 * (1u64 << 53) as f64 * u * exponent(x)
+}
+
+/// The power of two in `x`.
+#[inline]
+fn exponent(x: f64) -> f64 {
+    f64::from_bits(x.to_bits() & 0x7ff0_0000_0000_0000)
 }
 
 /// Types finer than this are not modelled: the carrier itself is `f64`.
 const FINEST: f64 = 1e-12;
 
-/// `x` as an operand of a matrix product, or as memory holds it.
+/// See [`Stream::operand`].
+#[inline]
 pub(crate) fn operand(x: f64) -> f64 {
-    next().map_or(x, |(r, dither)| round(x, r.operand, dither))
+    Stream::with(|stream| stream.operand(x))
 }
 
-/// An element of a state as a chunk of tokens reads it and makes operands of what it reads.
+/// See [`Stream::accumulated`].
+#[inline]
+pub(crate) fn accumulated(x: f64) -> f64 {
+    Stream::with(|stream| stream.accumulated(x))
+}
+
+/// See [`Stream::read`].
 pub(crate) fn read(x: f64) -> f64 {
-    let Some((Rounding { operand: u, seed, .. }, dither)) = next() else { return x };
-    round(x, u, if seed == 0 { 0.0 } else { 2.0 * twice(x, dither) })
+    Stream::with(|stream| stream.read(x))
 }
 
 /// The sum of two roundings, of up to u·|x| and of up to half a unit in the last place, as one: at its `dither`-th
 /// quantile, in such units.
 fn twice(x: f64, dither: f64) -> f64 {
-    let exponent = f64::from_bits(x.to_bits() & 0x7ff0_0000_0000_0000);
     // u·|x| in units in the last place
-    let first = 0.5 * (x / exponent).abs();
+    let first = 0.5 * (x / exponent(x)).abs();
     let (most, even) = (first + 0.5, (first - 0.5).abs());
     let end = most - (2.0 * (1.0 - dither.abs()) * first).sqrt();
     let size = if end >= even { end } else { dither.abs() * (most + even) / 2.0 };
@@ -158,7 +208,7 @@ fn twice(x: f64, dither: f64) -> f64 {
 
 /// What a sum that reached `x` in the accumulator is off by.
 pub(crate) fn slip(x: f64) -> f64 {
-    next().map_or(0.0, |(r, dither)| x * r.accumulate * dither)
+    Stream::with(|stream| stream.next().map_or(0.0, |dither| x * stream.run.rounding.accumulate * dither))
 }
 
 /// Log decays, time along the first axis, as a cumulative sum over each chunk leaves them in a rounded run: off by the error of
@@ -180,11 +230,6 @@ pub(crate) fn summed<F: Real, S: DataMut<Elem = F>, D: Dimension>(g: &mut ArrayB
     }
 }
 
-/// `x` as the result of elementwise arithmetic.
-pub(crate) fn accumulated(x: f64) -> f64 {
-    next().map_or(x, |(r, dither)| round(x, r.accumulate, dither))
-}
-
 /// The exponential of `x`. A decay that is the same at every token is off the same way at every token: what [`ALIKE`] of
 /// a number's bits are says by how much.
 pub(crate) fn exponential(x: f64) -> f64 {
@@ -192,8 +237,9 @@ pub(crate) fn exponential(x: f64) -> f64 {
     if !active() {
         return exact;
     }
-    let Rounding { accumulate, seed, .. } = CURRENT.get();
-    round(exact, accumulate, dither(seed, mix(x.to_bits() >> (64 - ALIKE) ^ together(seed) << ALIKE)))
+    let run = RUN.get();
+    let event = mix(x.to_bits() >> (64 - ALIKE) ^ run.together << ALIKE);
+    round(exact, run.rounding.accumulate, run.dither(event))
 }
 
 /// Sign, exponent and leading digits: a logarithm that a sum has shifted is the same logarithm.
@@ -247,7 +293,7 @@ impl Sum for Rounded {
 impl Real for Rounded {
     /// A constant, as the accumulator's type holds it.
     fn from_f64(x: f64) -> Self {
-        Self(accumulated(x))
+        Self(Stream::with(|stream| stream.unless_held(x, stream.run.rounding.accumulate)))
     }
     fn value(self) -> f64 {
         self.0
@@ -274,7 +320,11 @@ impl Real for Rounded {
         Self(operand(self.0))
     }
     fn mac(self, a: Self, b: Self) -> Self {
-        Self(accumulated(self.0 + operand(a.0) * operand(b.0)))
+        Stream::with(|s| Self(s.mac(self.0, a.0, b.0)))
+    }
+    fn dot(a: ArrayView1<'_, Self>, b: ArrayView1<'_, Self>) -> Self {
+        let zero = Self::zero();
+        Stream::with(|s| Self(a.iter().zip(b).fold(zero.0, |sum, (a, b)| s.mac(sum, a.0, b.0))))
     }
 }
 
@@ -308,27 +358,6 @@ mod tests {
     }
 
     #[test]
-    fn four_runs_in_a_row_divide_the_chances_of_every_rounding() {
-        let dithers = |seed| {
-            let rounding = Rounding { operand: 1.0, accumulate: 0.0, seed };
-            with(&rounding, 5, || (0..1000).map(|_| next().map_or(2.0, |(_, d)| d)).collect::<Vec<_>>())
-        };
-        let runs: Vec<Vec<f64>> = (5..9).map(dithers).collect();
-        for event in 0..1000 {
-            let mut strata: Vec<i64> = runs.iter().map(|run| (run[event] * 2.0).floor() as i64).collect();
-            strata.sort_unstable();
-            assert_eq!(strata, [-2, -1, 0, 1]);
-        }
-        let mean = |run: &[f64]| run.iter().sum::<f64>() / 1000.0;
-        assert!(runs.iter().all(|run| mean(run).abs() < 0.1), "which stratum a run has is up to chance");
-        let product = |a: &[f64]| a.iter().zip(&a[1..]).map(|(a, b)| a * b).sum::<f64>() / 1000.0;
-        assert!(runs.iter().all(|run| product(run).abs() < 0.05), "from rounding to rounding");
-        let far = dithers(5 + 8 * STRATA);
-        let alike = far.iter().zip(&runs[0]).filter(|(a, b)| (*a * 2.0).floor() == (*b * 2.0).floor()).count();
-        assert!((200..300).contains(&alike), "{alike} of 1000 strata are those of a run that is far away");
-    }
-
-    #[test]
     fn two_roundings_at_once_are_as_far_off_as_one_after_the_other() {
         let (u, runs) = (1.0 / 256.0, 400_000);
         for x in [1.0078125, 1.37109375, 1.9921875] {
@@ -339,7 +368,7 @@ mod tests {
                 [of(1), of(2), of(4)]
             };
             let at_once = moments(&|| read(x), 3);
-            let in_turn = moments(&|| operand(x * (1.0 + u * next().map_or(0.0, |(_, d)| d))), 100);
+            let in_turn = moments(&|| operand(x * (1.0 + u * Stream::with(|s| s.next()).unwrap_or(0.0))), 100);
             assert!(at_once[0].abs() < 0.02, "{at_once:?}");
             assert!((1..3).all(|i| (at_once[i] / in_turn[i] - 1.0).abs() < 0.03), "{at_once:?} {in_turn:?}");
         }
@@ -349,7 +378,10 @@ mod tests {
     fn equal_exponents_are_off_by_the_same() {
         let rounding = |seed| Rounding { operand: 0.0, accumulate: 1.0 / 4096.0, seed };
         let of = |seed, x: f64| with(&rounding(seed), 0, || exponential(x) / x.exp() - 1.0);
-        assert_eq!(of(3, -0.7), with(&rounding(3), 1, || (next(), exponential(-0.7)).1 / (-0.7f64).exp() - 1.0));
+        assert_eq!(
+            of(3, -0.7),
+            with(&rounding(3), 1, || (accumulated(0.1), exponential(-0.7)).1 / (-0.7f64).exp() - 1.0)
+        );
         let somewhere = |differ: &dyn Fn(f64) -> bool| (1..9).any(|i| differ(-0.1 * f64::from(i)));
         assert!(somewhere(&|x| (6..9).any(|seed| of(seed, x).signum() != of(5, x).signum())), "runs differ");
         assert!(somewhere(&|x| of(3, x).signum() != of(3, -0.7).signum()), "another number, another error");

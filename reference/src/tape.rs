@@ -11,7 +11,7 @@ use std::ops::{Add, Div, Mul, Neg, Range, Sub};
 use ndarray::ArrayView1;
 
 use crate::real::{Pull, Real};
-use crate::rounded;
+use crate::rounded::{self, Stream};
 use crate::unit::{Function, Outputs, Unit};
 
 /// A recorded real number.
@@ -81,48 +81,64 @@ impl Tape {
     }
 
     fn propagate(&mut self) {
-        let rounding = rounded::active();
-        for node in (1..self.ends.len()).rev() {
-            // nothing after the last of its nodes is left, and they do not depend on one another
-            while let Some(foreign) = self.foreign.pop_if(|f| f.nodes.end == node + 1) {
+        let mut end = self.ends.len();
+        while end > 1 {
+            // what somebody else knows stops the walk: nothing after the last of its nodes is left by then, and they do
+            // not depend on one another
+            while let Some(foreign) = self.foreign.pop_if(|f| f.nodes.end == end) {
                 self.pull(foreign);
             }
-            let adjoint = self.adjoints[node];
-            if adjoint == 0.0 {
-                continue;
+            let start = self.foreign.last().map_or(1, |f| f.nodes.end);
+            if rounded::active() {
+                Stream::with(|stream| (start..end).rev().for_each(|node| self.back(node, stream)));
+            } else {
+                (start..end).rev().for_each(|node| self.exactly_back(node));
             }
-            let edges = self.ends[node - 1] as usize..self.ends[node] as usize;
-            if !rounding {
-                for e in edges {
-                    self.adjoints[self.parents[e] as usize] += adjoint * self.partials[e];
-                }
-                continue;
+            end = start;
+        }
+    }
+
+    fn exactly_back(&mut self, node: usize) {
+        let adjoint = self.adjoints[node];
+        if adjoint == 0.0 {
+            return;
+        }
+        let edges = self.ends[node - 1] as usize..self.ends[node] as usize;
+        for (&parent, partial) in self.parents[edges.clone()].iter().zip(&self.partials[edges]) {
+            self.adjoints[parent as usize] += adjoint * partial;
+        }
+    }
+
+    /// The same in a rounded run.
+    #[inline]
+    fn back(&mut self, node: usize, stream: &mut Stream) {
+        let adjoint = self.adjoints[node];
+        if adjoint == 0.0 {
+            return;
+        }
+        let edges = self.ends[node - 1] as usize..self.ends[node] as usize;
+        let elementwise = match self.elementwise[node - 1] {
+            BORDER => return self.split(edges, adjoint, stream),
+            STORED => {
+                self.adjoints[self.parents[edges.start] as usize] += stream.operand(adjoint);
+                return;
             }
-            match self.elementwise[node - 1] {
-                BORDER => {
-                    self.split(edges, adjoint);
-                    continue;
-                }
-                STORED => {
-                    self.adjoints[self.parents[edges.start] as usize] += rounded::operand(adjoint);
-                    continue;
-                }
-                _ => {}
-            }
-            let factors = edges.start + usize::from(self.elementwise[node - 1]);
-            for e in edges {
-                let partial = self.partials[e];
-                let term =
-                    if e < factors { adjoint * partial } else { rounded::operand(adjoint) * rounded::operand(partial) };
-                let parent = &mut self.adjoints[self.parents[e] as usize];
-                *parent = rounded::accumulated(*parent + term);
-            }
+            count => usize::from(count),
+        };
+        let (parents, partials) = (&self.parents[edges.clone()], &self.partials[edges]);
+        for (e, (&parent, &partial)) in parents.iter().zip(partials).enumerate() {
+            let term = match e < elementwise {
+                true => adjoint * partial,
+                false => stream.operand(adjoint) * stream.operand(partial),
+            };
+            let parent = &mut self.adjoints[parent as usize];
+            *parent = stream.accumulated(*parent + term);
         }
     }
 
     /// Leads the cotangent of a state after a chunk back: what the chunk reads of it into the chunk, the rest past it.
-    fn split(&mut self, edges: Range<usize>, adjoint: f64) {
-        let read = rounded::read(adjoint);
+    fn split(&mut self, edges: Range<usize>, adjoint: f64, stream: &mut Stream) {
+        let read = stream.read(adjoint);
         for e in edges {
             let term = if self.partials[e] == PAST { adjoint - read } else { read };
             self.adjoints[self.parents[e] as usize] += term;
@@ -299,22 +315,23 @@ impl Real for Var {
         })
     }
     fn mac(self, a: Self, b: Self) -> Self {
-        let value = self.value + rounded::operand(a.value) * rounded::operand(b.value);
+        let value = Stream::with(|s| s.mac(self.value, a.value, b.value));
         TAPE.with_borrow_mut(|tape| {
             tape.edge(self, 1.0);
             tape.edge(a, b.value);
             tape.edge(b, a.value);
-            tape.close(rounded::accumulated(value), u8::from(self.node != 0))
+            tape.close(value, u8::from(self.node != 0))
         })
     }
     fn dot(a: ArrayView1<'_, Self>, b: ArrayView1<'_, Self>) -> Self {
         TAPE.with_borrow_mut(|tape| {
-            let mut sum = 0.0;
-            for (&a, &b) in a.iter().zip(b) {
-                sum = rounded::accumulated(sum + rounded::operand(a.value) * rounded::operand(b.value));
-                tape.edge(a, b.value);
-                tape.edge(b, a.value);
-            }
+            let sum = Stream::with(|stream| {
+                a.iter().zip(b).fold(0.0, |sum, (&a, &b)| {
+                    tape.edge(a, b.value);
+                    tape.edge(b, a.value);
+                    stream.mac(sum, a.value, b.value)
+                })
+            });
             tape.close(sum, 0)
         })
     }

@@ -303,7 +303,7 @@ impl<'a> Work<'a> {
         seeds: impl FnOnce(usize) -> Vec<f64>,
         keep: impl FnOnce(&[ArrayD<Var>]),
     ) -> Parts {
-        let values: Vec<f64> = names.iter().flat_map(|n| inputs[n].iter().copied()).collect();
+        let values = flat(names.iter().map(|n| &inputs[n]));
         let shapes: Vec<_> = names.iter().map(|n| inputs[n].raw_dim()).collect();
         let function = |variables: &[Var]| {
             let mut rest = variables;
@@ -317,7 +317,7 @@ impl<'a> Work<'a> {
             let unit = Unit { asked, ..self.pieces.unit(tokens, parts) };
             let outputs = (self.problem.spec.function.var)(&unit);
             keep(&outputs);
-            outputs.into_iter().flatten().collect::<Vec<Var>>()
+            flat(&outputs)
         };
         let recorded = tape::record(&values, function, seeds);
         let mut rest = recorded.as_slice();
@@ -336,7 +336,7 @@ impl<'a> Work<'a> {
         let mut seeds = Vec::with_capacity(total);
         for port in self.problem.spec.outputs {
             match self.seed(port, segment, rows, carried) {
-                Some(seed) => seeds.extend(seed),
+                Some(seed) => append(&mut seeds, &seed),
                 None => seeds.extend(std::iter::repeat_n(0.0, self.pieces.extent(port, segment))),
             }
         }
@@ -358,6 +358,20 @@ impl<'a> Work<'a> {
             Some(axis) => rows::only(whole.slice_axis(Axis(axis), span(segment)).to_owned(), Axis(axis), rows),
             None => whole.clone(),
         })
+    }
+}
+
+/// All elements of the arrays, one array after the other.
+fn flat<'a, A: Copy + 'a>(arrays: impl IntoIterator<Item = &'a ArrayD<A>>) -> Vec<A> {
+    let mut all = Vec::new();
+    arrays.into_iter().for_each(|array| append(&mut all, array));
+    all
+}
+
+fn append<A: Copy>(all: &mut Vec<A>, array: &ArrayD<A>) {
+    match array.as_slice() {
+        Some(elements) => all.extend_from_slice(elements),
+        None => all.extend(array),
     }
 }
 
