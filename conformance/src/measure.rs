@@ -48,7 +48,7 @@ mod training;
 
 pub use drift::{Growth, drifts, exponent};
 pub use gain::gain;
-use ndarray::{ArrayD, Dimension, Zip};
+use ndarray::{ArrayD, Zip};
 pub use precision::{PLAIN, coarse, far, flushed, rounding, roundings, scale};
 #[cfg(doc)]
 use reference::rounded::CHUNK;
@@ -352,10 +352,10 @@ fn floor(errors: &[&ArrayD<f64>], prior: f64, dims: &[Dim], rounding: &ArrayD<f6
     let samples = errors.len().max(1) as f64;
     let group = Regions::neighbourhoods(dims, rounding.shape());
     let sums = group.sums(rounding.shape(), squares.iter().map(|s| s / samples));
+    let means: Vec<f64> = sums.into_iter().map(|(sum, count)| prior * sum / count as f64).collect();
     let mut sigma = squares;
-    for ((at, s), r) in sigma.indexed_iter_mut().zip(rounding) {
-        let (sum, count) = sums[group.of(at.slice())];
-        *s = ((prior * sum / count as f64 + *s) / (prior + samples) + r).sqrt();
+    for ((s, r), place) in sigma.iter_mut().zip(rounding).zip(group.places(rounding.shape())) {
+        *s = ((means[place] + *s) / (prior + samples) + r).sqrt();
     }
     sigma
 }

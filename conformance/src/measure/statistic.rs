@@ -221,13 +221,14 @@ impl Regions {
         let (lead, width) = shape.split_at(shape.len().saturating_sub(1));
         let width = width.first().copied().unwrap_or(1);
         let last = self.axes.last().map_or((1, 1), |a| (a.size, a.count));
-        let lanes = 0..lead.iter().product();
-        lanes
-            .flat_map(|lane| {
-                let base = self.of(&super::index(lead, lane)) * last.1;
-                (0..width).map(move |j| base + j / last.0)
-            })
-            .collect()
+        let mut places = Vec::with_capacity(shape.iter().product());
+        for lane in 0..lead.iter().product() {
+            let base = self.of(&super::index(lead, lane)) * last.1;
+            for (count, start) in (0..width).step_by(last.0).enumerate() {
+                places.resize(places.len() + last.0.min(width - start), base + count);
+            }
+        }
+        places
     }
 
     /// The region of an index.
