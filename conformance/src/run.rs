@@ -18,7 +18,7 @@ use reports::record::Identity;
 
 use crate::candidate::Candidate;
 use crate::candidate::open::{OpenError, OpenOptions, open};
-use crate::case::Case;
+use crate::case::{Case, products};
 use crate::check::{CHECKS, Check, applicable};
 use crate::cli::{RunArgs, Shard};
 use crate::expect::{self, Expectations};
@@ -106,7 +106,9 @@ pub fn command(args: &RunArgs) -> Result<ExitCode, Error> {
     let ops = candidates.first().map(|c| c.ops().to_vec()).unwrap_or_default();
     let past = past::Past::of(&runs, &named(&args.candidate, identity.clone()), args.suite.name());
     let lacking = lacking(&tasks, &ops);
-    let tasks = past.left(asked(tasks, &lacking, &checks));
+    let mut tasks = past.left(asked(tasks, &lacking, &checks));
+    // the dearest first, so that no core waits for one at the end
+    tasks.sort_by_cached_key(|task| std::cmp::Reverse(products(&task.case.problem)));
     let expectations = expectations.of(&identity);
     let mut announcer = announce::Announcer::new(args, records, &expectations, &tasks, identity)?;
     announce::lacking(&lacking).iter().for_each(|line| announcer.tell(line));
