@@ -159,10 +159,12 @@ impl Standard {
         let rounding = truth.mapv(|y| half_ulp(subject.dtype, y).powi(2) / 3.0);
         let all: Vec<&ArrayD<f64>> = errors.iter().collect();
         let times = (samples.len() as f64 / SAMPLES as f64).max(1.0);
+        // the least number of runs says too little about what they have in common
+        let few = times <= 1.0;
         let floor = |errors: &[&ArrayD<f64>]| floor(errors, PRIOR * times, subject.dims, &rounding);
         let sigma = floor(&all);
         let signed = |e: &ArrayD<f64>| e.iter().zip(&sigma).map(|(e, s)| if *s > 0.0 { e / s } else { 0.0 }).collect();
-        let runs: Vec<Vec<f64>> = errors.iter().map(signed).collect();
+        let runs: Vec<Vec<f64>> = errors.iter().filter(|_| !few).map(signed).collect();
         let held_out = |(k, error): (usize, &ArrayD<f64>)| {
             let others: Vec<_> = errors.iter().enumerate().filter(|(j, _)| *j != k).map(|(_, e)| e).collect();
             let stored = Zip::from(error).and(&truth).map_collect(|e, y| subject.dtype.round(y + e) - y);
@@ -170,8 +172,6 @@ impl Standard {
         };
         let held_out: Vec<ArrayD<f64>> = errors.iter().enumerate().map(held_out).collect();
         let limit = |statistic: Statistic| {
-            // the least number of runs says too little about what they have in common
-            let few = times <= 1.0;
             let common = if few { Vec::new() } else { statistic.common(subject.dims, truth.shape(), &runs) };
             let mut limit = Limit { statistic, quantiles: 1.0, common };
             let mut granted: Vec<f64> = held_out.iter().map(|z| granted(&limit, subject.dims, z)).collect();
