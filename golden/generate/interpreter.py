@@ -1,11 +1,10 @@
 """Makes fla's Triton kernels run on a CPU, forward and backward, by Triton's interpreter; import before fla.
 
 The interpreter lacks a few things that fla relies on: bounds and counters of loops that are tensors, masks of integers,
-products of bfloat16, which it keeps as integers, an autotuner that need not time anything, functions of a device
-library, flash-attn, for which plain softmax attention stands in, and scans by a function of the kernel's own, for which
-PyTorch does. None of that touches what another kernel computes. What a kernel adds or subtracts in bfloat16 without a
-cast, as that of `token_shift`, is added as integers and means nothing, so that vectors made so are in f32. Assertions
-that only ask for another device or storage type go with `python -O`.
+arithmetic of bfloat16, which it keeps as integers and makes by cutting digits off, an autotuner that need not time
+anything, functions of a device library, flash-attn, for which plain softmax attention stands in, and scans by a
+function of the kernel's own, for which PyTorch does. None of that touches what another kernel computes. Assertions that
+only ask for another device or storage type go with `python -O`.
 """
 
 import builtins
@@ -30,7 +29,7 @@ def prepare():
     Autotuner._bench = lambda self, *args, **kwargs: [1.0] * 3
     for name in ("create_masked_load", "create_masked_store"):
         setattr(InterpreterBuilder, name, _with_boolean_masks(getattr(InterpreterBuilder, name)))
-    InterpreterBuilder.create_dot = _of_values(InterpreterBuilder.create_dot)
+    _bfloat16(interpreter)
     interpreter._patch_lang_tensor = _with_scalars(interpreter._patch_lang_tensor)
     _flash_attention()
     _flash_attention_interface()
@@ -47,17 +46,68 @@ def _with_boolean_masks(method):
     return patched
 
 
-def _of_values(create_dot):
+def _is_bfloat16(x):
+    import triton.language as tl
+
+    return x.dtype.scalar == tl.bfloat16
+
+
+def _widened(x):
+    """A tensor of the interpreter, bfloat16 as f32."""
     import numpy as np
     import triton.language as tl
     from triton.runtime.interpreter import TensorHandle
 
-    def widened(x):
-        if x.dtype.scalar != tl.bfloat16:
-            return x
-        return TensorHandle((x.data.astype(np.uint32) << 16).view(np.float32), tl.float32)
+    if not _is_bfloat16(x):
+        return x
+    return TensorHandle((x.data.astype(np.uint32) << 16).view(np.float32), tl.float32)
 
-    return lambda self, a, b, *rest: create_dot(self, widened(a), widened(b), *rest)
+
+def _narrowed(data):
+    """f32 as a tensor of bfloat16, rounded to nearest and to even."""
+    import numpy as np
+    import triton.language as tl
+    from triton.runtime.interpreter import TensorHandle
+
+    bits = np.asarray(data, np.float32).view(np.uint32)
+    rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+    return TensorHandle(np.where(np.isnan(data), 0x7FC0, rounded).astype(np.uint16), tl.bfloat16)
+
+
+def _bfloat16(interpreter):
+    """Arithmetic in bfloat16 is that of f32, its result rounded."""
+    import numpy as np
+    import triton.language as tl
+
+    builder = interpreter.InterpreterBuilder
+    cast, dot, total = builder.cast_impl, builder.create_dot, interpreter.ReduceOps.sum
+
+    def cast_impl(self, x, dtype):
+        if dtype.scalar == tl.bfloat16 and not _is_bfloat16(x):
+            return _narrowed(x.data.astype(np.float32))
+        return cast(self, x if dtype.scalar == tl.bfloat16 else _widened(x), dtype)
+
+    def elementwise(operation):
+        def patched(self, *arguments):
+            if not any(_is_bfloat16(x) for x in arguments[:-1]):
+                return operation(self, *arguments)
+            y = operation(self, *map(_widened, arguments[:-1]), arguments[-1])
+            return y if y.data.dtype == bool else _narrowed(y.data)
+
+        return patched
+
+    def sum_(self, x):
+        if not _is_bfloat16(x.handle):
+            return total(self, x)
+        y = np.sum(_widened(x.handle).data, axis=self.axis, keepdims=self.keep_dims)
+        return self.to_tensor(_narrowed(y).data, x.dtype)
+
+    builder.cast_impl, interpreter.ReduceOps.sum = cast_impl, sum_
+    builder.create_fp_to_fp = lambda self, x, dtype, rounding: cast_impl(self, x, dtype)
+    builder.create_dot = lambda self, a, b, *rest: dot(self, _widened(a), _widened(b), *rest)
+    builder.get_bf16 = lambda self, value: _narrowed(np.array([value], np.float32))
+    for name in ("binary_op", "unary_op"):
+        setattr(builder, name, elementwise(getattr(builder, name)))
 
 
 def _with_scalars(patch):
