@@ -259,6 +259,8 @@ fn a_configuration_that_is_not_as_it_should_be_is_named() {
     assert!(matches!(error, ConfigError::Field { name, nearest, .. } if name == "expnd_k" && nearest == "expand_k"));
     let error = config(|c| drop(c.insert("model_type".into(), json!("gls"))));
     assert!(matches!(error, ConfigError::Model { got, nearest, .. } if got == "gls" && nearest == "gla"));
+    let error = config(|c| drop(c.remove("model_type")));
+    assert!(error.to_string().contains("add it, as one of abc, "), "{error}");
     for (field, value) in [
         ("hidden_size", json!("16")),
         ("num_heads", json!(3)),

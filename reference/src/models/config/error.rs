@@ -3,7 +3,13 @@
 /// A configuration that describes no model of ours, with what was expected and what came.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ConfigError {
-    /// A model that nobody knows, or none.
+    /// Nothing that says which model it is.
+    #[error("model_type is missing, which says what model this configuration is of: add it, as one of {known}")]
+    Unnamed {
+        /// Every known type, comma separated.
+        known: String,
+    },
+    /// A model that nobody knows.
     #[error("model_type {got:?} is unknown; the nearest is {nearest:?} (of {known})")]
     Model {
         /// What came.

@@ -69,18 +69,13 @@ impl Stack {
 
 /// The model of which `model_type` is the name.
 fn model(given: &Map<String, Value>) -> Result<&'static dyn Described, ConfigError> {
-    let known = || described().map(Described::model_type);
-    let name = match given.get("model_type") {
-        Some(Value::String(name)) => name.as_str(),
-        other => {
-            let got = other.map_or_else(|| "none".to_owned(), Value::to_string);
-            let nearest = nearest(&got, known()).to_owned();
-            return Err(ConfigError::Model { got, nearest, known: known().collect::<Vec<_>>().join(", ") });
-        }
-    };
+    let names = || described().map(Described::model_type);
+    let known = || names().collect::<Vec<_>>().join(", ");
+    let given = given.get("model_type").ok_or_else(|| ConfigError::Unnamed { known: known() })?;
+    let name = given.as_str().map_or_else(|| given.to_string(), str::to_owned);
     described().find(|m| m.model_type() == name).ok_or_else(|| ConfigError::Model {
-        got: name.to_owned(),
-        nearest: nearest(name, known()).to_owned(),
-        known: known().collect::<Vec<_>>().join(", "),
+        nearest: nearest(&name, names()).to_owned(),
+        got: name,
+        known: known(),
     })
 }
