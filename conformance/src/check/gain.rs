@@ -118,6 +118,8 @@ mod tests {
         assert_eq!(planned.len(), 8);
         assert_eq!(inputs(&planned[0]), sample::inputs(&case));
         assert_eq!(inputs(&planned[3]), sample::inputs(&Case { seed: 4 + (3 << 32), ..case.clone() }));
+        let far = (CHECK.plan)(&Case { seed: 1 << 32, ..case.clone() }, &Truth::of(&case));
+        assert_ne!(inputs(&far[0]), inputs(&far[1]));
         let of = |text: &str| calls(&self::case(text).problem);
         assert_eq!((of("simple_gla(B=1,H=1)"), of("simple_gla(B=9,H=9)")), (CALLS, 1));
     }

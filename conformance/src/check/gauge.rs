@@ -135,7 +135,7 @@ fn factors(before: &Arrays, after: &Arrays) -> Option<BTreeMap<String, f64>> {
         let b = after.get(name)?;
         let largest = a.iter().zip(b).max_by(|x, y| x.0.abs().total_cmp(&y.0.abs()))?;
         let factor = largest.1 / largest.0;
-        let power = factor.is_normal() && factor > 0.0 && factor.to_bits().trailing_zeros() >= 52;
+        let power = factor.is_normal() && factor.is_sign_positive() && factor.to_bits().trailing_zeros() >= 52;
         let all = a.iter().zip(b).all(|(x, y)| (factor * x).total_cmp(y).is_eq() || (*x == 0.0 && *y == 0.0));
         if largest.0.abs() > 0.0 {
             if !(power && all) {

@@ -72,5 +72,7 @@ mod tests {
             let reversed = stretches(&case(&format!("simple_gla(T={tokens},reverse=true)")));
             assert!(reversed.into_iter().rev().eq(all));
         }
+        let borders = |tokens: usize| stretches(&case(&format!("simple_gla(T={tokens})"))).into_iter().map(|r| r.end);
+        assert!(borders(95).eq([31, 63, 95]) && borders(101).eq([32, 64, 101]), "in a grain where there are enough");
     }
 }

@@ -240,7 +240,15 @@ fn blamed(name: &str, text: &str, (call, tensor, value): (usize, &str, Option<f6
 /// Call and tensor that are wrong, and the call that is blamed for it.
 type Blame = (usize, &'static str, Option<usize>);
 
-const WRONG: [(&str, &str, &[Blame]); 11] = [
+const WRONG: [(&str, &str, &[Blame]); 15] = [
+    ("prefix", "hgrn(B=1,T=5,D=2)", &[(1, "d_x", Some(1))]),
+    (
+        "backward",
+        "hgrn(B=1,T=3,D=2,seed=3)",
+        &[(0, "d_x", Some(0)), (1, "d_g", Some(1)), (1, "o", Some(1)), (2, "d_x", Some(2))],
+    ),
+    ("causality", "hgrn(B=1,T=5,D=2)", &[(1, "o", Some(1))]),
+    ("absent", "hgrn(B=1,T=3,D=2,absent=h0)", &[(0, "o", Some(0)), (1, "d_x", Some(1))]),
     ("decode", "simple_gla(B=1,T=10,H=1,K=2,V=2)", &[(0, "o", Some(8)), (8, "ht", Some(8))]),
     ("decode", "simple_gla(B=1,T=10,H=1,K=2,V=2,reverse=true)", &[(8, "o", Some(8)), (7, "ht", None)]),
     ("varlen", "hgrn(D=2,seqs=2+3+1)", &[(0, "o", Some(4)), (1, "d_x", Some(5))]),
@@ -287,6 +295,19 @@ fn right_answers_pass_and_a_wrong_one_is_blamed_on_a_call() {
             assert_eq!(blamed(name, text, (call, tensor, None)), expected, "{name} of {text}: {call} {tensor}");
         }
     }
+}
+
+#[test]
+fn cotangents_are_of_tokens_where_states_are_not_asked_about() {
+    let asked = |name: &str, text: &str| plan(name, text).remove(0).cotangents.into_keys().collect::<Vec<_>>();
+    assert_eq!(asked("prefix", "hgrn(B=1,T=5,D=2)"), ["d_o"]);
+    assert_eq!(asked("recompute", "transformer_model(B=1,T=5)"), ["d_logits", "d_loss"]);
+}
+
+#[test]
+fn gradients_are_asked_for_with_all_cotangents_with_some_and_alone() {
+    let wanted: Vec<String> = plan("backward", "hgrn(B=1,T=3,D=2,seed=3)").iter().map(|c| c.want.join(" ")).collect();
+    assert_eq!(wanted, ["d_x d_g d_h0", "o ht d_x d_g d_h0", "d_x"]);
 }
 
 #[test]
