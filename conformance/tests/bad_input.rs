@@ -75,7 +75,7 @@ fn nobody_who_reads_on() {
     let records = concat!(env!("CARGO_MANIFEST_DIR"), "/../reports/records");
     let asked: [&[&str]; 4] = [
         &["list"],
-        &["run", "--candidate", "reference", "--check", "forward", "--json", "hgrn(B=1,T=1,"],
+        &["run", "--candidate", "reference", "--check", "forward", "--json", "hgrn(B=1,T=65"],
         &["bench", "--candidate", "reference", "--iterations", "1", "--json", "hgrn(B=1,T=3,D=4)"],
         &["zoo", "table", "--records", records],
     ];

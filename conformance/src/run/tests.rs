@@ -69,9 +69,8 @@ fn each_worker_has_a_candidate_of_its_own_where_it_lives_in_this_process() {
     assert_eq!((workers(Some(3)), workers(None) > 0), (3, true));
     let opened = |name: &str| candidates(name, 1, 3).map(|all| all.len());
     assert!(matches!(opened("reference"), Ok(3)));
-    let start = std::time::Instant::now();
-    assert!(matches!(opened("sleep 20"), Err(Error::Open(OpenError::Start(_)))));
-    assert!(start.elapsed().as_secs() < 10, "it is given up after a second");
+    let silent = opened("sleep 20").expect_err("it says nothing").to_string();
+    assert!(silent.contains("within 1 s"), "{silent}");
 }
 
 #[test]
