@@ -1,7 +1,8 @@
 //! The language model of mixture of memories.
 //!
-//! Upstream: `MomForCausalLM` of `fla/models/mom` in 0.6.0. Convolutions have no biases. The router's logits are not
-//! part of what is judged, and the loss has no auxiliary term.
+//! Upstream: `MomForCausalLM` of `fla/models/mom` in 0.6.0. Convolutions have no biases. The router's logits are
+//! not part of what is judged, and the loss has no auxiliary term. `attn` is refused: a block of softmax attention
+//! returns three values where four are unpacked.
 
 use serde_json::Value;
 
