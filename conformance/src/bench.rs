@@ -152,9 +152,9 @@ fn selected(args: &BenchArgs, asked: Vec<Case>, candidates: &[Box<dyn Candidate>
     }
     let named = |text: &str| args.filters.is_empty() || filters.iter().any(|f| selects(f, text));
     let standard = cases.into_iter().zip(&texts).filter(|(_, text)| named(text)).map(|(case, _)| case);
-    let all: Vec<Case> = asked.into_iter().chain(standard).collect();
-    all.iter().try_for_each(|case| case.fits(case.dtype))?;
-    Ok(all)
+    let standard: Vec<Case> = standard.collect();
+    standard.iter().try_for_each(|case| case.fits(case.dtype))?;
+    Ok(asked.into_iter().chain(standard).collect())
 }
 
 fn on_a_gpu(candidate: &dyn Candidate) -> bool {
