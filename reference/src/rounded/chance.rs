@@ -22,39 +22,29 @@ pub(super) struct Run {
     key: u64,
     /// What is common to those among which it divides chances.
     pub(super) together: u64,
-    share: Share,
-}
-
-/// Among whom a run divides chances, and which one it is.
-#[derive(Clone, Copy)]
-enum Share {
-    /// It has none: to nearest.
-    Nearest,
-    /// Of four: where an order says what its quarter is.
-    Four { shift: u32 },
+    /// Where an order says what its quarter is.
+    shift: u32,
 }
 
 impl Run {
     pub(super) const fn new(rounding: Rounding) -> Self {
         let seed = rounding.seed;
         let turn = seed.wrapping_sub(1);
-        let share = match seed {
-            0 => Share::Nearest,
-            _ => Share::Four { shift: 2 * (turn % STRATA) as u32 },
-        };
-        Self { rounding, key: mix(seed), together: turn / STRATA, share }
+        Self { rounding, key: mix(seed), together: turn / STRATA, shift: 2 * (turn % STRATA) as u32 }
     }
 
     /// The random number in [-1, 1) that it has at an event: nothing for a seed of zero.
     #[inline]
     pub(super) fn dither(&self, event: u64) -> f64 {
+        if self.rounding.seed == 0 {
+            return 0.0;
+        }
         let mut own = event ^ self.key;
         own = (own ^ (own >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         own ^= own >> 29;
         // a signed number is converted faster
         let within = (own >> 11) as i64 as f64 / (1u64 << 53) as f64;
-        let Share::Four { shift } = self.share else { return 0.0 };
-        let stratum = ORDERS[(event >> 40) as usize % ORDERS.len()] >> shift & 3;
+        let stratum = ORDERS[(event >> 40) as usize % ORDERS.len()] >> self.shift & 3;
         (f64::from(stratum) + within) * (2.0 / STRATA as f64) - 1.0
     }
 }
