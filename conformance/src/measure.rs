@@ -32,6 +32,9 @@
 //! [`FREEDOM`] times what the recurrence itself shows, forwards and backwards, when it is run in plain `f32`, rounding
 //! to nearest.
 //!
+//! What is beyond a limit by less than the few runs behind σ explain has a second look, by [`MORE`] times as many, and
+//! that one counts ([`margin`]).
+//!
 //! Beside the statistics of one answer there are [`gain()`], over the heads of several calls, for what always errs to
 //! the same side; [`drifts`], over lengths, for what errs more and more; and none at all on the lattice, where answers
 //! are exact if they survive the rounding of [`coarse`].
@@ -39,6 +42,7 @@
 //! An element whose truth and whose floor are zero must be zero. A case whose floor exceeds [`cap`] relative to the
 //! truth, or a gradient's [`GRADIENT_CAP`], is not judged: it could not fail.
 
+mod closer;
 mod common;
 mod drift;
 mod gain;
@@ -46,6 +50,7 @@ mod precision;
 mod statistic;
 mod training;
 
+pub use closer::{Closer, MORE, margin};
 pub use drift::{Growth, drifts, exponent};
 pub use gain::gain;
 use ndarray::{ArrayD, Zip};
@@ -77,9 +82,19 @@ pub fn samples(products: usize) -> u64 {
     (WORK / products.max(1)).try_into().unwrap_or(u64::MAX).clamp(SAMPLES, MOST_SAMPLES)
 }
 
+/// How many times the least number of runs.
+fn times(runs: u64) -> f64 {
+    (runs as f64 / SAMPLES as f64).max(1.0)
+}
+
 /// Weight of the neighbourhood, in samples of [`SAMPLES`]; where there are more, as many times more: what another
 /// implementation errs by in one place, it is known by in its neighbourhood, however well the oracle's own error is.
 pub const PRIOR: f64 = 4.0;
+
+/// The same of so many runs.
+fn prior(runs: u64) -> f64 {
+    PRIOR * times(runs)
+}
 
 /// Chance that a right answer fails one statistic.
 pub const ALPHA: f64 = 1e-6;
@@ -124,6 +139,10 @@ pub struct Standard {
     pub limits: Vec<Limit>,
     /// Why nothing can be judged by it.
     pub doubt: Option<String>,
+    /// Rounded runs that it rests on.
+    pub runs: u64,
+    /// The same from more of them, for what fails by little.
+    pub closer: Option<Closer>,
 }
 
 /// How far one statistic may reach.
@@ -158,13 +177,14 @@ impl Standard {
         let errors: Vec<ArrayD<f64>> = samples.iter().map(|s| (s - &truth) * scale(subject.storage)).collect();
         let rounding = truth.mapv(|y| half_ulp(subject.dtype, y).powi(2) / 3.0);
         let all: Vec<&ArrayD<f64>> = errors.iter().collect();
-        let times = (samples.len() as f64 / SAMPLES as f64).max(1.0);
+        let runs = samples.len() as u64;
+        let times = times(runs);
         // the least number of runs says too little about what they have in common
         let few = times <= 1.0;
-        let floor = |errors: &[&ArrayD<f64>]| floor(errors, PRIOR * times, subject.dims, &rounding);
+        let floor = |errors: &[&ArrayD<f64>]| floor(errors, prior(runs), subject.dims, &rounding);
         let sigma = floor(&all);
         let signed = |e: &ArrayD<f64>| e.iter().zip(&sigma).map(|(e, s)| if *s > 0.0 { e / s } else { 0.0 }).collect();
-        let runs: Vec<Vec<f64>> = errors.iter().filter(|_| !few).map(signed).collect();
+        let compared: Vec<Vec<f64>> = errors.iter().filter(|_| !few).map(signed).collect();
         let held_out = |(k, error): (usize, &ArrayD<f64>)| {
             let others: Vec<_> = errors.iter().enumerate().filter(|(j, _)| *j != k).map(|(_, e)| e).collect();
             let stored = Zip::from(error).and(&truth).map_collect(|e, y| subject.dtype.round(y + e) - y);
@@ -172,7 +192,7 @@ impl Standard {
         };
         let held_out: Vec<ArrayD<f64>> = errors.iter().enumerate().map(held_out).collect();
         let limit = |statistic: Statistic| {
-            let common = if few { Vec::new() } else { statistic.common(subject.dims, truth.shape(), &runs) };
+            let common = if few { Vec::new() } else { statistic.common(subject.dims, truth.shape(), &compared) };
             let mut limit = Limit { statistic, quantiles: 1.0, common };
             let mut granted: Vec<f64> = held_out.iter().map(|z| granted(&limit, subject.dims, z)).collect();
             granted.sort_by(|a, b| b.total_cmp(a));
@@ -186,7 +206,7 @@ impl Standard {
         let least = subject.storage.smallest();
         let sigma = sigma.mapv(|s| if s > 0.0 { s.hypot(least) } else { s });
         let Subject { dims, dtype, .. } = subject;
-        Self { port: subject.port.to_owned(), dims, dtype, truth, sigma, limits, doubt }
+        Self { port: subject.port.to_owned(), dims, dtype, truth, sigma, limits, doubt, runs, closer: None }
     }
 
     /// The same, with limits that this answer of plain `f32` code is well within: outputs of the op at `f32`, gradients
@@ -219,11 +239,18 @@ impl Standard {
         vanishes(self.dtype, &self.truth)
     }
 
-    /// Measures an answer.
+    /// Measures an answer, once more by a better known floor where it fails by so little that this one may be why.
     ///
     /// # Errors
     /// The fault, when its shape is wrong, an element is not finite, or a statistic is not within its bound.
     pub fn judge(&self, got: &Tensor) -> Result<Vec<Measure>, Fault> {
+        let found = self.glance(got);
+        let near = found.as_ref().is_err_and(|fault| closer::is_near(fault, self.runs));
+        let closer = self.closer.as_ref().filter(|_| near).and_then(|closer| closer.standard(&self.port));
+        closer.map_or(found, |closer| closer.judge(got))
+    }
+
+    fn glance(&self, got: &Tensor) -> Result<Vec<Measure>, Fault> {
         if got.shape() != self.truth.shape() || got.dtype() == DType::I64 {
             let (shape, dtype) = (got.shape(), got.dtype());
             let message = format!("{} is {dtype}{shape:?}, expected floats {:?}", self.port, self.truth.shape());
@@ -261,7 +288,7 @@ impl Standard {
             let worst = limit.statistic.worst(self.dims, &z, &limit.common);
             let (port, statistic) = (self.port.clone(), limit.statistic.name().to_owned());
             let bound = limit.quantiles * worst.quantile;
-            Measure { port, statistic, error: worst.value, bound, relative, at: worst.at }
+            Measure { port, statistic, error: worst.value, bound, relative, at: worst.at, runs: self.runs }
         };
         self.limits.iter().map(measure).collect()
     }

@@ -106,8 +106,14 @@ pub fn sentence(verdict: &Verdict) -> String {
 fn fault_sentence(fault: &Fault) -> String {
     match fault {
         Fault::Inaccurate { worst, .. } => format!(
-            "{} of {} is {:.3} floors, at most {:.3} is right; worst at {:?}; relative error {:.2e}",
-            worst.statistic, worst.port, worst.error, worst.bound, worst.at, worst.relative
+            "{} of {} is {:.3} {}, at most {:.3} is right; worst at {:?}; relative error {:.2e}",
+            worst.statistic,
+            worst.port,
+            worst.error,
+            unit(worst.runs),
+            worst.bound,
+            worst.at,
+            worst.relative
         ),
         Fault::Different { port, at, promise } => format!("{port} differs first at {at:?}, but {promise}"),
         Fault::NonFinite { port, at, count } => {
@@ -120,4 +126,9 @@ fn fault_sentence(fault: &Fault) -> String {
         Fault::Hang { seconds } => format!("no answer within {seconds} s"),
         Fault::OutOfMemory { message } => format!("out of memory: {message}"),
     }
+}
+
+/// What errors are measured in: the floor of so many rounded runs; where there are none, the storage type's roundoff.
+pub(crate) fn unit(runs: u64) -> String {
+    if runs > 0 { format!("floors of {runs} runs") } else { "roundoffs".to_owned() }
 }

@@ -32,8 +32,8 @@ fn faults(vector: &Vector) -> (Vec<String>, usize) {
 fn words(fault: Fault) -> String {
     match fault {
         Fault::Inaccurate { worst, .. } => {
-            let Measure { port, statistic, error, bound, relative, .. } = worst;
-            format!("{statistic} of {port} is {error:.2} floors of {bound:.2}, relative {relative:.1e}")
+            let Measure { port, statistic, error, bound, relative, runs, .. } = worst;
+            format!("{statistic} of {port} is {error:.2} floors of {runs} runs, of {bound:.2}, relative {relative:.1e}")
         }
         other => format!("{other:?}"),
     }

@@ -62,7 +62,7 @@ mod tests {
     fn shard(name: &str, case: &str) -> Run {
         let measure = |port: &str, error| {
             let statistic = "rms".to_owned();
-            Measure { port: port.to_owned(), statistic, error, bound: 2.0, relative: 0.0, at: vec![] }
+            Measure { port: port.to_owned(), statistic, error, bound: 2.0, relative: 0.0, at: vec![], runs: 4 }
         };
         let measures = vec![measure("o", 0.5), measure("ht", 1.5), measure("d_q", 1.0)];
         let [op, check, suite, ran] = ["hgrn", "forward", "full", ""].map(str::to_owned);

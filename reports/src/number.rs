@@ -37,7 +37,7 @@ mod tests {
     fn what_is_not_finite_comes_back() {
         for error in [1.5, f64::INFINITY, f64::NEG_INFINITY, f64::NAN] {
             let [port, statistic] = ["d_g", "max"].map(str::to_owned);
-            let measure = Measure { port, statistic, error, bound: 1.0, relative: error, at: vec![0] };
+            let measure = Measure { port, statistic, error, bound: 1.0, relative: error, at: vec![0], runs: 12 };
             let text = serde_json::to_string(&measure).expect("writable");
             let back: Measure = serde_json::from_str(&text).expect("readable");
             assert_eq!(format!("{back:?}"), format!("{measure:?}"), "{text}");

@@ -281,7 +281,7 @@ mod tests {
         let environment = Environment { command: command.into(), date: "2026-11-26".into(), ..Environment::default() };
         let rms = |error| {
             let (port, statistic) = ("o".to_owned(), "rms".to_owned());
-            Measure { port, statistic, error, bound: 2.0, relative: 0.0, at: vec![] }
+            Measure { port, statistic, error, bound: 2.0, relative: 0.0, at: vec![], runs: 4 }
         };
         let timed = Timed {
             op: "gla".into(),

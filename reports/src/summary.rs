@@ -84,6 +84,7 @@ mod tests {
             bound: 1.0,
             relative: 0.0,
             at: vec![],
+            runs: 4,
         };
         let summary = Summary::default().with(&judged(Verdict::Pass { measures: vec![nan] }, Expected::Pass));
         assert_eq!((summary.passed, summary.failed), (0, 1));

@@ -20,6 +20,15 @@ pub struct Measure {
     pub relative: f64,
     /// Index of the worst element.
     pub at: Vec<usize>,
+    /// Rounded runs that the floor rests on: more of them where an answer was looked at again. None where it is no floor
+    /// that was measured by.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub runs: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
+const fn is_zero(runs: &u64) -> bool {
+    *runs == 0
 }
 
 impl Measure {

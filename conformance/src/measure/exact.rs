@@ -46,6 +46,9 @@ fn precisions_are_what_they_are_declared_to_be() {
     assert_eq!(rounding(DType::Bf16, 1), rounds(-8, f32, 5));
     let seeds = |runs| roundings(DType::F16, runs).map(|r| r.seed).collect::<Vec<_>>();
     assert_eq!((seeds(4), seeds(6)), (vec![1, 5, 9, 13], vec![1, 2, 3, 4, 5, 6]));
+    // a second look has the runs of the first among its own
+    let also = |runs| seeds(runs).iter().all(|seed| seeds(super::MORE * runs).contains(seed));
+    assert!(also(super::SAMPLES) && also(super::MOST_SAMPLES));
     assert!(roundings(DType::F16, 6).all(|r| Rounding { seed: 1, ..r } == rounding(DType::F16, 0)));
     assert_eq!(PLAIN, rounds(-24, f32, 0));
     assert_eq!(coarse(DType::F32), rounds(-11, 2f64.powi(-16), 0));
@@ -81,7 +84,7 @@ fn means_and_excesses_are_plain_arithmetic() {
     assert_eq!(super::root_mean_square(std::iter::empty()), 0.0);
     let measure = |error, bound| {
         let (port, statistic) = ("o".to_owned(), "rms".to_owned());
-        super::excess(&Measure { port, statistic, error, bound, relative: 0.0, at: Vec::new() })
+        super::excess(&Measure { port, statistic, error, bound, relative: 0.0, at: Vec::new(), runs: 0 })
     };
     assert_eq!((measure(3.0, 2.0), measure(f64::NAN, 2.0)), (1.5, f64::INFINITY));
 }

@@ -21,7 +21,7 @@ pub fn gain(port: &str, replicates: &[f64], storage: DType) -> Measure {
     let u = storage.unit_roundoff();
     let bound = GAIN.max(DEVIATIONS * (variance / n).sqrt() / u);
     let (port, statistic) = (port.to_owned(), "gain".to_owned());
-    Measure { port, statistic, error: mean.abs() / u, bound, relative: mean.abs(), at: Vec::new() }
+    Measure { port, statistic, error: mean.abs() / u, bound, relative: mean.abs(), at: Vec::new(), runs: 0 }
 }
 
 #[cfg(test)]

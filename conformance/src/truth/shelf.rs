@@ -1,7 +1,7 @@
 //! Standards kept on disk, so that judging another candidate costs the candidate alone.
 //!
 //! A file is named by the hash of everything its numbers follow from: this very program, the problem, the storage type,
-//! inputs and cotangents. A program that was built anew therefore finds nothing of an older one's.
+//! inputs, cotangents and the number of rounded runs. A program that was built anew therefore finds nothing of an older one's.
 
 use std::collections::HashMap;
 use std::fs;
@@ -32,6 +32,7 @@ struct Label {
     /// Statistics, and the bits of their limits and of what is common, which decimal digits may miss by one.
     limits: Vec<(String, u64, Vec<[u64; 2]>)>,
     doubt: Option<String>,
+    runs: u64,
 }
 
 impl Shelf {
@@ -45,11 +46,18 @@ impl Shelf {
         Ok(Self { folder: folder.to_owned(), program })
     }
 
-    /// Where the standards of a question belong.
-    pub(super) fn place(&self, problem: &Problem, dtype: DType, inputs: &Tensors, cotangents: &Tensors) -> PathBuf {
+    /// Where the standards of a question belong that rest on so many rounded runs.
+    pub(super) fn place(
+        &self,
+        problem: &Problem,
+        dtype: DType,
+        inputs: &Tensors,
+        cotangents: &Tensors,
+        runs: u64,
+    ) -> PathBuf {
         let mut hash = Sha256::new();
         hash.update(&self.program);
-        hash.update(format!("{problem} {dtype}"));
+        hash.update(format!("{problem} {dtype} {runs}"));
         for (name, tensor) in inputs.iter().chain(cotangents) {
             hash.update(format!("{name} {} {:?}", tensor.dtype(), tensor.shape()));
             hash.update(tensor.bytes());
@@ -76,12 +84,12 @@ pub(super) fn find(path: &Path, problem: &Problem, storage: DType) -> Option<Sta
             Some(Limit { statistic: Statistic::from_name(name)?, quantiles: f64::from_bits(*quantiles), common })
         };
         let limits = label.limits.iter().map(limit).collect::<Option<Vec<_>>>()?;
-        let doubt = label.doubt;
+        let (doubt, runs) = (label.doubt, label.runs);
         let port = port(problem, name)?;
         let (truth, sigma) = (array(&format!("{name} truth"))?, array(&format!("{name} sigma"))?);
         let dtype = Problem::dtype(port, storage);
         let port_name = name.clone();
-        let found = Standard { port: port_name, dims: port.dims, dtype, truth, sigma, limits, doubt };
+        let found = Standard { port: port_name, dims: port.dims, dtype, truth, sigma, limits, doubt, runs, closer: None };
         Some((name.clone(), found))
     };
     labels.iter().map(standard).collect()
@@ -100,7 +108,7 @@ pub(super) fn keep(path: &Path, standards: &Standards) {
             (l.statistic.name().to_owned(), l.quantiles.to_bits(), common)
         };
         let limits = s.limits.iter().map(bits);
-        let label = Label { limits: limits.collect(), doubt: s.doubt.clone() };
+        let label = Label { limits: limits.collect(), doubt: s.doubt.clone(), runs: s.runs };
         let Ok(text) = serde_json::to_string(&label) else { return };
         labels.insert(name.clone(), text);
     }
@@ -123,6 +131,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::measure::{MORE, MOST_SAMPLES};
     use crate::truth::Truth;
 
     #[test]
@@ -146,5 +155,26 @@ mod tests {
         }
         let third = Truth::of(&case).on(Some(shelf));
         assert_eq!(third.outputs().expect("computed again"), fresh);
+    }
+
+    #[test]
+    fn a_second_look_is_kept_beside_the_first_one() {
+        let folder = tempfile::TempDir::new().expect("a temporary directory");
+        let shelf = Arc::new(Shelf::open(folder.path()).expect("a folder of ours"));
+        let files = || fs::read_dir(folder.path()).expect("there").count();
+        let case: crate::case::Case = "hgrn(B=1,T=20,D=8,dtype=bf16)".parse().expect("valid");
+        let look = || {
+            let truth = Truth::of(&case).on(Some(shelf.clone()));
+            let first = truth.outputs().expect("valid")["o"].clone();
+            let kept = files();
+            let second = first.closer.as_ref().and_then(|closer| closer.standard("o")).cloned();
+            (first, kept, second.expect("valid"))
+        };
+        let (first, kept, second) = look();
+        assert_eq!((kept, files()), (1, 2), "nobody looks before somebody asks");
+        assert_eq!((first.runs, second.runs), (MOST_SAMPLES, MORE * MOST_SAMPLES));
+        assert!(first.truth == second.truth && first.sigma != second.sigma && second.closer.is_none());
+        let ((first_again, _, second_again), kept) = (look(), files());
+        assert_eq!((first_again, second_again, kept), (first, second, 2));
     }
 }

@@ -3,7 +3,7 @@ use crate::record::{Environment, Expected, Identity, Judged, Timed};
 use crate::verdict::{Fault, Measure, Verdict};
 
 fn measure(error: f64) -> Measure {
-    Measure { port: "o".into(), statistic: "rms".into(), error, bound: 1.5, relative: 1e-3, at: vec![0, 1] }
+    Measure { port: "o".into(), statistic: "rms".into(), error, bound: 1.5, relative: 1e-3, at: vec![0, 1], runs: 12 }
 }
 
 fn judged(case: &str, verdict: Verdict) -> Judged {

@@ -25,7 +25,7 @@ fn soon() -> String {
 
 fn measure(port: &str, statistic: &str, error: f64) -> Measure {
     let (port, statistic) = (port.to_owned(), statistic.to_owned());
-    Measure { port, statistic, error, bound: 1.5, relative: 0.01, at: Vec::new() }
+    Measure { port, statistic, error, bound: 1.5, relative: 0.01, at: Vec::new(), runs: 4 }
 }
 
 fn failure(worst: Measure, others: Vec<Measure>) -> Verdict {
