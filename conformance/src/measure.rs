@@ -50,7 +50,7 @@ mod precision;
 mod statistic;
 mod training;
 
-pub use closer::{Closer, MORE, margin};
+pub use closer::{Closer, MORE, looked_again, margin};
 pub use drift::{Growth, drifts, exponent};
 pub use gain::gain;
 use ndarray::{ArrayD, Zip};
@@ -244,10 +244,17 @@ impl Standard {
     /// # Errors
     /// The fault, when its shape is wrong, an element is not finite, or a statistic is not within its bound.
     pub fn judge(&self, got: &Tensor) -> Result<Vec<Measure>, Fault> {
+        self.decide(got).1
+    }
+
+    /// The same, and the standard that decided: this one, or the one behind it.
+    pub fn decide(&self, got: &Tensor) -> (&Self, Result<Vec<Measure>, Fault>) {
         let found = self.glance(got);
         let near = found.as_ref().is_err_and(|fault| closer::is_near(fault, self.runs));
-        let closer = self.closer.as_ref().filter(|_| near).and_then(|closer| closer.standard(&self.port));
-        closer.map_or(found, |closer| closer.judge(got))
+        match self.closer.as_ref().filter(|_| near).and_then(|closer| closer.standard(&self.port)) {
+            Some(closer) => (closer, closer.glance(got)),
+            None => (self, found),
+        }
     }
 
     fn glance(&self, got: &Tensor) -> Result<Vec<Measure>, Fault> {

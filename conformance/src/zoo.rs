@@ -209,8 +209,8 @@ fn alarms_command(args: &AlarmsArgs) -> Result<ExitCode, Error> {
     let mut failed = 0;
     for alarms in alarms(&args.skeleton, &table.op, args.runs, jobs(args.jobs), &past, write)? {
         print(&format!(
-            "{}: {} right answers, {} failed, {} not judged\n",
-            alarms.source, alarms.runs, alarms.failed, alarms.mistrusted
+            "{}: {} right answers, {} failed, {} had a second look, {} not judged\n",
+            alarms.source, alarms.runs, alarms.failed, alarms.again, alarms.mistrusted
         ));
         alarms.examples.iter().for_each(|example| print(&format!("  {example}\n")));
         failed += alarms.failed;

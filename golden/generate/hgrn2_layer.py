@@ -24,7 +24,4 @@ TRITON = ()
 ROUNDED = "layers lose digits of f32 in the gradients of their gates"
 # results that a form does not give
 WITHOUT = {}
-FINDINGS = {
-    "packed-chunk-f32": ROUNDED,
-    "convolved-fused_recurrent-f32": ROUNDED,
-}
+FINDINGS = {"convolved-fused_recurrent-f32": ROUNDED}

@@ -46,7 +46,7 @@ PRECONDITIONED_KDA = model(
     "precond_kda_layer",
     W,
     long={"lower_bound": -5} | UNCONVOLVED,
-    FINDINGS=dict.fromkeys(("short-chunk-f32", "long-chunk-f32"), SUMS),
+    FINDINGS={"short-chunk-f32": SUMS},
 )
 
 MAKERS = (

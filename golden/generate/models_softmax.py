@@ -50,7 +50,6 @@ MAKERS = (
         HEADS,
         long=GATED | WINDOW | {"use_scalar_gate": True},
         FINDINGS={
-            "long-layer-f32": "gradients of the gates' projections are differences of large sums: 9e-6",
             "decode-layer-f32": "What models make of their caches: wall attention keeps keys in bfloat16",
         },
     ),

@@ -11,12 +11,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use reports::verdict::Fault;
+use reports::verdict::{Fault, Verdict};
 
-use super::{ALPHA, Measure, Standard, prior};
+use super::{ALPHA, MOST_SAMPLES, Measure, SAMPLES, Standard, prior};
 
 /// How many times as many runs a second look has.
 pub const MORE: u64 = 4;
+
+// by its runs a second look is known
+const _: () = assert!(MORE * SAMPLES > MOST_SAMPLES);
 
 /// Steps after which the equation for `q` is solved to the last digit: each leaves a part `q` of the error.
 const STEPS: usize = 200;
@@ -35,6 +38,19 @@ pub fn margin(runs: u64) -> f64 {
 pub(super) fn is_near(fault: &Fault, runs: u64) -> bool {
     let Fault::Inaccurate { worst, .. } = fault else { return false };
     Measure { bound: margin(runs) * worst.bound, ..worst.clone() }.within()
+}
+
+/// Whether some answer had a second look.
+#[must_use]
+pub fn looked_again(verdict: &Verdict) -> bool {
+    let second = |m: &Measure| m.runs > MOST_SAMPLES;
+    match verdict {
+        Verdict::Pass { measures } => measures.iter().any(second),
+        Verdict::Fail { fault: Fault::Inaccurate { worst, others, .. }, .. } => {
+            second(worst) || others.iter().any(second)
+        }
+        _ => false,
+    }
 }
 
 /// The standards of a question from more runs, by port, made when one of them is wanted and then kept.
@@ -78,7 +94,7 @@ mod tests {
     use reference::dims;
     use reference::tensor::{DType, Tensor};
 
-    use super::super::{SAMPLES, Subject};
+    use super::super::Subject;
     use super::*;
 
     const SHAPE: [usize; 4] = [1, 4, 1, 4];
@@ -141,6 +157,13 @@ mod tests {
                 });
                 assert_eq!((found.is_ok(), asked), (right, 1), "{times}, {closer}: {found:?}");
                 assert!(measures.iter().all(|m| m.runs == MORE * SAMPLES), "{measures:?}");
+                let told = |found| {
+                    looked_again(&match found {
+                        Ok(measures) => Verdict::Pass { measures },
+                        Err(fault) => Verdict::Fail { fault, call: 0 },
+                    })
+                };
+                assert!(told(found) && !told(judged(0.5, closer).0) && !told(judged(1e6, closer).0));
             }
         }
     }

@@ -13,8 +13,8 @@ use crate::candidate::Request;
 use crate::case::Case;
 use crate::check::Check;
 use crate::examine::{Asked, furthest, truth_of};
-use crate::measure::Standard;
-use crate::report::sentence;
+use crate::measure::Measure;
+use crate::report::{sentence, unit};
 use crate::truth::{Standards, Truth};
 
 /// Elements in the table of the furthest ones.
@@ -31,7 +31,7 @@ pub(super) fn full(case: &Case, truth: &Truth, check: &Check, asked: &Asked, ver
     text.push('\n');
     if let Verdict::Pass { measures } = verdict {
         for m in measures {
-            row(&mut text, &m.port, &m.statistic, [m.error, m.bound, m.relative], &m.at);
+            row(&mut text, m);
         }
     }
     if let Verdict::Fail { fault: Fault::Inaccurate { heat, .. }, .. } = verdict
@@ -103,7 +103,8 @@ fn port_account(truth: &Truth, request: &Request, answers: &Tensors, port: &str)
     if answer.shape() != standard.truth.shape() || answer.is_empty() {
         return Ok(text);
     }
-    statistics(&mut text, standard, &(answer.to_array() - &standard.truth));
+    let (standard, _) = standard.decide(answer);
+    standard.measures(&(answer.to_array() - &standard.truth)).iter().for_each(|m| row(&mut text, m));
     let _ = writeln!(text, "  {:<16} {:>14} {:>14} {:>10} {:>10}", "index", "truth", "answer", "error", "floors");
     for (at, [truth, got, sigma]) in furthest(standard, answer, SHOWN) {
         let (at, error) = (format!("{at:?}"), got - truth);
@@ -112,16 +113,12 @@ fn port_account(truth: &Truth, request: &Request, answers: &Tensors, port: &str)
     Ok(text)
 }
 
-fn statistics(text: &mut String, standard: &Standard, error: &ndarray::ArrayD<f64>) {
-    for m in standard.measures(error) {
-        row(text, &m.port, &m.statistic, [m.error, m.bound, m.relative], &m.at);
-    }
-}
-
-fn row(text: &mut String, port: &str, statistic: &str, [error, bound, relative]: [f64; 3], at: &[usize]) {
+fn row(text: &mut String, m: &Measure) {
+    let Measure { port, statistic, error, bound, relative, at, runs } = m;
+    let unit = unit(*runs);
     let _ = writeln!(
         text,
-        "  {port:<10} {statistic:<5} {error:>9.3} of {bound:>6.2} floors, relative {relative:.2e}, worst at {at:?}"
+        "  {port:<10} {statistic:<5} {error:>9.3} of {bound:>6.2} {unit}, relative {relative:.2e}, worst at {at:?}"
     );
 }
 

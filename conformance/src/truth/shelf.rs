@@ -89,7 +89,8 @@ pub(super) fn find(path: &Path, problem: &Problem, storage: DType) -> Option<Sta
         let (truth, sigma) = (array(&format!("{name} truth"))?, array(&format!("{name} sigma"))?);
         let dtype = Problem::dtype(port, storage);
         let port_name = name.clone();
-        let found = Standard { port: port_name, dims: port.dims, dtype, truth, sigma, limits, doubt, runs, closer: None };
+        let found =
+            Standard { port: port_name, dims: port.dims, dtype, truth, sigma, limits, doubt, runs, closer: None };
         Some((name.clone(), found))
     };
     labels.iter().map(standard).collect()

@@ -21,7 +21,7 @@ use crate::candidate::open::in_process;
 use crate::case::{Case, products};
 use crate::check::{Check, accurate, applicable};
 use crate::examine::{ask, judge};
-use crate::measure::rounding;
+use crate::measure::{looked_again, rounding};
 use crate::report::sentence;
 use crate::suite::{self, Size};
 use crate::truth::{Standards, Truth};
@@ -130,7 +130,7 @@ fn one(skeleton: &str, case: &Case, kernels: &mut dyn Candidate, whole: bool) ->
     let draws_of_case = if applicable(case).any(|check| check.name == "forward") { DRAWS } else { 0 };
     for k in 0..draws_of_case {
         let rounding = Rounding { seed: FIRST_DRAW + k * STRATA, ..rounding(case.dtype, 0) };
-        draws.count(case, &format!("draw {k}"), [drawn(case, &truth, &rounding)]);
+        draws.count(case, &format!("draw {k}"), drawn(case, &truth, &rounding));
     }
     let direct = |check: &&&Check| matches!(check.name, "forward" | "backward" | "lattice");
     let checks = applicable(case).filter(|check| whole || direct(&check));
@@ -142,11 +142,9 @@ fn one(skeleton: &str, case: &Case, kernels: &mut dyn Candidate, whole: bool) ->
     [draws, own]
 }
 
-/// The verdict on one draw.
-fn drawn(case: &Case, truth: &Truth, rounding: &Rounding) -> Verdict {
-    let Some([outputs, gradients]) = sample(case, truth, rounding) else {
-        return Verdict::Mistrusted { reason: "the oracle declines the question".to_owned() };
-    };
+/// The verdicts on one draw: on its outputs, and on its gradients. None where the oracle declines the question.
+fn drawn(case: &Case, truth: &Truth, rounding: &Rounding) -> Vec<Verdict> {
+    let Some([outputs, gradients]) = sample(case, truth, rounding) else { return Vec::new() };
     let mut verdicts = Vec::new();
     let mut put = |standards: &Standards, answers: &reference::tensor::Arrays| {
         let stored =
@@ -159,20 +157,14 @@ fn drawn(case: &Case, truth: &Truth, rounding: &Rounding) -> Verdict {
     if let (false, Ok(standards)) = (gradients.is_empty(), truth.gradients(&truth.cotangents)) {
         put(&standards, &gradients);
     }
-    let (failed, rest): (Vec<_>, Vec<_>) = verdicts.into_iter().partition(|v| matches!(v, Verdict::Fail { .. }));
-    let judged = rest.iter().position(|v| matches!(v, Verdict::Pass { .. })).unwrap_or(0);
-    failed
-        .into_iter()
-        .chain(rest.into_iter().skip(judged))
-        .next()
-        .unwrap_or(Verdict::Mistrusted { reason: "nothing was asked".to_owned() })
+    verdicts
 }
 
 impl Alarms {
     fn new(skeleton: &str, source: &str) -> Self {
         let (skeleton, source) = (skeleton.to_owned(), source.to_owned());
         let (examples, cases) = (Vec::new(), BTreeMap::new());
-        Self { skeleton, source, turns: 0, runs: 0, mistrusted: 0, failed: 0, examples, cases }
+        Self { skeleton, source, turns: 0, runs: 0, mistrusted: 0, failed: 0, again: 0, examples, cases }
     }
 
     /// One run, of which any verdict may be a failure.
@@ -185,6 +177,7 @@ impl Alarms {
         }
         if failure.is_some() || verdicts.iter().any(|v| matches!(v, Verdict::Pass { .. })) {
             self.runs += 1;
+            self.again += u64::from(verdicts.iter().any(looked_again));
             *self.cases.entry(case.dtype.to_string()).or_default() += 1;
         } else {
             self.mistrusted += 1;
@@ -196,6 +189,7 @@ impl Alarms {
         self.runs += other.runs;
         self.mistrusted += other.mistrusted;
         self.failed += other.failed;
+        self.again += other.again;
         self.examples.extend(other.examples);
         self.examples.truncate(EXAMPLES);
         for (dtype, count) in other.cases {

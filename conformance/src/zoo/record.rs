@@ -97,6 +97,9 @@ pub struct Alarms {
     pub mistrusted: u64,
     /// Answers that failed.
     pub failed: u64,
+    /// Answers that had a second look, whatever came of it.
+    #[serde(default)]
+    pub again: u64,
     /// The first failures, in sentences.
     pub examples: Vec<String>,
     /// Cases, by storage type.

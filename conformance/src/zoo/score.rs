@@ -182,13 +182,14 @@ impl<'a> Campaigns<'a> {
             let _ = write!(text, " {untried} have not been put to all of it, and count as not found.");
         }
         for alarms in &self.alarms {
-            let Alarms { skeleton, source, runs, failed, .. } = alarms;
+            let Alarms { skeleton, source, runs, failed, again, .. } = alarms;
             let bound = match failed {
                 0 => format!("fewer than {:.2} % would, with 95 % confidence", 300.0 / (*runs).max(1) as f64),
                 _ => format!("{:.2} %", 100.0 * *failed as f64 / (*runs).max(1) as f64),
             };
             let what = if source == "rounded" { "draws of the oracle" } else { "answers of the kernels" };
-            let _ = write!(text, " Of {runs} right {what} ({skeleton}) {failed} failed: {bound}.");
+            let second = if *again > 0 { format!(" ({again} were looked at again)") } else { String::new() };
+            let _ = write!(text, " Of {runs} right {what} ({skeleton}) {failed} failed{second}: {bound}.");
         }
         if !self.outdated.is_empty() {
             let campaigns = self.outdated.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
