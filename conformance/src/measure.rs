@@ -55,6 +55,7 @@ pub use drift::{Growth, drifts, exponent};
 pub use gain::gain;
 use ndarray::{ArrayD, Zip};
 pub use precision::{PLAIN, coarse, far, flushed, rounding, roundings, scale};
+use precision::{half_ulp, vanishes};
 #[cfg(doc)]
 use reference::rounded::CHUNK;
 #[cfg(doc)]
@@ -352,29 +353,6 @@ fn scores(error: &ArrayD<f64>, sigma: &ArrayD<f64>) -> ArrayD<f64> {
 fn root_mean_square(values: impl Iterator<Item = f64>) -> f64 {
     let (sum, count) = values.fold((0.0, 0u64), |(sum, n), x| (sum + x * x, n + 1));
     if count == 0 { 0.0 } else { (sum / count as f64).sqrt() }
-}
-
-/// Half a unit in the last place of `y`. Below the normal range kernels may flush to zero.
-fn half_ulp(dtype: DType, y: f64) -> f64 {
-    if y == 0.0 {
-        return 0.0;
-    }
-    let power = f64::from_bits(y.abs().to_bits() & 0x7ff0_0000_0000_0000);
-    (dtype.unit_roundoff() * power).max(lost(dtype))
-}
-
-/// What may become zero in an answer of this type.
-fn lost(dtype: DType) -> f64 {
-    match dtype {
-        DType::F16 => DType::F16.smallest() / 2.0,
-        DType::F64 | DType::I64 => f64::MIN_POSITIVE,
-        DType::F32 | DType::Bf16 => f64::from(f32::MIN_POSITIVE),
-    }
-}
-
-/// Whether zeros are the right answer in this type.
-fn vanishes(dtype: DType, truth: &ArrayD<f64>) -> bool {
-    truth.iter().all(|y| y.abs() <= lost(dtype))
 }
 
 /// σ of every element, the neighbourhood counting as that many runs.

@@ -125,6 +125,11 @@ mod tests {
 
     const ERROR: f64 = 1e-6;
 
+    fn measure(error: f64, bound: f64) -> Measure {
+        let (port, statistic) = ("o".to_owned(), "rms".to_owned());
+        Measure { port, statistic, error, bound, relative: 0.0, at: Vec::new(), runs: SAMPLES }
+    }
+
     #[test]
     fn the_margin_is_what_chance_makes_of_so_many_squares() {
         for (runs, freedom) in [(4, 8.0), (12, 24.0), (48, 96.0)] {
@@ -171,8 +176,7 @@ mod tests {
     #[test]
     fn what_is_no_number_has_no_second_look() {
         let near = |error: f64, bound: f64| {
-            let (port, statistic) = ("o".to_owned(), "rms".to_owned());
-            let worst = Measure { port, statistic, error, bound, relative: 0.0, at: Vec::new(), runs: SAMPLES };
+            let worst = measure(error, bound);
             is_near(&Fault::Inaccurate { worst, others: Vec::new(), heat: Vec::new() }, SAMPLES)
         };
         assert!(near(2.0, 1.0));
@@ -180,6 +184,19 @@ mod tests {
         let (found, asked) = judged(f64::NAN, 1e12);
         assert!(matches!(found, Err(Fault::NonFinite { .. })) && asked == 0, "{found:?}");
         assert!(!is_near(&Fault::Malformed { message: "no".into() }, SAMPLES));
+    }
+
+    #[test]
+    fn a_second_look_is_known_by_its_runs() {
+        let told = |runs| looked_again(&Verdict::Pass { measures: vec![Measure { runs, ..measure(1.0, 2.0) }] });
+        assert_eq!([0, SAMPLES, MOST_SAMPLES, MORE * SAMPLES].map(told), [false, false, false, true]);
+        let fault = |last| {
+            let [worst, other] = [SAMPLES, last].map(|runs| Measure { runs, ..measure(2.0, 1.0) });
+            let (others, heat) = (vec![other], Vec::new());
+            Verdict::Fail { fault: Fault::Inaccurate { worst, others, heat }, call: 0 }
+        };
+        assert!(looked_again(&fault(MORE * SAMPLES)) && !looked_again(&fault(SAMPLES)));
+        assert!(!looked_again(&Verdict::Mistrusted { reason: "no".into() }));
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! What a storage type declares, as a rounding.
+//! What a storage type declares, as a rounding, and what it cannot hold.
 
+use ndarray::ArrayD;
 use reference::rounded::{Rounding, STRATA};
 use reference::tensor::DType;
 
@@ -60,4 +61,27 @@ pub fn scale(storage: DType) -> f64 {
         DType::F64 => DType::F64.unit_roundoff() / DType::F32.unit_roundoff(),
         _ => 1.0,
     }
+}
+
+/// Half a unit in the last place of `y`. Below the normal range kernels may flush to zero.
+pub(super) fn half_ulp(dtype: DType, y: f64) -> f64 {
+    if y == 0.0 {
+        return 0.0;
+    }
+    let power = f64::from_bits(y.abs().to_bits() & 0x7ff0_0000_0000_0000);
+    (dtype.unit_roundoff() * power).max(lost(dtype))
+}
+
+/// What may become zero in an answer of this type.
+fn lost(dtype: DType) -> f64 {
+    match dtype {
+        DType::F16 => DType::F16.smallest() / 2.0,
+        DType::F64 | DType::I64 => f64::MIN_POSITIVE,
+        DType::F32 | DType::Bf16 => f64::from(f32::MIN_POSITIVE),
+    }
+}
+
+/// Whether zeros are the right answer in this type.
+pub(super) fn vanishes(dtype: DType, truth: &ArrayD<f64>) -> bool {
+    truth.iter().all(|y| y.abs() <= lost(dtype))
 }

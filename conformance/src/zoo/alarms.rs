@@ -197,3 +197,33 @@ impl Alarms {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use reports::verdict::Measure;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_is_one_run_whatever_is_said_of_its_parts() {
+        let case: Case = "hgrn(T=1,dtype=bf16)".parse().expect("valid");
+        let pass = |runs| {
+            let (port, statistic) = ("o".to_owned(), "rms".to_owned());
+            let measure = Measure { port, statistic, error: 1.0, bound: 2.0, relative: 0.0, at: Vec::new(), runs };
+            Verdict::Pass { measures: vec![measure] }
+        };
+        let mistrusted = || Verdict::Mistrusted { reason: "no".into() };
+        let failure = || Verdict::Fail { fault: reports::verdict::Fault::Hang { seconds: 1.0 }, call: 0 };
+        let told = |verdicts: Vec<Verdict>| {
+            let mut alarms = Alarms::new("scan", "rounded");
+            alarms.count(&case, "draw 0", verdicts);
+            [alarms.runs, alarms.mistrusted, alarms.failed, alarms.again]
+        };
+        assert_eq!(told(vec![pass(12), pass(12)]), [1, 0, 0, 0]);
+        assert_eq!(told(vec![pass(12), pass(48)]), [1, 0, 0, 1]);
+        assert_eq!(told(vec![mistrusted(), pass(4)]), [1, 0, 0, 0]);
+        assert_eq!(told(vec![pass(4), failure()]), [1, 0, 1, 0]);
+        assert_eq!(told(vec![mistrusted(), mistrusted()]), [0, 1, 0, 0]);
+        assert_eq!(told(Vec::new()), [0, 1, 0, 0]);
+    }
+}
