@@ -61,7 +61,7 @@ fn all() -> Value {
         "accumulator": "f32",
         "chunk": CHUNK,
         "rounded runs behind a floor": [measure::SAMPLES, measure::MOST_SAMPLES],
-        "as many times more for a second look": measure::MORE,
+        "times as many for a second look": measure::MORE,
         "of them divide the chances of each rounding": STRATA,
         "weight of the neighbourhood": measure::PRIOR,
         "chance of a false alarm, a statistic": measure::ALPHA,

@@ -18,7 +18,7 @@ use reference::tap::{Question, Tap};
 use reference::tensor::{Arrays, DType, Tensors};
 
 use crate::case::{self, Case};
-use crate::measure::{PLAIN, SAMPLES, Standard, Subject, rounding};
+use crate::measure::{Closer, MORE, PLAIN, SAMPLES, Standard, Subject, roundings};
 use crate::sample;
 
 /// A step that cannot be made.
@@ -175,11 +175,21 @@ impl Step {
     /// # Errors
     /// Numbers that do not fit the problem.
     pub fn standards(&self) -> Result<(Trace, Vec<Standard>), reference::error::Error> {
+        let (truth, mut standards) = self.standards_of(SAMPLES)?;
+        let step = self.clone();
+        let closer = Closer::new(move || {
+            let (_, standards) = step.standards_of(MORE * SAMPLES).ok().unzip();
+            standards.into_iter().flatten().map(|s| (s.port.clone(), s)).collect()
+        });
+        standards.iter_mut().for_each(|standard| standard.closer = Some(closer.clone()));
+        Ok((truth, standards))
+    }
+
+    /// The same, by so many rounded runs.
+    fn standards_of(&self, samples: u64) -> Result<(Trace, Vec<Standard>), reference::error::Error> {
         let storage = self.case.dtype;
-        let runs: Vec<Option<Rounding>> = std::iter::once(None)
-            .chain((0..SAMPLES).map(|k| Some(rounding(storage, k))))
-            .chain([Some(PLAIN)])
-            .collect();
+        let rounded = roundings(storage, samples).map(Some);
+        let runs: Vec<Option<Rounding>> = std::iter::once(None).chain(rounded).chain([Some(PLAIN)]).collect();
         let runs = runs.par_iter().map(|r| self.run(r.as_ref())).collect::<Result<Vec<_>, _>>()?;
         let [truth, samples @ .., plain] = &runs[..] else { unreachable!("an exact run, samples, and a plain one") };
         let (samples, plain) = (samples.iter().map(|s| self.quantities(s)).collect::<Vec<_>>(), self.quantities(plain));
