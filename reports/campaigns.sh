@@ -6,7 +6,7 @@
 #   reports/campaigns.sh PROGRAM OUT [RUNS]
 #
 # Each verdict is written as it comes, and what OUT has is not asked again: call it again after LIMIT (seconds, 3600)
-# has ended it, until no part says 124; then all faults have been put to all cases. In all it takes about 250 minutes
+# has ended it, until no part says 124; then all faults have been put to all cases. In all it takes about four hours
 # of a core. Begin with an empty OUT where the judge has changed: records know kernels only. RUNS (3000) are right
 # answers by each source, CORES (all) those that are used. Then copy OUT/zoo-*.jsonl to reports/records and make the
 # tables:
@@ -30,5 +30,5 @@ part null 1 hunt null &
 part delta-alarms 2 alarms delta --runs "$runs" &
 part chunk-alarms 2 alarms chunk --runs "$runs" &
 part scan-alarms 2 alarms scan --runs "$runs" &
-if python3 -c 'import numpy, fla_conformance' 2>/dev/null; then part template 1 hunt template --timeout 60 & fi
+if python3 -c 'import numpy, fla_conformance' 2>/dev/null; then part template 2 hunt template --timeout 60 & fi
 wait
