@@ -6,14 +6,14 @@
 #   reports/campaigns.sh PROGRAM OUT [RUNS]
 #
 # Each verdict is written as it comes, and what OUT has is not asked again: call it again after LIMIT (seconds, 3600)
-# has ended it, until no part says 124; then all faults have been put to all cases. In all it takes about four hours
-# of a core. Begin with an empty OUT where the judge has changed: records know kernels only. RUNS (3000) are right
-# answers by each source, CORES (all) those that are used. Then copy OUT/zoo-*.jsonl to reports/records and make the
-# tables:
+# has ended it, until no part says 124; then all faults have been put to all cases. In all it takes some 14 hours
+# of a core. Begin with an empty OUT where the judge has changed: records know kernels only. RUNS (800) are right
+# answers of the kernels, beside which the oracle draws some four times as many; CORES (all) those that are used. Then
+# copy OUT/zoo-*.jsonl to reports/records and make the tables:
 #   fla-conformance zoo table --write README.md && fla-conformance zoo table --write reports/ZOO.md
 set -euo pipefail
 [ $# -ge 2 ] || { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit 2; }
-program=$1 out=$2 runs=${3:-3000} limit=${LIMIT:-3600} cores=${CORES:-$(nproc)}
+program=$1 out=$2 runs=${3:-800} limit=${LIMIT:-3600} cores=${CORES:-$(nproc)}
 mkdir -p "$out"
 export RAYON_NUM_THREADS=1
 # a part of the cores in sixteenths; 1 says that faults are alive, 124 that the limit was reached
@@ -23,12 +23,12 @@ part() {
     --out "$out/zoo-$name.jsonl" >"$out/zoo-$name.log" 2>&1 || status=$?
   echo "zoo-$name: status $status after $SECONDS s: $(tail -n 1 "$out/zoo-$name.log")"
 }
-part delta 5 hunt delta --suite full &
-part chunk 3 hunt chunk --suite full &
+part delta 4 hunt delta --suite full &
+part chunk 2 hunt chunk --suite full &
 part scan 1 hunt scan --suite full &
 part null 1 hunt null &
-part delta-alarms 2 alarms delta --runs "$runs" &
+part delta-alarms 3 alarms delta --runs "$runs" &
 part chunk-alarms 2 alarms chunk --runs "$runs" &
-part scan-alarms 2 alarms scan --runs "$runs" &
+part scan-alarms 3 alarms scan --runs "$runs" &
 if python3 -c 'import numpy, fla_conformance' 2>/dev/null; then part template 2 hunt template --timeout 60 & fi
 wait
