@@ -188,7 +188,7 @@ impl<'a> Campaigns<'a> {
                 _ => format!("{:.2} %", 100.0 * *failed as f64 / (*runs).max(1) as f64),
             };
             let what = if source == "rounded" { "draws of the oracle" } else { "answers of the kernels" };
-            let second = if *again > 0 { format!(" ({again} were looked at again)") } else { String::new() };
+            let second = if *again > 0 { format!(" ({again} looked at again)") } else { String::new() };
             let _ = write!(text, " Of {runs} right {what} ({skeleton}) {failed} failed{second}: {bound}.");
         }
         if !self.outdated.is_empty() {
