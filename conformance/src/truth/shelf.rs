@@ -1,7 +1,8 @@
 //! Standards kept on disk, so that judging another candidate costs the candidate alone.
 //!
 //! A file is named by the hash of everything its numbers follow from: this very program, the problem, the storage type,
-//! inputs, cotangents and the number of rounded runs. A program that was built anew therefore finds nothing of an older one's.
+//! inputs, cotangents and the number of rounded runs. A program that was built anew therefore finds nothing of an older
+//! one's.
 
 use std::collections::HashMap;
 use std::fs;
