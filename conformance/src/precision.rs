@@ -76,6 +76,7 @@ fn of_type(storage: DType) -> Value {
     let rounding = measure::rounding(storage, 0);
     json!({
         "unit roundoff of operands": rounding.operand,
+        "smallest normal operand": rounding.least,
         "unit roundoff of other arithmetic": rounding.accumulate,
         "unit roundoff of answers": storage.unit_roundoff(),
         "largest floor of an output": measure::cap(storage),

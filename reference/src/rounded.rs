@@ -31,10 +31,12 @@ use chance::{Run, mix};
 pub const CHUNK: usize = 64;
 
 /// A declared precision and the seed of its random roundings.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Rounding {
     /// Unit roundoff of the operands of matrix products.
     pub operand: f64,
+    /// The smallest normal number of their type: what is smaller has fewer digits. Zero where nothing is too small.
+    pub least: f64,
     /// Unit roundoff of all other arithmetic.
     pub accumulate: f64,
     /// Seed; the same seed gives the same roundings on any number of threads. Zero rounds to nearest, as plain code does.
@@ -42,7 +44,7 @@ pub struct Rounding {
 }
 
 /// The rounding in force on a thread. A seed of zero stands for none.
-const NONE: Run = Run::new(Rounding { operand: 0.0, accumulate: 0.0, seed: 0 });
+const NONE: Run = Run::new(Rounding { operand: 0.0, least: 0.0, accumulate: 0.0, seed: 0 });
 
 thread_local! {
     static RUN: Cell<Run> = const { Cell::new(NONE) };
@@ -105,17 +107,18 @@ impl Stream {
     /// `x` as an operand of a matrix product, or as memory holds it.
     #[inline]
     pub(crate) fn operand(&mut self, x: f64) -> f64 {
-        self.unless_held(x, self.run.rounding.operand)
+        let Rounding { operand, least, .. } = self.run.rounding;
+        self.unless_held(x, operand, least)
     }
 
     /// `x` rounded: what the type holds, as it does every input, stays as it is whatever the random number.
     #[inline]
-    fn unless_held(&mut self, x: f64, u: f64) -> f64 {
+    fn unless_held(&mut self, x: f64, u: f64, least: f64) -> f64 {
         let event = self.event();
-        if event == 0 || holds(u, x) {
+        if event == 0 || holds(u, least, x) {
             return x;
         }
-        round(x, u, self.run.dither(event))
+        round(x, u, least, self.run.dither(event))
     }
 
     /// `x` as the result of elementwise arithmetic.
@@ -126,7 +129,7 @@ impl Stream {
         if event == 0 || x.to_bits() == 0 {
             return x;
         }
-        round(x, self.run.rounding.accumulate, self.run.dither(event))
+        round(x, self.run.rounding.accumulate, 0.0, self.run.dither(event))
     }
 
     /// One term more of a matrix product.
@@ -139,40 +142,40 @@ impl Stream {
     /// An element of a state as a chunk of tokens reads it and makes operands of what it reads.
     pub(crate) fn read(&mut self, x: f64) -> f64 {
         let Some(dither) = self.next() else { return x };
-        let Rounding { operand: u, seed, .. } = self.run.rounding;
-        round(x, u, if seed == 0 { 0.0 } else { 2.0 * twice(x, dither) })
+        let Rounding { operand: u, least, seed, .. } = self.run.rounding;
+        round(x, u, least, if seed == 0 { 0.0 } else { 2.0 * twice(x, least, dither) })
     }
 }
 
-/// `x` plus up to half a unit in its last place, rounded to the grid of a type with unit roundoff `u`. A number of
-/// that type is returned as it is.
+/// `x` plus up to half a unit in its last place, rounded to the grid of a type with unit roundoff `u` and smallest
+/// normal number `least`. A number of that type is returned as it is.
 #[inline]
-fn round(x: f64, u: f64, dither: f64) -> f64 {
+fn round(x: f64, u: f64, least: f64, dither: f64) -> f64 {
     if u < FINEST {
         return x;
     }
-    let (exponent, grid) = (exponent(x), grid(x, u));
+    let (exponent, grid) = (exponent(x, least), grid(x, u, least));
     let rounded = (x + dither * u * exponent + grid) - grid;
     if rounded.is_nan() { x } else { rounded }
 }
 
-/// Whether a type with unit roundoff `u` holds `x`.
+/// Whether such a type holds `x`.
 #[inline]
-fn holds(u: f64, x: f64) -> bool {
-    let grid = grid(x, u);
+fn holds(u: f64, least: f64, x: f64) -> bool {
+    let grid = grid(x, u, least);
     u < FINEST || ((x + grid) - grid).to_bits() == x.to_bits()
 }
 
 /// Adding and subtracting this large number rounds to the grid of `x`.
 #[inline]
-fn grid(x: f64, u: f64) -> f64 {
-    1.5 * (1u64 << 53) as f64 * u * exponent(x)
+fn grid(x: f64, u: f64, least: f64) -> f64 {
+    1.5 * (1u64 << 53) as f64 * u * exponent(x, least)
 }
 
-/// The power of two in `x`.
+/// The power of two in `x`, or `least`.
 #[inline]
-fn exponent(x: f64) -> f64 {
-    f64::from_bits(x.to_bits() & 0x7ff0_0000_0000_0000)
+fn exponent(x: f64, least: f64) -> f64 {
+    f64::from_bits(x.to_bits() & 0x7ff0_0000_0000_0000).max(least)
 }
 
 /// Types finer than this are not modelled: the carrier itself is `f64`.
@@ -197,9 +200,9 @@ pub(crate) fn read(x: f64) -> f64 {
 
 /// The sum of two roundings, of up to u·|x| and of up to half a unit in the last place, as one: at its `dither`-th
 /// quantile, in such units.
-fn twice(x: f64, dither: f64) -> f64 {
+fn twice(x: f64, least: f64, dither: f64) -> f64 {
     // u·|x| in units in the last place
-    let first = 0.5 * (x / exponent(x)).abs();
+    let first = 0.5 * (x / exponent(x, least)).abs();
     let (most, even) = (first + 0.5, (first - 0.5).abs());
     let end = most - (2.0 * (1.0 - dither.abs()) * first).sqrt();
     let size = if end >= even { end } else { dither.abs() * (most + even) / 2.0 };
@@ -239,7 +242,7 @@ pub(crate) fn exponential(x: f64) -> f64 {
     }
     let run = RUN.get();
     let event = mix(x.to_bits() >> (64 - ALIKE) ^ run.together << ALIKE);
-    round(exact, run.rounding.accumulate, run.dither(event))
+    round(exact, run.rounding.accumulate, 0.0, run.dither(event))
 }
 
 /// Sign, exponent and leading digits: a logarithm that a sum has shifted is the same logarithm.
@@ -293,7 +296,7 @@ impl Sum for Rounded {
 impl Real for Rounded {
     /// A constant, as the accumulator's type holds it.
     fn from_f64(x: f64) -> Self {
-        Self(Stream::with(|stream| stream.unless_held(x, stream.run.rounding.accumulate)))
+        Self(Stream::with(|stream| stream.unless_held(x, stream.run.rounding.accumulate, 0.0)))
     }
     fn value(self) -> f64 {
         self.0
@@ -337,19 +340,35 @@ mod tests {
     fn a_number_of_the_type_stays_and_others_go_to_a_neighbour() {
         let u = 1.0 / 256.0;
         for dither in [-0.99, -0.3, 0.0, 0.5, 0.99] {
-            assert_eq!(round(1.9921875, u, dither), 1.9921875);
-            assert_eq!(round(-3.0, u, dither), -3.0);
-            let neighbour = round(1.001, u, dither);
+            assert_eq!(round(1.9921875, u, 0.0, dither), 1.9921875);
+            assert_eq!(round(-3.0, u, 0.0, dither), -3.0);
+            let neighbour = round(1.001, u, 0.0, dither);
             assert!(neighbour == 1.0 || neighbour == 1.0078125, "{neighbour}");
         }
-        assert_eq!(round(0.0, u, 0.7), 0.0);
-        assert_eq!(round(f64::INFINITY, u, 0.7), f64::INFINITY);
+        assert_eq!(round(0.0, u, 0.0, 0.7), 0.0);
+        assert_eq!(round(f64::INFINITY, u, 0.0, 0.7), f64::INFINITY);
+    }
+
+    #[test]
+    fn below_its_normal_range_a_type_has_an_even_grid() {
+        let (u, least) = (2f64.powi(-11), 2f64.powi(-14));
+        let spacing = 2.0 * u * least;
+        for n in [1.0, 3.0, 700.0] {
+            assert!(holds(u, least, n * spacing) && !holds(u, least, (n + 0.25) * spacing), "{n}");
+            let near = |dither| round((n + 0.25) * spacing, u, least, dither) / spacing - n;
+            assert_eq!([-0.9, 0.4, 0.6, 0.9].map(near), [0.0, 0.0, 1.0, 1.0], "{n}");
+        }
+        assert!(holds(u, 0.0, 0.25 * spacing), "without an end of the range");
+        let rounding = |seed| Rounding { operand: u, least, accumulate: 0.0, seed };
+        let of = |x| (1..9).map(|seed| with(&rounding(seed), 0, || read(x))).collect::<Vec<_>>();
+        assert_eq!(of(0.0), [0.0; 8], "nothing stays nothing");
+        assert!(of(0.3 * spacing).iter().all(|&x| x == 0.0 || x == spacing));
     }
 
     #[test]
     fn without_a_seed_it_is_the_arithmetic_of_f32() {
         let u = 2f64.powi(-24);
-        let rounding = Rounding { operand: u, accumulate: u, seed: 0 };
+        let rounding = Rounding { operand: u, accumulate: u, seed: 0, ..Rounding::default() };
         let (x, y, z) = (0.1f32, 1.0f32 / 3.0, -7.7f32);
         let plain = [x + y, x - z, x * y, x / z, (x + y) * z / x];
         let [a, b, c] = [x, y, z].map(|v| Rounded(f64::from(v)));
@@ -361,7 +380,7 @@ mod tests {
     fn two_roundings_at_once_are_as_far_off_as_one_after_the_other() {
         let (u, runs) = (1.0 / 256.0, 400_000);
         for x in [1.0078125, 1.37109375, 1.9921875] {
-            let rounding = |seed| Rounding { operand: u, accumulate: 0.0, seed };
+            let rounding = |seed| Rounding { operand: u, accumulate: 0.0, seed, ..Rounding::default() };
             let moments = |read: &dyn Fn() -> f64, seed| {
                 let errors: Vec<f64> = with(&rounding(seed), 0, || (0..runs).map(|_| (read() - x) / u).collect());
                 let of = |power| errors.iter().map(|e: &f64| e.powi(power)).sum::<f64>() / f64::from(runs);
@@ -376,7 +395,7 @@ mod tests {
 
     #[test]
     fn equal_exponents_are_off_by_the_same() {
-        let rounding = |seed| Rounding { operand: 0.0, accumulate: 1.0 / 4096.0, seed };
+        let rounding = |seed| Rounding { operand: 0.0, accumulate: 1.0 / 4096.0, seed, ..Rounding::default() };
         let of = |seed, x: f64| with(&rounding(seed), 0, || exponential(x) / x.exp() - 1.0);
         assert_eq!(
             of(3, -0.7),
@@ -390,7 +409,7 @@ mod tests {
 
     #[test]
     fn rounding_is_unbiased_and_repeatable() {
-        let rounding = Rounding { operand: 1.0 / 256.0, accumulate: 0.0, seed: 7 };
+        let rounding = Rounding { operand: 1.0 / 256.0, accumulate: 0.0, seed: 7, ..Rounding::default() };
         let mean = |unit| with(&rounding, unit, || (0..100_000).map(|_| operand(1.001)).sum::<f64>() / 100_000.0);
         assert!((mean(3) - 1.001).abs() < 1e-4, "{}", mean(3));
         assert_eq!(mean(3), mean(3));

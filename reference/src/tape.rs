@@ -373,7 +373,7 @@ mod tests {
     fn adjoints_of_factors_round_like_operands_and_others_like_the_accumulator() {
         let derivatives = |operand, accumulate| {
             let f = |x: &[Var]| vec![x[0].mac(x[1], x[2]), x[3] * x[4]];
-            let rounding = rounded::Rounding { operand, accumulate, seed: 1 };
+            let rounding = rounded::Rounding { operand, accumulate, seed: 1, ..Default::default() };
             rounded::with(&rounding, 0, || record(&[1.0; 5], f, |_| vec![1.001; 2]))
         };
         let is_exact = |d: Vec<f64>| d.into_iter().map(|d| d.to_bits() == 1.001f64.to_bits()).collect::<Vec<_>>();

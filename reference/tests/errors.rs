@@ -18,7 +18,7 @@ use sample::{Random, problem};
 
 const SHAPE: &str = "B=1,T=4,H=2,HV=2,HQ=2,K=3,V=3,D=3,M=3,C=3,L=3,R=2,W=2,I=3,F=4,E=2,G=1,S=5,AQ=1,AH=1,AK=3";
 
-const ROUNDING: Rounding = Rounding { operand: 1.0 / 256.0, accumulate: 1.0 / 4096.0, seed: 0 };
+const ROUNDING: Rounding = Rounding { operand: 1.0 / 256.0, least: 0.0, accumulate: 1.0 / 4096.0, seed: 0 };
 
 /// Every variant of a small problem, with its inputs and its cotangents.
 fn questions() -> impl Iterator<Item = (Problem, Arrays, Arrays)> {

@@ -260,7 +260,7 @@ fn rms(x: &Arrays, y: &Arrays) -> Vec<f64> {
 fn rounded(problem: &Problem, unit_roundoff: f64, seed: u64) -> Arrays {
     let mut random = Random::new(5);
     let (inputs, w) = (random.inputs(problem), random.cotangents(problem));
-    let rounding = Rounding { operand: unit_roundoff, accumulate: unit_roundoff, seed };
+    let rounding = Rounding { operand: unit_roundoff, accumulate: unit_roundoff, seed, ..Rounding::default() };
     let want = names(problem.differentiable());
     let answer = oracle::rounded(problem, &inputs, &w, &want, &rounding).expect("a valid question");
     answer.outputs.into_iter().chain(answer.gradients).collect()

@@ -38,11 +38,12 @@ fn near(got: f64, wanted: f64) -> bool {
 fn precisions_are_what_they_are_declared_to_be() {
     let caps = [DType::Bf16, DType::F16, DType::F32, DType::F64].map(cap);
     assert_eq!(caps, [0.03125, 0.0078125, 2f64.powi(-14), 1e-10]);
-    let rounds = |operand: i32, accumulate, seed| Rounding { operand: 2f64.powi(operand), accumulate, seed };
+    let rounds =
+        |operand: i32, accumulate, seed| Rounding { operand: 2f64.powi(operand), least: 0.0, accumulate, seed };
     let f32 = 2f64.powi(-24);
     assert_eq!(rounding(DType::F64, 2), rounds(-24, f32, 9));
     assert_eq!(rounding(DType::F32, 0), rounds(-23, f32, 1));
-    assert_eq!(rounding(DType::F16, 4), rounds(-11, f32, 17));
+    assert_eq!(rounding(DType::F16, 4), Rounding { least: 2f64.powi(-14), ..rounds(-11, f32, 17) });
     assert_eq!(rounding(DType::Bf16, 1), rounds(-8, f32, 5));
     let seeds = |runs| roundings(DType::F16, runs).map(|r| r.seed).collect::<Vec<_>>();
     assert_eq!((seeds(4), seeds(6)), (vec![1, 5, 9, 13], vec![1, 2, 3, 4, 5, 6]));

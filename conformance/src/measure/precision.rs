@@ -17,7 +17,13 @@ pub fn rounding(storage: DType, sample: u64) -> Rounding {
         DType::F32 => 2.0 * accumulate,
         _ => storage.unit_roundoff(),
     };
-    Rounding { operand, accumulate, seed: 1 + sample * STRATA }
+    Rounding { operand, least: least(storage), accumulate, seed: 1 + sample * STRATA }
+}
+
+/// The smallest normal number of operands. What a decay leaves of a number soon has few digits in `f16`; the range of
+/// `f32`, which the other types have, ends where [`flushed`] says.
+fn least(storage: DType) -> f64 {
+    if storage == DType::F16 { storage.smallest() / (2.0 * storage.unit_roundoff()) } else { 0.0 }
 }
 
 /// The roundings of the runs behind a floor. Many divide the chances of each rounding among them, so that none is missed;
@@ -29,7 +35,7 @@ pub fn roundings(storage: DType, runs: u64) -> impl Iterator<Item = Rounding> {
 }
 
 /// The rounding of plain `f32` code: to nearest, whatever the storage type.
-pub const PLAIN: Rounding = Rounding { operand: F32, accumulate: F32, seed: 0 };
+pub const PLAIN: Rounding = Rounding { operand: F32, least: 0.0, accumulate: F32, seed: 0 };
 
 /// Unit roundoff of `f32`.
 const F32: f64 = 1.0 / (1u64 << 24) as f64;
@@ -39,7 +45,7 @@ const F32: f64 = 1.0 / (1u64 << 24) as f64;
 #[must_use]
 pub fn coarse(storage: DType) -> Rounding {
     let operand = storage.unit_roundoff().max(DType::F16.unit_roundoff());
-    Rounding { operand, accumulate: 256.0 * F32, seed: 0 }
+    Rounding { operand, least: least(storage), accumulate: 256.0 * F32, seed: 0 }
 }
 
 /// Whether a number is so near to where the range of `f32` ends that a power of two may change its digits.

@@ -65,7 +65,7 @@ mod tests {
     const EVENTS: usize = 30_000;
 
     fn dithers(seed: u64) -> Vec<f64> {
-        let rounding = Rounding { operand: 1.0, accumulate: 0.0, seed };
+        let rounding = Rounding { operand: 1.0, accumulate: 0.0, seed, ..Rounding::default() };
         with(&rounding, 5, || (0..EVENTS).map(|_| Stream::with(Stream::next).unwrap_or(2.0)).collect())
     }
 

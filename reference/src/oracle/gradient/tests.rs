@@ -97,7 +97,7 @@ fn outputs_of_a_few_tokens_at_a_time_give_the_same_gradients() {
 /// Cut at the borders of chunks, with what passes by added again, an op inside a layer is what it is whole.
 #[test]
 fn layers_in_runs_where_nothing_rounds_are_exact() {
-    let exactly = Rounding { operand: 0.0, accumulate: 0.0, seed: 1 };
+    let exactly = Rounding { operand: 0.0, accumulate: 0.0, seed: 1, ..Rounding::default() };
     for spec in specs().filter(|s| s.level == Level::Layer) {
         let (problem, inputs, cotangents) = question_of(spec, false, CHUNK + 6);
         let want: Vec<_> = problem.differentiable().map(|p| p.name).collect();
@@ -133,7 +133,7 @@ fn an_op_inside_a_layer_costs_what_it_costs_alone() {
         let (problem, inputs, cotangents) = question_of(spec, false, 3 * CHUNK);
         let want: Vec<_> = problem.differentiable().map(|p| p.name).collect();
         let truth = oracle::gradients(&problem, &inputs, &cotangents, &want).expect("a valid question");
-        let rounding = |seed| Rounding { operand: 1.0 / 512.0, accumulate: 0.0, seed };
+        let rounding = |seed| Rounding { operand: 1.0 / 512.0, accumulate: 0.0, seed, ..Rounding::default() };
         let mut squares = vec![0.0; 2 + want.len()];
         for seed in 1..=24 {
             let run =
