@@ -21,6 +21,7 @@ use reference::tensor::{DType, Tensor, Tensors};
 use crate::case::Case;
 use blocks::Blocks;
 use key::{exp, ln};
+use lattice::Lattice;
 
 pub use key::Key;
 pub use profile::Profile;
@@ -53,9 +54,9 @@ pub fn cotangents(case: &Case) -> Tensors {
         let name = format!("d_{}", port.name);
         let key = Key::new(&format!("{} {name}", seeded(case)));
         let (shape, dtype) = (case.problem.shape(port), Problem::dtype(port, case.dtype));
-        let drawn = match case.profile {
-            Profile::Lattice => tensor(&shape, dtype, 1, |i, x| x[0] = lattice::cotangent(&key, i)),
-            Profile::Steady => tensor(&shape, dtype, 1, |i, x| x[0] = key.normal(i as u64).abs()),
+        let drawn = match (Lattice::of(case.profile), case.profile) {
+            (Some(lattice), _) => tensor(&shape, dtype, 1, |i, x| x[0] = lattice.cotangent(&key, i)),
+            (_, Profile::Steady) => tensor(&shape, dtype, 1, |i, x| x[0] = key.normal(i as u64).abs()),
             _ => normals(key, &shape, dtype),
         };
         (name, drawn)
@@ -148,13 +149,13 @@ impl<'a> Draw<'a> {
         if let Some(blocks) = &self.blocks {
             return blocks.fill(&self.key, first, row);
         }
-        if self.profile == Profile::Lattice {
+        if let Some(lattice) = Lattice::of(self.profile) {
             let against = self.other.as_ref().map(|other| {
                 let mut row = vec![0.0; row.len()];
                 other.fill(first, &mut row);
                 row
             });
-            return lattice::fill(&self.key, self.port, self.domain, first, row, against.as_deref());
+            return lattice.fill(&self.key, self.port, self.domain, first, row, against.as_deref());
         }
         if self.domain == Domain::Covariance {
             return covariance::fill(&self.key, first, row);

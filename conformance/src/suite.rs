@@ -66,6 +66,8 @@ struct Recipe {
     seeds: u64,
     /// Cases whose answers are exact.
     exact: usize,
+    /// Such cases without signs.
+    counts: usize,
     /// Cases of each profile that is not met with everything else.
     special: usize,
     /// Lengths of narrow cases, one of each.
@@ -85,6 +87,7 @@ const SMOKE: Recipe = Recipe {
     walk: 8,
     seeds: 1,
     exact: 4,
+    counts: 0,
     special: 2,
     long: &[],
     work: usize::MAX,
@@ -101,6 +104,7 @@ const FULL: Recipe = Recipe {
     walk: 40,
     seeds: 2,
     exact: 12,
+    counts: 6,
     special: 6,
     // beyond what kernels have a second way for
     long: &[1100],
@@ -113,6 +117,7 @@ const SOAK: Recipe = Recipe {
     walk: 160,
     seeds: 8,
     exact: 20,
+    counts: 9,
     special: 10,
     work: usize::MAX,
     ..FULL
@@ -236,7 +241,9 @@ fn plain(spec: &'static OpSpec, recipe: &Recipe, i: usize) -> Case {
     let sizes: Vec<_> = spec.sizes.iter().map(size).collect();
     let mut problem = Problem::new(spec, &sizes);
     problem.mend();
-    let case = Case { problem, dtype: DTYPES[i % DTYPES.len()], profile: Profile::Typical, seed: i as u64 };
+    // where both lists share a factor, every round of widths begins with another type, or each would have one only
+    let rounds = if recipe.widths.len().is_multiple_of(DTYPES.len()) { i / recipe.widths.len() } else { 0 };
+    let case = Case { problem, dtype: DTYPES[(i + rounds) % DTYPES.len()], profile: Profile::Typical, seed: i as u64 };
     shapes::lightened(case, recipe)
 }
 
@@ -285,7 +292,9 @@ fn exact<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item = 
     // options get one case each
     let walk = (0..recipe.exact).map(|i| (0, i));
     let others = (1..=attributes(spec).len()).map(|o| (o, o));
-    walk.chain(others).map(make).filter(|case| case.problem.validate().is_ok() && lattice::admits(case))
+    let counted = shapes::counted(spec, recipe).map(|case| lattice::on_numbers_of(Profile::Counts, case));
+    let all = walk.chain(others).map(make).chain(counted);
+    all.filter(|case| case.problem.validate().is_ok() && lattice::admits(case))
 }
 
 /// One variation of a case.
@@ -364,6 +373,18 @@ mod tests {
         let spec = reference::spec("hgrn").expect("an op of the table");
         let own: Vec<Case> = full.into_iter().filter(|c| c.problem.spec.name == spec.name).collect();
         assert_eq!(cases_of(spec, Size::Full), own);
+    }
+
+    #[test]
+    fn the_widths_of_published_comparisons_are_met_in_every_type() {
+        let full = cases(Size::Full);
+        for spec in reference::specs().filter(|s| s.level == Level::Op && s.sizes.contains(&Dim::V)) {
+            let of_width = |c: &&Case| {
+                c.problem.spec.name == spec.name && [Dim::K, Dim::V].iter().all(|&dim| c.problem.size(dim) == 128)
+            };
+            let met: Vec<DType> = full.iter().filter(of_width).map(|c| c.dtype).collect();
+            assert!(met.is_empty() || DTYPES.iter().all(|dtype| met.contains(dtype)), "{}: {met:?}", spec.name);
+        }
     }
 
     #[test]

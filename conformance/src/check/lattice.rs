@@ -14,12 +14,11 @@ use crate::case::Case;
 use crate::lattice::{Exact, admits, exact};
 use crate::measure::index;
 use crate::probe::Question;
-use crate::sample::Profile;
 
 pub(super) static CHECK: Check = Check {
     name: "lattice",
     summary: "on integers and one-hot keys, by which every sum is exact, outputs, states and gradients are exact",
-    applies: |case| case.profile == Profile::Lattice,
+    applies: |case| case.profile.is_exact(),
     needs: anyone,
     plan: |case, truth| {
         let whole = [
@@ -42,7 +41,7 @@ fn judge(trial: &Trial<'_>) -> Result<Verdict, Error> {
         let reason = "the answers to such a problem are not exact, whatever the numbers".into();
         return Ok(Verdict::Mistrusted { reason });
     }
-    let found = exact(&Question::of(trial.case), trial.case.dtype)?;
+    let found = exact(&Question::of(trial.case), trial.case.dtype, trial.case.profile)?;
     let output = |name: &&String| trial.case.problem.spec.output(name).is_some();
     let outputs: Vec<&Exact> = found.keys().filter(output).map(|name| &found[name]).collect();
     if !outputs.iter().any(|e| e.speaks()) {

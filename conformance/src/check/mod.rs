@@ -31,7 +31,7 @@ mod repeat;
 mod resume;
 mod varlen;
 mod verdicts;
-mod wide;
+pub(crate) mod wide;
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,6 @@ use reports::verdict::Verdict;
 
 use crate::candidate::{Abilities, Fill, Mode, Request};
 use crate::case::Case;
-use crate::sample::Profile;
 use crate::truth::Truth;
 
 /// Every check, cheapest to explain first.
@@ -107,7 +106,7 @@ pub fn applicable(case: &Case) -> impl Iterator<Item = &'static Check> {
 /// Whether a check has something to check in this case. Where every answer is exact, nothing but that is asked.
 #[must_use]
 pub fn applies(case: &Case, check: &Check) -> bool {
-    (case.profile != Profile::Lattice || std::ptr::eq(check, &raw const lattice::CHECK)) && (check.applies)(case)
+    (!case.profile.is_exact() || std::ptr::eq(check, &raw const lattice::CHECK)) && (check.applies)(case)
 }
 
 /// What a judge sees.

@@ -28,11 +28,13 @@ pub enum Profile {
     ShortKeys,
     /// Small integers, one-hot keys and gates that are open or shut: every sum is exact.
     Lattice,
+    /// The same without signs: sums grow beyond what an operand holds.
+    Counts,
 }
 
 impl Profile {
     /// Every profile.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Typical,
         Self::SlowDecay,
         Self::HardGates,
@@ -43,12 +45,19 @@ impl Profile {
         Self::Steady,
         Self::ShortKeys,
         Self::Lattice,
+        Self::Counts,
     ];
+
+    /// Whether answers may be exact on it.
+    #[must_use]
+    pub const fn is_exact(self) -> bool {
+        matches!(self, Self::Lattice | Self::Counts)
+    }
 
     /// Whether a suite meets it with everything else that it varies; the others have cases of their own.
     #[must_use]
     pub const fn varies(self) -> bool {
-        !matches!(self, Self::GateSweep | Self::Steady | Self::ShortKeys | Self::Lattice)
+        !self.is_exact() && !matches!(self, Self::GateSweep | Self::Steady | Self::ShortKeys)
     }
 
     /// Name in case strings.
@@ -65,6 +74,7 @@ impl Profile {
             Self::Steady => "steady",
             Self::ShortKeys => "short_keys",
             Self::Lattice => "lattice",
+            Self::Counts => "counts",
         }
     }
 
@@ -82,6 +92,7 @@ impl Profile {
             Self::Steady => "gates that stay the same, from -1/256 to -12; values and cotangents of one sign",
             Self::ShortKeys => "keys around 5e-4 where the op makes them unit vectors",
             Self::Lattice => "integers and one-hot keys, by which every sum is exact",
+            Self::Counts => "the same without signs, so that sums grow longer than what is added",
         }
     }
 
@@ -96,7 +107,7 @@ impl Profile {
     pub fn concerns(self, spec: &OpSpec) -> bool {
         match self {
             Self::Typical => true,
-            Self::Lattice => false,
+            Self::Lattice | Self::Counts => false,
             Self::SlowDecay | Self::HardGates | Self::GateSweep => {
                 spec.inputs.iter().any(|p| p.domain == Domain::LogDecay)
             }
