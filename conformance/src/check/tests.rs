@@ -67,9 +67,9 @@ const ASKED_OF_SOME: [Row; 6] = [
     ("cold", &["hgrn(T=2,seed=60)"], &["hgrn(T=2,seed=61)", "hgrn(T=0,seed=60)", "gla_layer(T=2,seed=60)"]),
     (
         "wide",
-        &["simple_gla(B=3,seed=161)"],
+        &["simple_gla(B=3,seed=160)", "simple_gla(B=3,seed=161)"],
         &[
-            "simple_gla(B=3,seed=160)",
+            "simple_gla(B=3,seed=162)",
             "simple_gla(B=2,seed=161)",
             "gated_delta_rule(B=3,H=1,HV=2,seed=161)",
             "gla_layer(B=3,seed=161)",

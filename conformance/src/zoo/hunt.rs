@@ -24,7 +24,7 @@ use super::rules::Rule;
 use super::table::SKELETONS;
 use crate::candidate::Candidate;
 use crate::candidate::open::{OpenOptions, in_process, planted};
-use crate::check::applicable;
+use crate::check::{applicable, wide};
 use crate::glob::selects;
 use crate::suite::Size;
 
@@ -95,10 +95,11 @@ pub fn hunt(
 fn widths(grounds: &[Ground]) -> Vec<usize> {
     let width = |g: &Ground| {
         let keys = g.case.problem.spec.sizes.contains(&Dim::K);
-        padded_width(keys.then(|| g.case.problem.size(Dim::K)))
+        let of_case = padded_width(keys.then(|| g.case.problem.size(Dim::K)));
+        of_case.into_iter().chain(wide::width(&g.case).and_then(|width| padded_width(Some(width))))
     };
     // what has a width of its own is built with the narrowest
-    let all: BTreeSet<usize> = grounds.iter().filter_map(width).chain(padded_width(None)).collect();
+    let all: BTreeSet<usize> = grounds.iter().flat_map(width).chain(padded_width(None)).collect();
     all.into_iter().collect()
 }
 
@@ -285,4 +286,20 @@ fn locked<X>(mutex: &Mutex<X>) -> MutexGuard<'_, X> {
 
 fn seconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_are_built_for_what_is_asked_of_wide_rows() {
+        let of_seed = |seed| {
+            let mut grounds = Ground::of("gated_delta_rule", Size::Soak);
+            grounds.retain(|ground| ground.case.seed == seed && ground.case.problem.size(Dim::B) == 3);
+            widths(&grounds)
+        };
+        assert_eq!((of_seed(160).contains(&128), of_seed(160).contains(&256)), (true, false));
+        assert!(of_seed(161).contains(&256));
+    }
 }

@@ -127,8 +127,8 @@ impl<'a> Campaigns<'a> {
 
     fn summary(&self) -> String {
         let mut text = String::from(
-            "| faults | planted | smoke finds | full finds | fla's tests | fla's CI | KernelBench | FlashAttention |\n\
-             |---|---|---|---|---|---|---|---|\n",
+            "| faults | planted | smoke finds | full finds | soak finds | fla's tests | fla's CI | KernelBench | \
+             FlashAttention |\n|---|---|---|---|---|---|---|---|---|\n",
         );
         for (&skeleton, &suite) in &self.suites {
             for kind in [Kind::Semantic, Kind::Precision] {
@@ -139,11 +139,18 @@ impl<'a> Campaigns<'a> {
                 let untried = self.untried[skeleton].iter().filter(|m| m.kind == kind).count();
                 let count = faults.len() + untried;
                 let found = |test: &dyn Fn(&Hunted) -> bool| share(faults.iter().filter(|h| test(h)).count(), count);
-                let smoke = found(&|h| h.killed.as_ref().is_some_and(|k| k.suite == Size::Smoke.name()));
-                let full = if suite == Size::Smoke.name() { NO_RECORD.into() } else { found(&|h| h.killed.is_some()) };
+                let within = |h: &Hunted, sizes: &[Size]| {
+                    h.killed.as_ref().is_some_and(|k| sizes.iter().any(|size| k.suite == size.name()))
+                };
+                let smoke = found(&|h| within(h, &[Size::Smoke]));
+                let [full, soak] = match suite == Size::Smoke.name() {
+                    true => [NO_RECORD; 2].map(str::to_owned),
+                    false => [found(&|h| within(h, &[Size::Smoke, Size::Full])), found(&|h| h.killed.is_some())],
+                };
+                let soak = if faults.iter().any(|h| within(h, &[Size::Soak])) { soak } else { NO_RECORD.into() };
                 let rules = Rule::ALL.map(|rule| found(&|h| h.rules.contains_key(rule.name()))).join(" | ");
                 let what = title(&faults, skeleton, kind);
-                let _ = writeln!(text, "| {what} | {count} | {smoke} | {full} | {rules} |");
+                let _ = writeln!(text, "| {what} | {count} | {smoke} | {full} | {soak} | {rules} |");
             }
         }
         text.push_str(&self.right_row());
@@ -166,7 +173,7 @@ impl<'a> Campaigns<'a> {
             format!("{cases} cases")
         };
         let rules = Rule::ALL.map(rejects).join(" | ");
-        format!("| kernels without a fault, rejected | 0 | {failed} of {verdicts} verdicts | | {rules} |\n")
+        format!("| kernels without a fault, rejected | 0 | {failed} of {verdicts} verdicts | | | {rules} |\n")
     }
 
     fn remarks(&self) -> String {
@@ -176,6 +183,9 @@ impl<'a> Campaigns<'a> {
              applied to the outputs and gradients of the same cases of smoke, against the same truth; a case in which \
              a rule rejects the kernels without a fault does not count for it."
         );
+        if self.hunted.iter().any(|h| h.killed.as_ref().is_some_and(|k| k.suite == Size::Soak.name())) {
+            text.push_str(" Of soak only the cases of `wide` were put to faults, those that full leaves.");
+        }
         let halfway = self.hunted.iter().filter(|h| self.is_halfway(h)).count();
         let untried = halfway + self.untried.values().map(Vec::len).sum::<usize>();
         if untried > 0 {
@@ -289,21 +299,23 @@ mod tests {
             Line::campaign("toy", &["hgrn"], "full"),
             hunted("a", Some("smoke"), None),
             hunted("b", Some("full"), None),
-            hunted("c", None, None),
+            hunted("c", Some("soak"), None),
+            hunted("e", None, None),
+            hunted("f", None, None),
             hunted("d", None, Some("for a reason")),
         ];
         let scores = Scores::of(&lines);
         assert!(
-            scores.summary.contains("| `hgrn`, semantic | 3 | 1 (33 %) | 2 (66 %) | 3 (100 %) | 0 (0 %) |"),
+            scores.summary.contains("| `hgrn`, semantic | 5 | 1 (20 %) | 2 (40 %) | 3 (60 %) | 5 (100 %) |"),
             "{}",
             scores.summary
         );
         assert!(scores.summary.contains("1 more are equivalent"), "{}", scores.summary);
         assert!(!scores.summary.contains("not been put to"), "{}", scores.summary);
-        assert!(scores.whole.contains("| forward | 2 | 2 | 2 |"), "{}", scores.whole);
-        assert!(scores.whole.contains("- `hgrn`, semantic: c\n"), "{}", scores.whole);
+        assert!(scores.whole.contains("| forward | 3 | 3 | 3 |"), "{}", scores.whole);
+        assert!(scores.whole.contains("- `hgrn`, semantic: e\n"), "{}", scores.whole);
         let smoke = Scores::of(&[Line::campaign("toy", &["hgrn"], "smoke"), hunted("a", None, None)]);
-        assert!(smoke.summary.contains("| 1 | 0 (0 %) | – |"), "{}", smoke.summary);
+        assert!(smoke.summary.contains("| 1 | 0 (0 %) | – | – |"), "{}", smoke.summary);
     }
 
     #[test]
@@ -315,7 +327,7 @@ mod tests {
         assert!(scores.summary.contains(" 1 have not been put to all of it"), "{}", scores.summary);
         assert!(scores.whole.contains("semantic: a (not put to all cases)\n"), "{}", scores.whole);
         let scores = Scores::of(&[&lines[..], &[hunted("a", Some("full"), None)]].concat());
-        assert!(scores.summary.contains("| `hgrn`, semantic | 1 | 0 (0 %) | 1 (100 %) |"), "{}", scores.summary);
+        assert!(scores.summary.contains("| `hgrn`, semantic | 1 | 0 (0 %) | 1 (100 %) | – |"), "{}", scores.summary);
         let right = |case: Option<&str>, failed| {
             let (skeleton, case, rules) = ("scan".to_owned(), case.map(str::to_owned), BTreeMap::new());
             let (failing, passed) = (Vec::new(), BTreeSet::new());
