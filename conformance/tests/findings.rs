@@ -46,22 +46,28 @@ fn words(form: &str, line: &Value) -> Option<[String; WORDS]> {
     Some([form, text(line, "/op"), &dtype, text(line, "/check"), text(line, "/fault"), said].map(str::to_owned))
 }
 
-/// Every failed verdict of fla in the committed records.
+/// Every failed verdict of fla in the committed records; of several about one case and check the newest speaks.
 fn failures() -> BTreeSet<[String; WORDS]> {
     let records = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../reports/records");
-    let mut failures = BTreeSet::new();
+    let mut verdicts: BTreeMap<[String; 3], (String, Option<[String; WORDS]>)> = BTreeMap::new();
     for entry in std::fs::read_dir(records).expect("there are records") {
         let path = entry.expect("a file").path();
-        let mut form = None;
+        let (mut form, mut date) = (None, String::new());
         for line in std::fs::read_to_string(&path).expect("text").lines() {
             let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
             if text(&line, "/kind") == "run" {
                 form = text(&line, "/candidate/name").strip_prefix("fla-").map(str::to_owned);
+                text(&line, "/environment/date").clone_into(&mut date);
+                continue;
             }
-            failures.extend(form.as_deref().and_then(|form| words(form, &line)));
+            let (Some(form), "judged") = (&form, text(&line, "/kind")) else { continue };
+            let about = [form, text(&line, "/case"), text(&line, "/check")].map(str::to_owned);
+            if verdicts.get(&about).is_none_or(|(known, _)| *known <= date) {
+                verdicts.insert(about, (date.clone(), words(form, &line)));
+            }
         }
     }
-    failures
+    verdicts.into_values().filter_map(|(_, failed)| failed).collect()
 }
 
 /// Six patterns, of which the last may have spaces; what stands between bars are alternatives.
