@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The campaigns of the zoo on a machine with many cores, all at once: every planted fault put to the full suite, and
-# right answers judged. Needs PROGRAM and a C++ compiler, for the Python candidate also python3 with numpy and
-# conformance/python on PYTHONPATH.
+# right answers judged; with 96 GiB of memory, what is left is put to rows beyond 2^31 elements. Needs PROGRAM and a
+# C++ compiler, for the Python candidate also python3 with numpy and conformance/python on PYTHONPATH.
 #
 #   reports/campaigns.sh PROGRAM OUT [RUNS]
 #
@@ -32,3 +32,13 @@ part chunk-alarms 2 alarms chunk --runs "$runs" &
 part scan-alarms 3 alarms scan --runs "$runs" &
 if python3 -c 'import numpy, fla_conformance' 2>/dev/null; then part template 2 hunt template --timeout 60 & fi
 wait
+# what full leaves, to rows beyond 2^31 elements: one fault at a time, each of which takes some 50 GiB
+if [ "$(awk '/MemAvailable/ { print int($2 / 1048576) }' /proc/meminfo)" -ge 96 ]; then
+  export RAYON_NUM_THREADS=$cores
+  for skeleton in delta chunk scan; do
+    timeout "$limit" "$program" zoo hunt "$skeleton" --suite soak --resume --jobs 1 --timeout 400 \
+      --case '*(B=3,*seed=160)' --case '*(B=3,*seed=161)' --out "$out/zoo-$skeleton.jsonl" \
+      >"$out/zoo-$skeleton-soak.log" 2>&1 || true
+    echo "zoo-$skeleton, soak: after $SECONDS s: $(tail -n 1 "$out/zoo-$skeleton-soak.log")"
+  done
+fi

@@ -26,7 +26,7 @@ const WINDOWS: usize = 64;
 /// The cases that stand for their op, of the largest suite alone: one of 16 bits and one of `f32`.
 const SEEDS: [u64; 2] = [160, 161];
 
-/// Width of keys and values: for many ops kernels of 16 bits up to the first are others than those beyond.
+/// Width of keys and values. Many ops have kernels of their own for 16 bits and up to 128 channels.
 fn width_of(case: &Case) -> usize {
     if case.dtype.size() == 2 { 128 } else { 256 }
 }

@@ -3,7 +3,8 @@
 //! Keys of unit length are one-hot, other keys have one or two ±1, values and states are small integers, gates are open
 //! (0) or shut (−120, whose exponential no type holds), write strengths are 0 or 1. What the recurrence makes of them
 //! are small integers, whatever order the terms are taken in. Without signs, and with gates that seldom shut, sums grow
-//! beyond what an operand holds while operands stay as short as they were: a sum that is kept as an operand is shows.
+//! beyond what an operand holds while operands stay as short as they were: a sum that is kept as short as
+//! those shows.
 
 use reference::spec::{Domain, Port};
 

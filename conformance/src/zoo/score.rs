@@ -139,15 +139,12 @@ impl<'a> Campaigns<'a> {
                 let untried = self.untried[skeleton].iter().filter(|m| m.kind == kind).count();
                 let count = faults.len() + untried;
                 let found = |test: &dyn Fn(&Hunted) -> bool| share(faults.iter().filter(|h| test(h)).count(), count);
-                let within = |h: &Hunted, sizes: &[Size]| {
-                    h.killed.as_ref().is_some_and(|k| sizes.iter().any(|size| k.suite == size.name()))
-                };
-                let smoke = found(&|h| within(h, &[Size::Smoke]));
-                let [full, soak] = match suite == Size::Smoke.name() {
-                    true => [NO_RECORD; 2].map(str::to_owned),
-                    false => [found(&|h| within(h, &[Size::Smoke, Size::Full])), found(&|h| h.killed.is_some())],
-                };
-                let soak = if faults.iter().any(|h| within(h, &[Size::Soak])) { soak } else { NO_RECORD.into() };
+                let of = |h: &Hunted, size: Size| h.killed.as_ref().is_some_and(|k| k.suite == size.name());
+                let told =
+                    |told: bool, test: &dyn Fn(&Hunted) -> bool| if told { found(test) } else { NO_RECORD.into() };
+                let smoke = found(&|h| of(h, Size::Smoke));
+                let full = told(suite != Size::Smoke.name(), &|h| of(h, Size::Smoke) || of(h, Size::Full));
+                let soak = told(faults.iter().any(|h| of(h, Size::Soak)), &|h| h.killed.is_some());
                 let rules = Rule::ALL.map(|rule| found(&|h| h.rules.contains_key(rule.name()))).join(" | ");
                 let what = title(&faults, skeleton, kind);
                 let _ = writeln!(text, "| {what} | {count} | {smoke} | {full} | {soak} | {rules} |");
@@ -183,7 +180,7 @@ impl<'a> Campaigns<'a> {
              applied to the outputs and gradients of the same cases of smoke, against the same truth; a case in which \
              a rule rejects the kernels without a fault does not count for it."
         );
-        if self.hunted.iter().any(|h| h.killed.as_ref().is_some_and(|k| k.suite == Size::Soak.name())) {
+        if self.hunted.iter().filter_map(|h| h.killed.as_ref()).any(|k| k.suite == Size::Soak.name()) {
             text.push_str(" Of soak only the cases of `wide` were put to faults, those that full leaves.");
         }
         let halfway = self.hunted.iter().filter(|h| self.is_halfway(h)).count();
