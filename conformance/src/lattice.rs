@@ -164,6 +164,17 @@ mod tests {
     }
 
     #[test]
+    fn without_signs_operands_have_bits_to_spare() {
+        let text = "linear_attn(B=1,T=129,H=1,K=4,V=8,scale=0.5,profile=counts)";
+        let question = Question::of(&text.parse().expect("a case"));
+        let asked = |profile| -> usize {
+            let found = exact(&question, DType::Bf16, profile).expect("an answer");
+            found.values().map(|e| e.count[1]).sum()
+        };
+        assert!(asked(Profile::Counts) < asked(Profile::Lattice));
+    }
+
+    #[test]
     fn what_is_too_small_for_f32_is_no_zero_of_f64() {
         let found = (0..40).filter_map(|seed| {
             let text = format!("gla(B=1,T=9,H=1,K=1,V=1,seqs=9,dtype=f64,profile=lattice,seed={seed})");
