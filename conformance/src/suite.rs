@@ -5,15 +5,15 @@
 //! Smoke is contained in full, and full in soak.
 
 mod options;
+mod own;
 mod shapes;
 
 use clap::ValueEnum;
 use reference::problem::Problem;
-use reference::spec::{Dim, Domain, Level, OpSpec, Value};
+use reference::spec::{Dim, Level, OpSpec, Value};
 use reference::tensor::DType;
 
 use crate::case::Case;
-use crate::lattice;
 use crate::sample::Profile;
 use options::{attributes, presences};
 
@@ -178,12 +178,12 @@ fn parts(size: Size) -> impl Iterator<Item = Size> {
 /// What one suite adds to the cases of a spec.
 fn extend(cases: &mut Vec<Case>, spec: &'static OpSpec, part: Size) {
     let recipe = recipe(part, spec.level);
-    let [sweep, steady] = [Profile::GateSweep, Profile::Steady].map(|profile| special(spec, recipe, profile));
-    let varied = walk(spec, recipe).chain(single(spec, recipe)).chain(sweep).chain(exact(spec, recipe));
+    let [sweep, steady] = [Profile::GateSweep, Profile::Steady].map(|profile| own::special(spec, recipe, profile));
+    let varied = walk(spec, recipe).chain(single(spec, recipe)).chain(sweep).chain(own::exact(spec, recipe));
     // what was varied may have become dearer than the plain case was
     let varied = varied.map(|case| shapes::lightened(case, recipe));
     let shapes = shapes::grouped(spec, recipe).chain(shapes::awkward(spec, recipe)).chain(shapes::long(spec, recipe));
-    for case in varied.chain(shapes).chain(steady).chain(short(spec, recipe)) {
+    for case in varied.chain(shapes).chain(steady).chain(own::short(spec, recipe)) {
         if case.problem.validate().is_ok() && !cases.contains(&case) {
             cases.push(case);
         }
@@ -201,11 +201,16 @@ fn walk<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item = C
     let profiles: Vec<Profile> = Profile::ALL.into_iter().filter(|p| p.varies() && p.concerns(spec)).collect();
     let presences = presences(spec);
     (0..recipe.walk).map(move |i| {
-        let mut case = plain(spec, recipe, i);
+        let mut case = given(&presences, i, plain(spec, recipe, i));
         case.profile = profiles[(i / 2) % profiles.len()];
-        case.problem.absent = presences[i % presences.len()].absent.clone();
         case
     })
+}
+
+/// The case with the `i`-th choice of optional inputs.
+fn given(presences: &[Problem], i: usize, mut case: Case) -> Case {
+    case.problem.absent = presences[i % presences.len()].absent.clone();
+    case
 }
 
 /// A case with every optional input that may be given.
@@ -245,56 +250,6 @@ fn plain(spec: &'static OpSpec, recipe: &Recipe, i: usize) -> Case {
     let rounds = if recipe.widths.len().is_multiple_of(DTYPES.len()) { i / recipe.widths.len() } else { 0 };
     let case = Case { problem, dtype: DTYPES[(i + rounds) % DTYPES.len()], profile: Profile::Typical, seed: i as u64 };
     shapes::lightened(case, recipe)
-}
-
-/// So few tokens that on a lattice zeros may be right.
-const FEW: usize = 15;
-
-/// A profile that does not vary with the others. Gates from open to shut not in `f16`, whose range ends before the
-/// gradients that so many shut ones leave.
-fn special<'a>(spec: &'static OpSpec, recipe: &'a Recipe, profile: Profile) -> impl Iterator<Item = Case> + 'a {
-    let count = if profile.concerns(spec) { recipe.special } else { 0 };
-    let make = move |i| Case { profile, ..plain(spec, recipe, i) };
-    let fits = move |case: &Case| case.dtype != DType::F16 || profile != Profile::GateSweep;
-    (0..count).map(make).filter(move |case| fits(case) && case.problem.size(Dim::T) > 1)
-}
-
-/// Short keys, with each set of options that has the op make unit vectors of them.
-fn short<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item = Case> + 'a {
-    let options = if Profile::ShortKeys.concerns(spec) { attributes(spec) } else { Vec::new() };
-    let make = move |(i, attrs): (usize, Vec<(&'static str, Value)>)| {
-        let mut case = Case { profile: Profile::ShortKeys, ..plain(spec, recipe, i) };
-        set(&mut case, &attrs);
-        case
-    };
-    let is_made = |case: &Case| {
-        case.problem.inputs().any(|p| p.domain == Domain::UnitKey && case.problem.domain(p) == Domain::Normal)
-    };
-    options.into_iter().enumerate().map(make).filter(is_made)
-}
-
-/// Cases whose answers are exact, of every set of options that leaves them so: one by one as they lie, then packed.
-fn exact<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item = Case> + 'a {
-    let presences = presences(spec);
-    let options: Vec<_> = std::iter::once(Vec::new()).chain(attributes(spec)).collect();
-    let make = move |(o, i): (usize, usize)| {
-        let mut case = plain(spec, recipe, i);
-        case.problem.absent = presences[i % presences.len()].absent.clone();
-        set(&mut case, &options[o]);
-        if case.problem.size(Dim::T) < FEW {
-            case.problem.sizes.insert(Dim::T, recipe.lengths[0]);
-        }
-        if i % 4 == 3 {
-            pack(&mut case, recipe.packings[i / 4 % recipe.packings.len()]);
-        }
-        lattice::on(case)
-    };
-    // options get one case each
-    let walk = (0..recipe.exact).map(|i| (0, i));
-    let others = (1..=attributes(spec).len()).map(|o| (o, o));
-    let counted = shapes::counted(spec, recipe).map(|case| lattice::on_numbers_of(Profile::Counts, case));
-    let all = walk.chain(others).map(make).chain(counted);
-    all.filter(|case| case.problem.validate().is_ok() && lattice::admits(case))
 }
 
 /// One variation of a case.

@@ -3,7 +3,6 @@
 use reference::rounded::CHUNK;
 use reference::spec::{Dim, Level, OpSpec};
 
-use super::options::presences;
 use super::{Recipe, plain};
 use crate::case::{Case, products};
 use crate::sample::Profile;
@@ -20,20 +19,6 @@ pub(super) fn grouped<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Ite
         case
     };
     recipe.grouped.iter().enumerate().filter(move |_| has).map(make)
-}
-
-/// Tokens beyond a chunk and many heads of few channels, so that sums over either grow.
-pub(super) fn counted<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item = Case> + 'a {
-    const WIDTHS: &[(usize, usize)] = &[(32, 32), (16, 64), (15, 33)];
-    let narrow = Recipe { lengths: &[129, 100, 65], widths: WIDTHS, heads: recipe.grouped, ..*recipe };
-    let count = if spec.level == Level::Op { recipe.counts } else { 0 };
-    let presences = presences(spec);
-    let make = move |i| {
-        let mut case = plain(spec, &narrow, i);
-        case.problem.absent = presences[i % presences.len()].absent.clone();
-        case
-    };
-    (0..count).map(make)
 }
 
 /// Widths that tiles do not like, of one head.
