@@ -1,5 +1,6 @@
 // gla's gradients of a chunk, from the state before it and the gradient of the state after it.
 #pragma once
+#include "../tile/crossings.h"
 #include "gla_forward.h"
 
 namespace gla {
@@ -80,6 +81,41 @@ TILE_FN void combine_read(Columns<C, N, W>& G, Columns<C, N, W>& end, Columns<C,
             rises.set_pair(r, c, sum[0], sum[1]);
         },
         G, end, within, gate);
+}
+
+// What pairs give the gradients of the gates between them, of operands with gates folded in; of late channels, which
+// those have none of, by what is in memory. For f32: what 16 bits leave to such a sum is more than what cancels in it.
+template <int C, int N, int W>
+TILE_FN void crossings(Columns<C, N, W>& x, const Tile<float, C, C>& p, const Tile<float, C, N>& reads,
+                       const Tile<float, C, N>& rises, const Elements<float>& left, const Elements<float>& right,
+                       const Tile<float, C, N>& G, float reach, bool late) {
+    if (late)
+        crossings(x, p, [&](int i, int j, int c) {
+            const float from = G.at(j, c);
+            return from < -reach ? left.at(i, c) * right.at(j, c) * exp<float>(G.at(i, c) - from)
+                                 : reads.at(i, c) * rises.at(j, c);
+        });
+    else
+        crossings(x, p, [&](int i, int j, int c) { return reads.at(i, c) * rises.at(j, c); });
+}
+
+// what reads, times the gradients of its operand
+template <class T, int C, int N, int W>
+TILE_FN void weigh(Columns<C, N, W>& x, const Tile<T, C, N>& reads) {
+    x.for_each([&](float& y, float& z, int r, int c) {
+        y *= reads.at(r, c);
+        z *= reads.at(r, c + 1);
+    });
+}
+
+template <int C, int N, int W>
+TILE_FN void add(Columns<C, N, W>& x, Columns<C, N, W>& more) {
+    together(
+        [](int, int, float(&x)[2], float(&y)[2]) {
+            x[0] += y[0];
+            x[1] += y[1];
+        },
+        x, more);
 }
 
 // Sums up, what tokens leave from the first on; exactly zero at a first token (first) of which nothing is before. What
@@ -187,12 +223,15 @@ TILE_FN void gradients_of_keys(Columns<C, K, W>& G, Acc<C, K, W>& dQ, Acc<C, K, 
 //   d_g_t = sum over i >= t of (q d_q - k d_k~)_i + exp(G_last) <S, dS'> + sum over j < t of (k^ (v^ dS'^T))_j,
 // with d_k~ the share of d_k that comes from pairs. Of those, what does not pass t cancels, to the accuracy of f32 sums
 // because both of their terms are the same product of the same rounded operands. The rest is no difference of what
-// closed gates leave small.
+// closed gates leave small. That accuracy is not enough for f32, where the pairs that do pass t are summed for each t:
+//   sum over i >= t of (q exp(G) D S^T scale)_i + sum over i >= t > j of dP_ij q^_i k~_j + the rest.
 template <class T, int C, int K, int V, bool BOTH>
 struct Gradients {
     using Args = GradientsArgs<T>;
     static constexpr int WARPS = 256 / TILE_LANES, MIN_BLOCKS = 1;
     static constexpr float REACH = gla::REACH<T, BOTH>;
+    // whether pairs give the gates their share apart
+    static constexpr bool APART = sizeof(T) == sizeof(float);
     using Keys = Columns<C, K, WARPS>;
     using Values = Columns<C, V, WARPS>;
     using States = Columns<V, K, WARPS>;
@@ -341,15 +380,19 @@ struct Gradients {
             auto& y = s.values.x;
             const bool late_values = lowest(y.side.last) < -REACH;
             const Elements<T> v = values(a.v, v0), d_o = values(a.d_o, v0);
-            Values gate, columns, within;
+            Values gate, columns, within, crossing, unused;
+            Values& into = APART ? unused : gate;
             Thin x;
             x.fill(0);
             mma(x, s.q, t(s.around.state));
             const float scale = a.scale;
             x.for_each([scale](float& z, int, int) { z *= scale; });
-            mma<LOWER_A>(x, s.p, s.v);
+            if constexpr (!APART) mma<LOWER_A>(x, s.p, s.v);
             turn(gate, y.wide, x);
-            if (late_values)
+            if constexpr (APART) {
+                weigh(gate, s.d_o);
+                crossings(crossing, s.p, s.d_o, s.v, d_o, v, y.G, REACH, late_values);
+            } else if (late_values)
                 combine_reader<false>(Gv, gate, s.d_o, [&](int r, int c, float(&more)[2]) {
                     more[0] = late_before(s.p, v, y.G, REACH, r, c);
                     more[1] = d_o.at(r, c);
@@ -361,26 +404,36 @@ struct Gradients {
             mma<UPPER_A>(x, t(s.p), s.d_o);
             turn(within, y.wide, x);
             if (late_values)
-                combine_read(Gv, columns, within, gate, y.side, s.v, y.late, REACH, [&](int r, int c, float(&more)[2]) {
+                combine_read(Gv, columns, within, into, y.side, s.v, y.late, REACH, [&](int r, int c, float(&more)[2]) {
                     more[0] = late_after(s.p, d_o, y.G, REACH, r, c);
                     more[1] = v.at(r, c);
                 });
             else
-                combine_read(Gv, columns, within, gate, y.side, s.v, y.late, REACH, None());
+                combine_read(Gv, columns, within, into, y.side, s.v, y.late, REACH, None());
             barrier();
             if (a.d_gv)
                 gate_gradient(gate, columns, y.side.through, y.side.part, y.side.scratch, !a.h0 && at.token == 0);
+            if constexpr (APART) add(gate, crossing);
             keep(y.g, gate);
             barrier();
             put(a.d_gv, y.g, a.V, v0);
         }
 
         TILE_FN void key_gradients(Keys& G, Wide& dQ, Wide& dK) {
+            Keys gate, left, crossing, unused;
+            if constexpr (APART) {
+                turn(gate, s.wide, dQ);
+                weigh(gate, s.q);
+                barrier();
+                keep(s.wide, G);
+                barrier();
+                crossings(crossing, s.d_p, s.q, s.k, keys(a.q), keys(a.k), s.wide, REACH, late);
+            }
             mma<LOWER_A>(dQ, s.d_p, s.k);
-            Keys gate, left;
-            gradients_of_keys(G, dQ, dK, gate, left, s, keys(a.q), keys(a.k), late, REACH);
+            gradients_of_keys(G, dQ, dK, APART ? unused : gate, left, s, keys(a.q), keys(a.k), late, REACH);
             barrier();
             if (a.d_g) gate_gradient(gate, left, s.side.through, s.side.part, s.side.scratch, !a.h0 && at.token == 0);
+            if constexpr (APART) add(gate, crossing);
             keep(s.late, gate);
             barrier();
             put(a.d_q, s.q, a.K, 0);
