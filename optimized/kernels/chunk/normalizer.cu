@@ -1,13 +1,16 @@
 // The denominator of normalized_linear_attn and its gradients, in f32:
 //   z_t = z_{t-1} + k_t,  divisor_t = scale q_t . z_t + 1e-10,  o_t = (scale h_t^T q_t) / divisor_t,
 // the numerator and the division being simple_gla's forward pass. Backwards, with d_n = d_o / divisor what simple_gla's
-// kernels are given and e_t = -scale (d_o_t . o_t) / divisor_t,
+// kernels are given and e_t = -scale (d_n_t . o_t),
 //   d_q_t += e_t z_t,   d_k_j += sum over t >= j of e_t q_t + d_zt.
+// Where values are much alike, so are both terms but for their signs: what simple_gla's kernels leave of d_q and d_k is
+// not rounded before the sum, and e is of d_n as they have it.
 //
 // NormalizerForward    grid N H                         before the forward pass
 // NormalizerSplit      grid ceil(B T H / C)             after it; rows are tokens and heads. Not needed without d_o
-// NormalizerBackward   grid N H                         after simple_gla's gradients, in place
-// workspace: divisor and e, f32, B T H elements each; d_n, of the storage type, B T H V (no initialisation needed).
+// NormalizerBackward   grid N H                         after simple_gla's gradients
+// workspace: divisor and e, f32, B T H elements each; d_n, of the storage type, B T H V; in 16 bits n_q and n_k, f32,
+// B T H K each (no initialisation needed).
 #include "sequence.h"
 
 namespace normalizer {
@@ -138,6 +141,8 @@ struct NormalizerSplit {
             commit();
             wait<0>();
             barrier();
+            map<WARPS>(s.d_o, s.d_o, [&](float x, int i, int) { return i < count ? x / a.divisor[row + i] : 0.f; });
+            barrier();
             for_each_index<WARPS, C * PARTS>([&](int n) {
                 float sum = 0;
                 const int i = n / PARTS;
@@ -147,12 +152,10 @@ struct NormalizerSplit {
             });
             barrier();
             for_each_index<WARPS, C>([&](int i) { s.dot[i] += sum_of_parts(s.part + i * PARTS); });
-            map<WARPS>(s.d_o, s.d_o, [&](float x, int i, int) { return i < count ? x / a.divisor[row + i] : 0.f; });
-            barrier();
             store_global<WARPS>(a.d_n + row * a.V + v0, a.V, s.d_o, count, a.V - v0);
         }
         for_each_index<WARPS, C>([&](int i) {
-            if (i < count) a.e[row + i] = -a.scale * s.dot[i] / a.divisor[row + i];
+            if (i < count) a.e[row + i] = -a.scale * s.dot[i];
         });
     }
 };
@@ -162,12 +165,13 @@ struct BackwardArgs {
     const T *q, *k;            // [B T, H, K]
     const float *z0, *d_zt;    // [N, H, K] or null
     const float* e;            // [B T, H] or null for zeros
+    const float *n_q, *n_k;    // as d_q and d_k, and in their place where they are f32: what simple_gla's kernels left
     T *d_q, *d_k;              // [B T, H, K] or null
     float* d_z0;               // [N, H, K] or null
     const long long* offsets;  // [N + 1]
     int H, K, reverse;
 };
-static_assert(sizeof(BackwardArgs<bf16>) == 88, "the launcher's twin must match");
+static_assert(sizeof(BackwardArgs<bf16>) == 104, "the launcher's twin must match");
 
 template <class T, int C, int K, int V>
 struct NormalizerBackward {
@@ -175,20 +179,21 @@ struct NormalizerBackward {
     static constexpr int WARPS = 256 / TILE_LANES, MIN_BLOCKS = 1;
     using Keys = Columns<C, K, WARPS>;
     struct Shared {
-        Tile<T, C, K> x, d;
+        Tile<T, C, K> x;  // and what goes out after it
+        Tile<float, C, K> d;
         float sum[K], total[K], scratch[Keys::SCRATCH], e[C];
     };
 
-    // to += f(running sums of base), chunk by chunk
+    // to = from + f(running sums of base), chunk by chunk
     template <class Before, class After>
-    static TILE_FN void pass(Shared& s, const Args& a, const Place& at, const T* base, T* to, bool back, Before before,
-                             After after) {
+    static TILE_FN void pass(Shared& s, const Args& a, const Place& at, const T* base, const float* from, T* to,
+                             bool back, Before before, After after) {
         const int chunks = (at.seq.length + C - 1) / C;
         for (int n = 0; n < chunks; n++) {
             const int token = (back ? chunks - 1 - n : n) * C, left = at.seq.length - token;
             barrier();
             fetch_rows<WARPS>(s.x, base, at, a.H, token, a.K, 0);
-            fetch_rows<WARPS>(s.d, static_cast<const T*>(to), at, a.H, token, a.K, 0);
+            fetch_rows<WARPS>(s.d, from, at, a.H, token, a.K, 0);
             const Rows<const float> e(a.e, at.seq, token, a.H, at.h, 1);
             load_async<WARPS>(s.e, a.e ? e.ptr : nullptr, e.ld, a.e ? left : 0);
             commit();
@@ -205,11 +210,11 @@ struct NormalizerBackward {
             X.for_each([&](float& x, float& y, int r, int c) {
                 float d0, d1;
                 s.d.get_pair(d0, d1, r, c);
-                s.d.set_pair(r, c, fused(after(s.e[r]), x, d0), fused(after(s.e[r]), y, d1));
+                s.x.set_pair(r, c, fused(after(s.e[r]), x, d0), fused(after(s.e[r]), y, d1));
             });
             barrier();
             const Rows<T> out(to, at.seq, token, a.H, at.h, a.K);
-            store_global<WARPS>(out.ptr, out.ld, s.d, left, a.K);
+            store_global<WARPS>(out.ptr, out.ld, s.x, left, a.K);
         }
         barrier();
     }
@@ -218,13 +223,13 @@ struct NormalizerBackward {
         const Place at(a.offsets, a.H, a.K, a.reverse);
         const auto same = [](float e) { return e; };
         const auto one = [](float) { return 1.f; };
-        if (a.d_q && a.e) {
+        if (a.d_q) {
             for_each_index<WARPS, K>([&](int c) { s.sum[c] = a.z0 && c < a.K ? a.z0[at.state + c] : 0.f; });
-            pass(s, a, at, a.k, a.d_q, false, one, same);
+            pass(s, a, at, a.k, a.n_q, a.d_q, false, one, same);
         }
         if (!a.d_k && !a.d_z0) return;
         for_each_index<WARPS, K>([&](int c) { s.sum[c] = a.d_zt && c < a.K ? a.d_zt[at.state + c] : 0.f; });
-        pass(s, a, at, a.q, a.d_k, true, same, one);
+        pass(s, a, at, a.q, a.n_k, a.d_k, true, same, one);
         for_each_index<WARPS, K>([&](int c) {
             if (a.d_z0 && c < a.K) a.d_z0[at.state + c] = s.sum[c];
         });

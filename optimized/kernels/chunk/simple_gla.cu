@@ -12,6 +12,7 @@
 // backward:  1. SimpleGlaForward               states wanted, o not (or the forward pass itself leaves the states)
 //            2. SimpleGlaStateGradients        grid N H slices
 //            3. SimpleGlaGradients             grid total H       (not needed when only d_h0 is wanted; then 1 neither)
+// NumeratorBackward and NumeratorGradients are SimpleGlaBackward and SimpleGlaGradients that leave d_q and d_k in f32.
 // workspace: states and d_states, of the storage type, total H V K elements each (no initialisation needed).
 // All kernels of a call share C.
 //
@@ -21,6 +22,7 @@
 #include "simple_gla_pieces.h"
 #include "simple_gla_roles.h"
 
+using simple_gla::NumeratorGradients;
 using simple_gla::SimpleGlaForward;
 using simple_gla::SimpleGlaGradients;
 using simple_gla::SimpleGlaStateGradients;

@@ -4,26 +4,28 @@
 
 namespace simple_gla {
 
-template <class T>
+template <class T, class Out>
 struct GradientsArgs {
     const T *q, *k, *v, *d_o;                  // [B T, H, K], same, [B T, H, V], same or null for zeros
     const float *g, *g_gamma;                  // [B T, H], [H]; each may be null
     const T *states, *d_states;                // [total, H, V, K]: before and (gradient) after every chunk
-    T *d_q, *d_k, *d_v;                        // as q, k, v; each may be null
+    Out *d_q, *d_k;                            // as q and k; each may be null
+    T* d_v;                                    // as v, or null
     float* d_g;                                // [B T, H] or null
     const long long *offsets, *chunks;         // [N + 1] each
     const int* sequence_of_chunk;              // [total]
     int H, K, V, slices, reverse;
     float scale;
 };
-static_assert(sizeof(GradientsArgs<bf16>) == 144, "the launcher's twin must match");
+static_assert(sizeof(GradientsArgs<bf16, bf16>) == 144, "the launcher's twin must match");
 
 // One chunk of one head, slice after slice of V. With dP_ij = scale exp(G_i - G_j) (do_i . v_j) for i >= j:
 //   dQ = diag(scale exp G) dO S^T + dP K,   dK = diag(exp(G_last - G)) V dS'^T + dP^T Q,
 //   dV = P^T dO + diag(exp(G_last - G)) K dS'.
-template <class T, int C, int K, int V>
-struct SimpleGlaGradients {
-    using Args = GradientsArgs<T>;
+// Out is what dQ and dK are left in: T or float.
+template <class T, int C, int K, int V, class Out>
+struct Gradients {
+    using Args = GradientsArgs<T, Out>;
     static constexpr int WARPS = 256 / TILE_LANES, MIN_BLOCKS = 1;
     struct Shared {
         Tile<T, C, K> q, k;
@@ -147,17 +149,35 @@ struct SimpleGlaGradients {
         mma<LOWER_A>(dQ, s.d_p, s.k);
         mma<UPPER_A>(dK, t(s.d_p), s.q);
         barrier();
+        if constexpr (sizeof(Out) > sizeof(T)) {
+            auto put = [&](Out* to, const Acc<C, K, WARPS>& acc) {
+                if (!to) return;
+                const Rows<Out> at(to, seq, token, a.H, h, a.K);
+                store_global(at.ptr, at.ld, 1, acc, x.left, a.K);
+            };
+            put(a.d_q, dQ);
+            put(a.d_k, dK);
+        } else {
+            give(s, a, x, dQ, dK);
+        }
+    }
+    static TILE_FN void give(Shared& s, const Args& a, const Chunk& x, const Acc<C, K, WARPS>& dQ,
+                             const Acc<C, K, WARPS>& dK) {
         store(s.q, dQ);
         store(s.k, dK);
         barrier();
         auto put = [&](T* to, const Tile<T, C, K>& tile) {
             if (!to) return;
-            const Rows<T> at(to, seq, token, a.H, h, a.K);
+            const Rows<T> at(to, x.seq, x.token, a.H, x.h, a.K);
             store_global<WARPS>(at.ptr, at.ld, tile, x.left, a.K);
         };
         put(a.d_q, s.q);
         put(a.d_k, s.k);
     }
 };
+template <class T, int C, int K, int V>
+struct SimpleGlaGradients : Gradients<T, C, K, V, T> {};
+template <class T, int C, int K, int V>
+struct NumeratorGradients : Gradients<T, C, K, V, float> {};
 
 }  // namespace simple_gla

@@ -8,13 +8,14 @@
 #if !defined(TILE_HIP)
 namespace simple_gla {
 
-template <class T>
+template <class T, class Out>
 struct BackwardArgs {
     const T *q, *k, *v, *d_o;                  // [B T, H, K], same, [B T, H, V], same or null for zeros
     const float *g, *g_gamma;                  // [B T, H], [H]; each may be null
     const float *h0, *d_ht;                    // [N, H, K, V] or null; without h0 the first token's gate scales nothing
     const T* states;                           // [total, H, V, K]: before every chunk
-    T *d_q, *d_k, *d_v;                        // as q, k, v; each may be null
+    Out *d_q, *d_k;                            // as q and k; each may be null
+    T* d_v;                                    // as v, or null
     float *d_g, *d_h0;                         // [B T, H], [N, H, K, V]; each may be null
     const long long *offsets, *chunks;         // [P + 1] each
     const int* owners;                         // [P], the sequence of a piece
@@ -22,14 +23,14 @@ struct BackwardArgs {
     int H, K, V, slices, reverse;              // one slice
     float scale;
 };
-static_assert(sizeof(BackwardArgs<bf16>) == 168, "the launcher's twin must match");
+static_assert(sizeof(BackwardArgs<bf16, bf16>) == 168, "the launcher's twin must match");
 
 // d_g of a token is what passes through its gate: the incoming state to outputs from there on, earlier tokens and that
 // state into the outgoing one, and within the chunk the pairs of an earlier token and a later or the same one. None of
-// them is a difference of what a closed gate leaves small.
-template <class T, int C, int K, int V>
-struct SimpleGlaBackward {
-    using Args = BackwardArgs<T>;
+// them is a difference of what a closed gate leaves small. Out is what d_q and d_k are left in: T or float.
+template <class T, int C, int K, int V, class Out>
+struct Backward {
+    using Args = BackwardArgs<T, Out>;
     static constexpr int STATE_WARPS = V / 16, PAIR_WARPS = C / 16, WARPS = STATE_WARPS + PAIR_WARPS, MIN_BLOCKS = 1;
     using State = Acc<V, K, STATE_WARPS>;
     using Values = Acc<V, C, STATE_WARPS>;
@@ -152,10 +153,13 @@ struct SimpleGlaBackward {
             else
                 after(n / 2);
         }
-        TILE_FN void put(T* to, int token, const Keys& x) {
+        TILE_FN void put(Out* to, int token, const Keys& x) {
             if (!to) return;
-            const Rows<T> out(to, at.seq, token, a.H, at.h, a.K);
-            store_global(out.ptr, out.ld, s.out, x, at.seq.length - token, a.K);
+            const Rows<Out> out(to, at.seq, token, a.H, at.h, a.K);
+            if constexpr (sizeof(Out) == sizeof(T))
+                store_global(out.ptr, out.ld, s.out, x, at.seq.length - token, a.K);
+            else
+                store_global(out.ptr, out.ld, 1, x, at.seq.length - token, a.K);
         }
         TILE_FN void pairs(Chunk& x) {
             Square P, dP, decays;
@@ -265,8 +269,13 @@ struct SimpleGlaBackward {
     }
     static TILE_FN void run(float&, const Args&) {}
 };
+template <class T, int C, int K, int V>
+struct SimpleGlaBackward : Backward<T, C, K, V, T> {};
+template <class T, int C, int K, int V>
+struct NumeratorBackward : Backward<T, C, K, V, float> {};
 
 }  // namespace simple_gla
 
+using simple_gla::NumeratorBackward;
 using simple_gla::SimpleGlaBackward;
 #endif

@@ -8,7 +8,9 @@ use super::step;
 use crate::args::{Args, Ptr};
 use crate::engine::Job;
 use crate::error::Error;
+use crate::shapes::Scalar;
 use crate::shapes::normalizer::{SOURCE, SPLIT, sums};
+use crate::shapes::simple_gla::NUMERATOR;
 use crate::shapes::step::NORMALIZED;
 
 pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
@@ -36,8 +38,17 @@ pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
         job.launch(job.kernel(SOURCE, "NormalizerSplit", SPLIT, 64), rows.div_ceil(SPLIT.chunk), args);
         d_o = d_n;
     }
+    if job.scalar != Scalar::F32 {
+        let elements = b * t * h * job.problem.size(Dim::K);
+        for (d, name, of) in [(0, "n_q", "d_q"), (1, "n_k", "d_k")] {
+            if job.wants(of) {
+                pass.d_keys[d] = job.workspace(name, DType::F32, elements)?;
+            }
+        }
+        pass.templates = NUMERATOR;
+    }
     pass.backward(job, d_o)?;
-    if job.wants_any(&["d_q", "d_k", "d_z0"]) { of_denominator(job, offsets, e) } else { Ok(()) }
+    if job.wants_any(&["d_q", "d_k", "d_z0"]) { of_denominator(job, offsets, e, pass.d_keys) } else { Ok(()) }
 }
 
 /// Launches one block for each sequence and head.
@@ -57,11 +68,11 @@ fn denominator(job: &mut Job<'_>, pass: &Pass, offsets: Ptr) -> Result<(), Error
 }
 
 /// What the denominator adds to the gradients by q and k, and that by its state.
-fn of_denominator(job: &mut Job<'_>, offsets: Ptr, e: Ptr) -> Result<(), Error> {
+fn of_denominator(job: &mut Job<'_>, offsets: Ptr, e: Ptr, [n_q, n_k]: [Ptr; 2]) -> Result<(), Error> {
     let [q, k, z0, d_zt] = ["q", "k", "z0", "d_zt"].map(|name| job.input(name));
     let [d_q, d_k, d_z0] = ["d_q", "d_k", "d_z0"].map(|name| job.output(name));
     let [h, width] = [Dim::H, Dim::K].map(|d| job.problem.size(d));
-    let args = Args::new(&[q?, k?, z0?, d_zt?, e, d_q, d_k, d_z0, offsets]);
+    let args = Args::new(&[q?, k?, z0?, d_zt?, e, n_q, n_k, d_q, d_k, d_z0, offsets]);
     let args = args.ints(&[h, width, usize::from(job.problem.reversed())]);
     each_head(job, "NormalizerBackward", args)
 }

@@ -70,6 +70,10 @@ pub(super) struct Pass {
     pub(super) divisor: Ptr,
     /// Where outputs go, or null.
     pub(super) o: Ptr,
+    /// Where the gradients by q and k go.
+    pub(super) d_keys: [Ptr; 2],
+    /// The fused backward pass and the gradients of a chunk.
+    pub(super) templates: [&'static str; 2],
 }
 
 impl Pass {
@@ -83,8 +87,10 @@ impl Pass {
         let slice = roles(job.target, job.scalar, width).unwrap_or(shapes.forward).slice;
         let slices = job.problem.size(Dim::V).div_ceil(slice);
         let cut = Cut::new(job, shapes.sweep.chunk, slices, false, forward)?;
-        let mut pass =
-            Self { width, scale, decays, shapes, cut, states: Ptr::NULL, gradients, divisor: Ptr::NULL, o: Ptr::NULL };
+        let d_keys = ["d_q", "d_k"].map(|name| job.output(name));
+        let templates = ["SimpleGlaBackward", "SimpleGlaGradients"];
+        let [states, divisor, o] = [Ptr::NULL; 3];
+        let mut pass = Self { width, scale, decays, shapes, cut, states, gradients, divisor, o, d_keys, templates };
         if gradients {
             pass.states = pass.workspace(job, "states")?;
         }
@@ -184,26 +190,26 @@ impl Pass {
 
     fn fused(&self, job: &mut Job<'_>, d_o: Ptr, [d_ht, d_h0]: [Ptr; 2], shape: Shape) -> Result<(), Error> {
         let [q, k, v, h0] = ["q", "k", "v", "h0"].map(|name| job.input(name));
-        let [d_q, d_k, d_v, d_g] = ["d_q", "d_k", "d_v", "d_g"].map(|name| job.output(name));
+        let ([d_q, d_k], [d_v, d_g]) = (self.d_keys, ["d_v", "d_g"].map(|name| job.output(name)));
         let Pieces { layout: Layout { offsets, chunks, .. }, owners, firsts, .. } = self.cut.pieces;
         let [g, g_gamma] = self.decays;
         let inputs = [q?, k?, v?, d_o, g, g_gamma, h0?, d_ht, self.states];
         let outputs = [d_q, d_k, d_v, d_g, d_h0, offsets, chunks, owners, firsts];
         let args = Args::new(&[&inputs[..], &outputs].concat());
-        self.sweep(job, "SimpleGlaBackward", shape, args);
+        self.sweep(job, self.templates[0], shape, args);
         Ok(())
     }
 
     fn chunks(&self, job: &mut Job<'_>, d_o: Ptr, d_states: Ptr) -> Result<(), Error> {
         let [q, k, v] = ["q", "k", "v"].map(|name| job.input(name));
-        let [d_q, d_k, d_v, d_g] = ["d_q", "d_k", "d_v", "d_g"].map(|name| job.output(name));
+        let ([d_q, d_k], [d_v, d_g]) = (self.d_keys, ["d_v", "d_g"].map(|name| job.output(name)));
         let ([g, g_gamma], Layout { offsets, chunks, sequence_of_chunk, total }) =
             (self.decays, self.cut.pieces.layout);
         let inputs = [q?, k?, v?, d_o, g, g_gamma, self.states, d_states];
         let outputs = [d_q, d_k, d_v, d_g, offsets, chunks, sequence_of_chunk];
         let shape = self.shapes.gradients;
         let args = self.tail(job, Args::new(&[&inputs[..], &outputs].concat()), shape);
-        let kernel = job.kernel(SOURCE, "SimpleGlaGradients", shape, self.width);
+        let kernel = job.kernel(SOURCE, self.templates[1], shape, self.width);
         job.launch(kernel, total * job.problem.size(Dim::H), args);
         Ok(())
     }

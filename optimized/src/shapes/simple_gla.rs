@@ -13,6 +13,9 @@ pub(crate) struct Shapes {
     pub(crate) gradients: Shape,
 }
 
+/// The fused backward pass and the gradients of a chunk that leave those by q and k in f32.
+pub(crate) const NUMERATOR: [&str; 2] = ["NumeratorBackward", "NumeratorGradients"];
+
 pub(crate) fn shapes(target: Target, scalar: Scalar, width: usize) -> Shapes {
     let (forward, sweep, gradients) = match (target, scalar, width) {
         (Target::Cuda, Scalar::F32, 64) => (shape(32, 32), shape(32, 32), shape(32, 32)),
@@ -47,6 +50,10 @@ pub(super) fn kernels(target: Target) -> Vec<Kernel> {
         if let Some(roles) = roles(target, scalar, width) {
             add("SimpleGlaRoles", roles);
             add("SimpleGlaBackward", roles);
+            add(NUMERATOR[0], roles);
+        }
+        if scalar != Scalar::F32 {
+            add(NUMERATOR[1], gradients);
         }
     }
     kernels
