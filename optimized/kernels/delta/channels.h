@@ -70,6 +70,17 @@ TILE_FN float falling(float decay) {
     return late ? 0.f : y;
 }
 
+// Whether the range of a type is so narrow that decay and LIFT times an operand may fall below where it is whole. Its
+// gradients then are of pairs one by one not only where what is read is late but also where what reads is.
+template <class T>
+constexpr bool NARROW = false;
+template <>
+constexpr bool NARROW<f16> = true;
+template <class T>
+TILE_FN float rising(float decay) {
+    return NARROW<T> && decay < LEAST<T> ? 0.f : decay * LIFT<T>;
+}
+
 // The power of two that brings a sum of magnitudes to 1 or a little more: gradients may be as small as they like, and
 // those behind them are not to fall below where f32 begins on their way through factors. Exact, and so undone by its
 // reciprocal.
@@ -139,6 +150,11 @@ TILE_FN float between(const Tile<float, C, K>& decay, int c, int from, int to) {
 template <class T, int C, int K>
 TILE_FN bool is_late(const Tile<float, C, K>& decay, int c, int i) {
     return between(decay, c, i / BLOCK * BLOCK - 1, i) < LEAST<T>;
+}
+// whether a pair j < i of a block is no part of the product that gradients are made by
+template <class T, int C, int K>
+TILE_FN bool apart(const Tile<float, C, K>& decay, int c, int j, int i) {
+    return is_late<T>(decay, c, j) || (NARROW<T> && is_late<T>(decay, c, i));
 }
 // the same with the products from the chunk's start to each token, and from each token to the chunk's end
 template <int W, int C, int K, class F>

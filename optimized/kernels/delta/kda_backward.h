@@ -323,7 +323,7 @@ struct KdaGradient {
         auto by = [&](float k, float f, int i) { return k * channels::falling<T>(f) * s.beta[i]; };
         channels::for_each_in_block<WARPS>(x.decay, s.ends, [&](int i, int c, const Two& f) {
             const Two k = get(x.k, i, c);
-            const Two lifted = f * channels::LIFT<T>;
+            const Two lifted = {channels::rising<T>(f.x), channels::rising<T>(f.y)};
             put(x.factor, i, c, f);
             put(x.q_at, i, c, get(x.q, i, c) * lifted);
             put(x.k_at, i, c, Two{by(k.x, f.x, i), by(k.y, f.y, i)});
@@ -345,7 +345,8 @@ struct KdaGradient {
         barrier();
         for_each_index<WARPS, K / 2 * C>([&](int n) {
             const int i = n / (K / 2), c = n % (K / 2) * 2;
-            put(x.k_at, i, c, get(x.k, i, c) * (get(x.factor, i, c) * channels::LIFT<T>));
+            const Two f = get(x.factor, i, c);
+            put(x.k_at, i, c, get(x.k, i, c) * Two{channels::rising<T>(f.x), channels::rising<T>(f.y)});
         });
         barrier();
         mma<UPPER_A>(written, t(x.A), x.q_at);
@@ -355,8 +356,8 @@ struct KdaGradient {
         zip(crossing, written, [&](float& y, float d, int i, int c) {
             y -= to_float(round_to<T>(by(x.k.at(i, c), x.factor.at(i, c), i))) * d;
         });
-        zip(d_q, x.factor, [](float& y, float f, int, int) { y *= f * channels::LIFT<T>; });
-        zip(read, x.factor, [](float& y, float f, int, int) { y *= f * channels::LIFT<T>; });
+        zip(d_q, x.factor, [](float& y, float f, int, int) { y *= channels::rising<T>(f); });
+        zip(read, x.factor, [](float& y, float f, int, int) { y *= channels::rising<T>(f); });
         zip(written, x.factor, [](float& y, float f, int, int) { y *= channels::falling<T>(f); });
         if (lowest(s.ends) < channels::LEAST<T>) late(d_q, read, written, crossing, x, s);
         zip(sums.d_q, d_q, [down](float& y, float d, int, int) { y += down * d; });
@@ -380,7 +381,7 @@ struct KdaGradient {
                 float sum = 0;
                 TILE_ROLL
                 for (int j = i / channels::BLOCK * channels::BLOCK; j < i; j++)
-                    if (channels::is_late<T>(x.decay, c, j))
+                    if (channels::apart<T>(x.decay, c, j, i))
                         sum += m.at(i, j) * s.beta[j] * x.k.at(j, c) * channels::between(x.decay, c, j, i);
                 x.factor.set(i, c, sum);
             });
@@ -394,11 +395,15 @@ struct KdaGradient {
         zip(crossing, x.factor, [&](float& y, float d, int i, int c) { y += x.k.at(i, c) * d; });
         barrier();
         for_each_rolled<WARPS>(C * K, [&](int n) {
-            const int j = n / K, c = n % K, end = channels::is_late<T>(x.decay, c, j) ? j / channels::BLOCK + 1 : 0;
+            const int j = n / K, c = n % K;
+            const bool any = channels::NARROW<T> || channels::is_late<T>(x.decay, c, j);
+            const int end = any ? j / channels::BLOCK + 1 : 0;
             float sum = 0;
             TILE_ROLL
             for (int i = j + 1; i < end * channels::BLOCK; i++)
-                sum += (x.A.at(i, j) * x.q.at(i, c) + x.B.at(i, j) * x.k.at(i, c)) * channels::between(x.decay, c, j, i);
+                if (!channels::NARROW<T> || channels::apart<T>(x.decay, c, j, i))
+                    sum += (x.A.at(i, j) * x.q.at(i, c) + x.B.at(i, j) * x.k.at(i, c)) *
+                           channels::between(x.decay, c, j, i);
             x.factor.set(j, c, sum);
         });
         barrier();
