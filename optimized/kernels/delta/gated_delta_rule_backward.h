@@ -19,26 +19,66 @@ struct ReverseArgs {
 };
 static_assert(sizeof(ReverseArgs<float>) == 13 * 8 + 5 * 4 + 4, "twin of ReverseArgs");
 
-// the sweep's mirror image: the gradient of the state, transposed, runs from the last chunk to the first
+// decays from the start of a token's block of S to it, and from it to the block's end
+template <class T, int C, int S>
+struct BlockDecays {
+    float from_start[C], to_end[C];
+
+    template <int W>
+    TILE_FN void scan(const Decays<T, C>& decays) {
+        for_each_index<W, C>([&](int i) {
+            const int first = i / S * S;
+            from_start[i] = first == 0 ? decays.from_start[i] : decays.between(i, first - 1);
+            to_end[i] = decays.between(first + S - 1, i);
+        });
+        barrier();
+    }
+};
+
+// The sweep's mirror image: the gradient of the state, transposed, runs from the last chunk to the first. In f32 it
+// halts after every block of S tokens, for which the blocks of X and P on the diagonal are enough, and takes a block's
+// halves apart: what tokens give to the state and take from it mostly cancels, as the recurrence forgets, but the
+// rounding errors of long sums do not.
 template <class T, int C, int K, int V>
 struct GatedDeltaReverse {
     using Args = ReverseArgs<T>;
-    static constexpr int WARPS = V / 16, MIN_BLOCKS = 1;
+    static constexpr bool SHORT = sizeof(T) == sizeof(float);  // sums
+    static constexpr int WARPS = V / 16, MIN_BLOCKS = 1, S = SHORT ? 16 : C, BLOCKS = C / S;
     struct Stage {
-        Tile<T, C, K> q, k;
-        Tile<T, C, V> d_o;
-        Tile<T, C, C> inverse, scores;
+        Tile<T, S, K> q[BLOCKS], k[BLOCKS];
+        Tile<T, S, V> d_o[BLOCKS];
+        Tile<T, S, S> inverse[BLOCKS], scores[BLOCKS];
         float g[C], beta[C];
     };
-    static constexpr int STAGES =
-        TILE_ASYNC && 2 * sizeof(Stage) + sizeof(Tile<T, C, V>) + sizeof(Decays<T, C>) <= TILE_SHARED_LIMIT ? 2 : 1;
-    struct Shared {
-        Stage stage[STAGES];
-        Tile<T, C, V> d_v;
+    struct Whole {
+        Tile<T, S, V> d_v[BLOCKS];
         Decays<T, C> decays;
     };
+    struct Blocks : Whole {
+        BlockDecays<T, C, S> own;
+    };
+    using Rest = typename Choose<BLOCKS == 1, Whole, Blocks>::type;
+    static constexpr int STAGES = TILE_ASYNC && 2 * sizeof(Stage) + sizeof(Rest) <= TILE_SHARED_LIMIT ? 2 : 1;
+    struct Shared {
+        Stage stage[STAGES];
+        Rest rest;
+    };
     using State = Acc<V, K, WARPS>;
-    using Values = Acc<V, C, WARPS>;
+    using Values = Acc<V, S, WARPS>;
+    // of a block
+    struct Given {
+        Tile<T, S, K>&q, &k;
+        Tile<T, S, V>& d_o;
+        Tile<T, S, S>&inverse, &scores;
+        const float* beta;
+    };
+    struct Gates {
+        const float *from_start, *to_end;
+    };
+    struct Left {
+        Tile<T, S, V>& d_v;
+        Gates decays;
+    };
     struct Place {
         int sequence, hv, hk, v0;
     };
@@ -48,18 +88,22 @@ struct GatedDeltaReverse {
         const long long ldk = (long long)a.H * a.K, ldv = (long long)a.HV * a.V;
         const long long key = rows.row * ldk + (long long)at.hk * a.K, head = rows.row * a.HV + at.hv;
         const long long square = ((a.chunks[at.sequence] + c) * a.HV + at.hv) * C * C;
-        load_async<WARPS>(x.q, a.q + key, ldk, rows.count, a.K);
-        load_async<WARPS>(x.k, a.k + key, ldk, rows.count, a.K);
         const T* d_o = a.d_o ? a.d_o : a.d_v;  // of the same shape, and not read then
-        load_async<WARPS>(x.d_o, d_o + head * a.V + at.v0, ldv, rows.count, a.d_o ? a.V - at.v0 : 0);
-        load_async<WARPS>(x.inverse, a.inverse + square, C, C, C);
-        load_async<WARPS>(x.scores, a.scores + square, C, C, C);
+        TILE_UNROLL
+        for (int b = 0; b < BLOCKS; b++) {
+            const int first = b * S, count = rows.count - first, diagonal = first * (C + 1);
+            load_async<WARPS>(x.q[b], a.q + key + first * ldk, ldk, count, a.K);
+            load_async<WARPS>(x.k[b], a.k + key + first * ldk, ldk, count, a.K);
+            load_async<WARPS>(x.d_o[b], d_o + head * a.V + at.v0 + first * ldv, ldv, count, a.d_o ? a.V - at.v0 : 0);
+            load_async<WARPS>(x.inverse[b], a.inverse + square + diagonal, C, S, S);
+            load_async<WARPS>(x.scores[b], a.scores + square + diagonal, C, S, S);
+        }
         load_gates<WARPS>(x.g, a.g, head, a.HV, rows.count);
         load_async<WARPS>(x.beta, a.beta + head, a.HV, rows.count);
     }
 
     // d_v^T = (d_o^T P + dS'^T k^T diag(exp(G_last - G))) diag(beta) X
-    static TILE_FN void values(Values& d_v, const State& dS, Stage& x, const Decays<T, C>& decays) {
+    static TILE_FN void values(Values& d_v, const State& dS, const Given& x, const Gates& decays) {
         Values d_u;
         d_u.fill(0);
         product(d_u, rounded<T>(dS), t(x.k));
@@ -74,16 +118,42 @@ struct GatedDeltaReverse {
         const Span rows = span<C>(a.offsets, at.sequence, c);
         const long long chunk = (a.chunks[at.sequence] + c) * a.HV + at.hv;
         if (a.d_states) store_global(a.d_states + (chunk * a.V + at.v0) * K, K, 1, dS, a.V - at.v0, K);
+        TILE_ROLL
+        for (int b = BLOCKS - 1; b >= 0; b--) {
+            const Span own = {rows.row + b * S, rows.count - b * S};
+            const Given given = {x.q[b], x.k[b], x.d_o[b], x.inverse[b], x.scores[b], x.beta + b * S};
+            block(dS, {s.rest.d_v[b], gates(s.rest, b * S)}, given, a, at, own);
+        }
+    }
+    static TILE_FN Gates gates(const Whole& x, int) { return {x.decays.from_start, x.decays.to_end}; }
+    static TILE_FN Gates gates(const Blocks& x, int first) { return {x.own.from_start + first, x.own.to_end + first}; }
+    static TILE_FN void block(State& dS, const Left& s, const Given& x, const Args& a, const Place& at,
+                              const Span& rows) {
         Values d_v;
         values(d_v, dS, x, s.decays);
         store(t(s.d_v), d_v);
         barrier();
         store_global<WARPS>(a.d_v + (rows.row * a.HV + at.hv) * a.V + at.v0, (long long)a.HV * a.V, s.d_v, rows.count,
                             a.V - at.v0);
-        const float whole = s.decays.whole();
+        const float whole = s.decays.from_start[S - 1];
         dS.for_each([whole](float& y, int, int) { y *= whole; });
-        Reg<T, V, C, WARPS> left;
+        Reg<T, V, S, WARPS> left;
         left.load(t(x.d_o));
+        if constexpr (!SHORT) {
+            pass(dS, left, d_v, s, x, a);
+        } else {
+            TILE_ROLL
+            for (int first = 8; first >= 0; first -= 8) {
+                auto part = left;
+                Values of_v = d_v;
+                part.for_each([first](float& y, int, int i) { y = i / 8 * 8 == first ? y : 0.f; });
+                of_v.for_each([first](float& y, int, int i) { y = i / 8 * 8 == first ? y : 0.f; });
+                pass(dS, part, of_v, s, x, a);
+            }
+        }
+    }
+    static TILE_FN void pass(State& dS, Reg<T, V, S, WARPS>& left, Values& d_v, const Left& s, const Given& x,
+                             const Args& a) {
         left.for_each([&](float& y, int, int i) { y *= a.scale * s.decays.from_start[i]; });
         product(dS, left, x.q);
         d_v.for_each([&](float& y, int, int i) { y *= -s.decays.from_start[i]; });
@@ -109,7 +179,8 @@ struct GatedDeltaReverse {
             wait<STAGES - 1>();
             publish();
             Stage& x = s.stage[c % STAGES];
-            s.decays.template scan<WARPS>(x.g);
+            s.rest.decays.template scan<WARPS>(x.g);
+            if constexpr (BLOCKS > 1) s.rest.own.template scan<WARPS>(s.rest.decays);
             step(dS, s, x, a, at, c);
             barrier();
         }
