@@ -172,17 +172,28 @@ TILE_FN void for_each_to_end(const Tile<float, C, K>& decay, F f) {
     });
 }
 
-// from log decays to decays, in place, and that of the whole chunk; begins with a barrier
+// From log decays to decays, in place, and that of the whole chunk; begins with a barrier. In f32 the latter is their
+// product, as the tokens' own are: it meets them in differences, where its own rounding error would be left.
 template <int W, class T, int C, int K>
 TILE_FN void decays(Tile<float, C, K>& g, float (&whole)[K]) {
     group_barrier<W>();
-    for_each_index<W, K>([&](int c) {
-        float sum = 0;
-        for (int i = 0; i < C; i++) sum += g.at(i, c);
-        whole[c] = exp<float>(sum);
-    });
-    group_barrier<W>();
+    if constexpr (sizeof(T) < sizeof(float)) {
+        for_each_index<W, K>([&](int c) {
+            float sum = 0;
+            for (int i = 0; i < C; i++) sum += g.at(i, c);
+            whole[c] = exp<float>(sum);
+        });
+        group_barrier<W>();
+    }
     map<W>(g, g, [](float x, int, int) { return exp<T>(x < -1e5f ? -1e5f : x); });
+    if constexpr (sizeof(T) == sizeof(float)) {
+        group_barrier<W>();
+        for_each_index<W, K>([&](int c) {
+            float product = 1;
+            for (int i = 0; i < C; i++) product *= g.at(i, c);
+            whole[c] = product;
+        });
+    }
 }
 
 // Pairs of tokens: scores_ij = sum_c q_i k_j decay_c(j to i) for i >= j, system_ij the same of k and k for i > j; the
