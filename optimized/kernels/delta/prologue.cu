@@ -230,24 +230,46 @@ static_assert(sizeof(GroupSumArgs) == 3 * 8 + 3 * 4 + 4, "twin of GroupSumArgs")
 template <class T, int C, int K, int V>
 struct GroupSum {
     using Args = GroupSumArgs;
-    static constexpr int WARPS = 4, MIN_BLOCKS = 1;
+    static constexpr int WARPS = 4, MIN_BLOCKS = 1, WIDTH = 8, SEVERAL = 4 * WARPS * TILE_LANES;
     struct Shared {
         float unused;
     };
+    struct Part {
+        float x[WIDTH];
+    };
 
-    static TILE_FN void run(Shared&, const Args& a) {
+    // several parts of rows in each thread, so that many reads are under way
+    template <bool WIDE>
+    static TILE_FN void sum(const Args& a) {
         const long long first = (long long)(block_id() / a.H) * C, left = a.R - first;
         const int h = block_id() % a.H, group = a.HV / a.H;
-        for (int r = 0; r < C && r < left; r++) {
-            const float* x = a.partial + ((first + r) * a.HV + (long long)h * group) * a.K;
-            T* out = (T*)a.out + ((first + r) * a.H + h) * a.K;
-            for_each_index<WARPS, K>([&](int k) {
-                if (k >= a.K) return;
-                float y = 0;
-                for (int j = 0; j < group; j++) y += x[(long long)j * a.K + k];
-                out[k] = round_to<T>(y);
+        TILE_ROLL
+        for (int begin = 0; begin < C * K / WIDTH; begin += SEVERAL) {
+            Own<Part, SEVERAL, WARPS> sums;
+            const auto each = [&](auto f) {
+                sums.for_each([&](Part& y, int n) {
+                    const int row = (begin + n) / (K / WIDTH), k = (begin + n) % (K / WIDTH) * WIDTH;
+                    if (row < C && row < left && k < a.K) f(y, (first + row) * a.H + h, k);
+                });
+            };
+            each([](Part& y, long long, int) {
+                for (float& x : y.x) x = 0;
             });
+            for (int j = 0; j < group; j++)
+                each([&](Part& y, long long row, int k) {
+                    float x[WIDTH];
+                    read_floats<WIDE>(x, a.partial + (row * group + j) * a.K + k, a.K - k);
+                    TILE_UNROLL
+                    for (int e = 0; e < WIDTH; e++) y.x[e] += x[e];
+                });
+            each([&](Part& y, long long row, int k) { write_floats<WIDE>((T*)a.out + row * a.K + k, a.K - k, y.x); });
         }
+    }
+    static TILE_FN void run(Shared&, const Args& a) {
+        if (wide_rows(a.K, WIDTH))
+            sum<true>(a);
+        else
+            sum<false>(a);
     }
 };
 
