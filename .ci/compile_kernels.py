@@ -5,10 +5,11 @@
 NVIDIA: NVRTC from the package nvidia-cuda-nvrtc, with the options of optimized/src/device/cuda.rs. AMD: clang++-19
 with the options of hiprtc, and no device library, because the kernels call none. A kernel that does not compile fails
 the run, and so does one that spills registers on AMD, where nobody has seen it run yet. So does any number that is not
-the one of optimized/contract.json: registers, spills and shared memory of each kernel, launches and workspace of each
-standard call of the bench. ptxas gives a kernel now and then a few registers more or less for the same source; one that
-differs is therefore compiled again, and counts as different only if no attempt gives the contract's numbers. `--update`
-writes what was found into the contract; the commit that does so announces it.
+the one of optimized/contract.json: registers, spills and shared memory of each kernel, whether Hopper's asynchronous
+products wait for one another in it, launches and workspace of each standard call of the bench. ptxas gives a kernel now
+and then a few registers more or less for the same source; one that differs is therefore compiled again, and counts as
+different only if no attempt gives the contract's numbers. `--update` writes what was found into the contract; the
+commit that does so announces it.
 """
 
 import argparse
@@ -35,6 +36,7 @@ ROOT = Path(__file__).resolve().parent.parent
 UNITS = ROOT / "target" / "units"
 CONTRACT = ROOT / "optimized" / "contract.json"
 NVIDIA, AMD = ("sm_80", "sm_90a", "sm_100a"), ("gfx90a", "gfx942")
+SERIALIZED = "wgmma.mma_async instructions are serialized"
 LINE = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 AMD_LINE = re.compile(r"(VGPRs|AGPRs|VGPRs Spill|LDS Size \[bytes/block\]): (\d+)")
 # how often one that differs is compiled again: the rarer of two outcomes came once in 8 to 16 times
@@ -51,6 +53,15 @@ class Resources:
     registers: int
     spills: int
     shared: int
+    # whether ptxas lets each product of a warp group wait for the one before, for want of registers
+    serialized: bool = False
+
+    def numbers(self):
+        """What the contract says of it; that it is serialized only where it is."""
+        numbers = asdict(self)
+        if not numbers.pop("serialized"):
+            return numbers
+        return numbers | {"serialized": 1}
 
 
 def nvrtc():
@@ -83,7 +94,8 @@ def nvidia(unit, arch):
     if status or not spills or not registers:
         return f"NVRTC status {status}\n{log}"
     fixed = int(fixed[1]) if fixed else 0
-    return Resources(int(registers[1]), int(spills[2]) + int(spills[3]), fixed + launch_bytes(image, unit.stem))
+    spilled, shared = int(spills[2]) + int(spills[3]), fixed + launch_bytes(image, unit.stem)
+    return Resources(int(registers[1]), spilled, shared, SERIALIZED in log)
 
 
 def nvidia_image(library, program):
@@ -184,7 +196,7 @@ def compile_all(jobs, verbose):
             if verbose:
                 numbers = f"{result.registers:4} registers {result.spills:6} spilled {result.shared:6} shared"
                 print(f"{arch:8} {symbol:50} {numbers}", flush=True)
-            found[f"{symbol} {arch}"] = asdict(result)
+            found[f"{symbol} {arch}"] = result.numbers()
     return found, failed
 
 
@@ -205,7 +217,7 @@ def settle(found, jobs, agreed):
         again = differing * AGAIN
         for job, (_, _, result) in zip(again, pool.map(compiled, again)):
             if isinstance(result, Resources):
-                results[entry(job)].append(asdict(result))
+                results[entry(job)].append(result.numbers())
     found |= {name: contract.settled(agreed.get(name), every) for name, every in results.items()}
 
 
