@@ -6,6 +6,7 @@ from copy import deepcopy
 from pathlib import Path
 
 import contract
+from compile_kernels import Resources
 
 AGREED = {
     "compilers": {"NVRTC": "13.0"},
@@ -30,6 +31,13 @@ class Contract(unittest.TestCase):
             for what, agreed in next(iter(AGREED[section].values())).items():
                 (sentence,) = self.found(section, what, 1)
                 self.assertIn(f"{what} rose from {agreed} to {agreed + 1}", sentence)
+
+    def test_products_that_begin_to_wait_fail_and_those_that_do_not_are_unsaid(self):
+        kernel = next(iter(AGREED["kernels"]))
+        for serialized in (False, True):
+            found = {kernel: Resources(128, 0, 98304, serialized).numbers()}
+            sentences = contract.differences(AGREED, found, "kernels", True)
+            self.assertEqual(sentences, [f"{kernel}: serialized is 1, the contract says None"] if serialized else [])
 
     def test_a_decrease_asks_for_a_tighter_contract(self):
         (sentence,) = self.found("kernels", "registers", -8)
