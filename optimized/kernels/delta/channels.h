@@ -8,6 +8,7 @@
 // each, of a node of 2 S. With mid the first token of its upper half, the decay from j to i is that from j to mid times that
 // from mid to i, and each is a factor of one token alone, never a quotient.
 #pragma once
+#include "../tile/strip.h"
 #include "span.h"
 
 namespace channels {
@@ -33,6 +34,16 @@ TILE_FN Two get(const S& tile, int row, int c) {
 template <class S>
 TILE_FN void put(S& tile, int row, int c, const Two& x) {
     tile.set_pair(row, c, x.x, x.y);
+}
+template <class S>
+TILE_FN Two get(const Strip<S>& strip, int n) {
+    Two x;
+    strip.get(x.x, x.y, n);
+    return x;
+}
+template <class S>
+TILE_FN void put(const Strip<S>& strip, int n, const Two& x) {
+    strip.set(n, x.x, x.y);
 }
 
 // exp(REACH) times an operand, and what they multiply, stay within their types; gates of -5 for 16 tokens are within bf16's

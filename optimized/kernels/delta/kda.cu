@@ -41,6 +41,7 @@
 //
 // Instances (T, C, KP, V), K <= KP. C and KP are the same throughout a pass; every kernel counts slices by its own V.
 #include "channels.h"
+#include "inverse.h"
 
 namespace kda {
 using namespace tile;

@@ -2,8 +2,10 @@
 //   KdaFused   grid N * HV * slices, no workspace
 //   KdaKept    the same, and leaves states, residuals w, X and P for the backward pass
 //   KdaPieces  grid P * HV * (slices + 1), as GatedDeltaPieces
-// A block's warps have two roles, a chunk apart: the pairs' role turns gates, keys and queries of the next chunk into what
-// the state's role multiplies with, while the state passes through the present one. Nothing of it leaves the chip.
+// A block's warps have two roles: the pairs' role turns gates, keys and queries of chunks ahead into what the state's role
+// multiplies with, while the state passes through the present one. Where there is room for one more chunk, half of the
+// pairs' role folds the gates of one into its operands while the other half makes the pairs and the inverse of the one
+// before, so that neither waits for what the other has behind one another. Nothing of it leaves the chip.
 //
 // Pairs within a block of 16 tokens are a product of operands relative to the block's beginning: with G_ic the sum of
 // channel c's gates from there to token i, exp(G) goes into what reads and exp(-G) into what is read. The latter grows:
@@ -39,40 +41,54 @@ template <class T, int C, int K, int V, delta::Leaves LEAVES>
 struct FusedPass {
     using Args = FusedArgs<T>;
     static constexpr bool KEEPS = LEAVES == delta::STATES, PIECES = LEAVES == delta::MAPS;
-    static constexpr int STATE_WARPS = V / 16, PAIR_WARPS = 8, WARPS = STATE_WARPS + PAIR_WARPS, MIN_BLOCKS = 1;
-    // a thread of the pairs' role walks STRAND tokens of two channels; a block of pairs is BLOCK tokens wide
-    static constexpr int STRAND = 8, STRANDS = C / STRAND, BLOCK = 16, BLOCKS = C / BLOCK;
+    // of narrow heads two blocks run beside each other, and do what one does ahead
+    static constexpr bool NARROW = K <= 64;
+    static constexpr int STATE_WARPS = V / 16, PAIR_WARPS = NARROW ? 4 : 8, WARPS = STATE_WARPS + PAIR_WARPS;
+    static constexpr int MIN_BLOCKS = NARROW ? 2 : 1;
+    // A thread of the pairs' role walks STRAND tokens of two channels, some together: more would be faster by themselves,
+    // but the code of all roles has to stay in the instruction caches. A block of pairs is BLOCK tokens wide.
+    static constexpr int STRAND = 8, TOGETHER = 4, STRANDS = C / STRAND, BLOCK = 16, BLOCKS = C / BLOCK;
     static_assert(BLOCKS == 2 && STRANDS == 4, "two blocks of two strands");
-    static constexpr float REACH = channels::REACH_OF_TWO<T>;
-    struct Gates {
-        Tile<float, C, K> g;
-        float beta[C];
-    };
+    // what is late by one of two ways to sum the same gates is nearly late by the other
+    static constexpr float REACH = channels::REACH_OF_TWO<T>, NEARLY_LATE = -REACH * (1 - 1e-5f);
     // what pairs are products of
     struct Operands {
-        Tile<T, C, K> rise;              // exp(-G) k
-        Tile<T, BLOCK, K> far;           // of the first block: k decayed to its end
-        Tile<T, 2 * BLOCK, K> near;      // of the second block: exp(G) k, then scale exp(G) q; of the first they are in kq
+        Tile<T, C + BLOCK, K> is_read;  // exp(-G) k; then k of the first block decayed to its end
+        Tile<T, 2 * BLOCK, K> reads;    // of the second block exp(G) k, then exp(G) q; of the first they are in kq
     };
-    // diag(beta) X (X where it is kept), P, F k, R
-    struct Ready {
-        Tile<T, C, K> written;
+    // gates of whole strands while operands are made; then what late channels add, within blocks: to the scores on and below
+    // the diagonal, to the system above it, transposed
+    union Sums {
+        Two total[STRANDS][K / 2];
+        Tile<float, C, BLOCK> late;
+    };
+    // diag(beta) X (X where it is kept), P
+    struct Squares {
         Tile<T, C, C> inverse, scores;
-        float whole[K], beta[C];
     };
     struct Nothing {};
-    struct Shared {
-        Tile<T, 2 * C, K> kq[3];  // k, then q; when ready E k and scale E q
-        Tile<T, C, V> v[2];       // and o after it
-        Gates gates[2];
-        Ready ready[2];
-        Operands pairs;
-        Tile<float, C, C> system, late, late_system;  // what late channels add to the scores and to the system
+    // rings: of what is loaded, folded and read; AHEAD chunks are folded ahead of the one whose pairs are made
+    template <int AHEAD>
+    struct Memory {
+        Tile<T, 2 * C, K> kq[AHEAD + 3];     // k, then q; when folded E k and scale E q
+        Tile<T, C, K> written[AHEAD + 2];    // F k
+        Tile<T, C, V> v[2];                  // and o after it
+        Tile<float, C, K> g[2];
+        Operands operands[AHEAD + 1];
+        Squares squares[2];
+        Tile<float, C, C> system;
+        Sums sums[AHEAD + 1];
         typename Choose<KEEPS, Tile<T, V, K>, Nothing>::type state;
-        Two total[STRANDS][K / 2];       // gates of whole strands
-        float left[2][STATE_WARPS];      // how much of a map is left
-        int late_channels;               // whether there are any
+        float whole[AHEAD + 2][K], beta[AHEAD + 3][C];
+        float left[2][STATE_WARPS];          // how much of a map is left
+        int late_channels[AHEAD + 1];        // whether there are any
     };
+    static constexpr int AHEAD = !NARROW && sizeof(Memory<1>) <= TILE_SHARED_MOST ? 1 : 0;
+    using Shared = Memory<AHEAD>;
+    template <class X, int N>
+    static TILE_FN X& of(X (&ring)[N], int chunk) {
+        return ring[chunk % N];
+    }
     using State = Acc<V, K, STATE_WARPS>;  // transposed, as in the other sweeps
     using Values = Acc<V, C, STATE_WARPS>;
 
@@ -100,184 +116,224 @@ struct FusedPass {
         return {at.row + first, left < C ? (int)left : C};
     }
 
-    struct PairRole {
+    // chunk by chunk, by W warps
+    template <int W>
+    struct PairMaker {
         Shared& s;
         const Args& a;
         const Place& at;
-        static constexpr int W = PAIR_WARPS, ITEMS = K / 2 * STRANDS;
-        static constexpr int OWNED = ITEMS > W * 32 ? ITEMS : W * 32;
-        // sums of gates from the strand's beginning
+        static constexpr int ITEMS = K / 2 * STRANDS;
+
+        // f(strand, channel) of the strands of two channels each, one after the other
+        template <class F>
+        static TILE_FN void for_each_strand(F f) {
+            for_each_rolled<W>(ITEMS, [&](int n) { f(n / (K / 2), n % (K / 2) * 2); });
+        }
+        // sums of a strand's gates up to each of its tokens, on from `sum`
         struct Strand {
             Two G[STRAND];
         };
-
-        template <class F>
-        static TILE_FN void for_each_strand(Own<Strand, OWNED, W>& strands, F f) {
-            strands.for_each([&](Strand& x, int n) {
-                if (ITEMS == OWNED || n < ITEMS) f(x.G, n / (K / 2), n % (K / 2) * 2);
-            });
-        }
-        static TILE_FN void sums(Two (&G)[STRAND], const Tile<float, C, K>& g, int first, int c) {
-            Two sum = {0, 0};
+        TILE_FN Strand sums(Tile<float, C, K>& g, int strand, int c, Two sum) {
+            const auto read = strip(g, strand * STRAND, c);
+            Strand y;
             TILE_UNROLL
-            for (int i = 0; i < STRAND; i++) {
-                G[i] = sum = sum + channels::of_two(get(g, first + i, c));
-            }
+            for (int n = 0; n < STRAND; n++) y.G[n] = sum = sum + channels::of_two(get(read, n));
+            return y;
+        }
+        // what a strand's block has before it
+        static TILE_FN Two before(const Sums& y, int strand, int c) {
+            return strand % 2 ? y.total[strand - 1][c / 2] : Two{0, 0};
         }
         static TILE_FN Two decay(const Two& x) { return {channels::power(x.x), channels::power(x.y)}; }
         static TILE_FN Two rise(const Two& G) { return {channels::upward<T>(G.x), channels::upward<T>(G.y)}; }
 
-        // the first block: what reads is as the state wants it
-        TILE_FN void first_block(const Two (&G)[STRAND], const Two& before, const Two& end, const Two& rest, int row, int c,
-                                 Tile<T, 2 * C, K>& kq, Tile<T, C, K>& written) {
-            Operands& x = s.pairs;
-            TILE_UNROLL
-            for (int i = 0; i < STRAND; i++) {
-                const Two k = get(kq, row + i, c), sum = before + G[i];
-                const Two down = decay(sum), to_end = k * decay(end - sum);
-                put(x.rise, row + i, c, k * rise(sum));
-                put(x.far, row + i, c, to_end);
-                put(written, row + i, c, to_end * rest);
-                put(kq, row + i, c, k * down);
-                if constexpr (!PIECES) put(kq, C + row + i, c, get(kq, C + row + i, c) * (down * a.scale));
-            }
-        }
-        TILE_FN void second_block(const Two (&G)[STRAND], const Two& before, const Two& end, const Two& from, int row, int c,
-                                  Tile<T, 2 * C, K>& kq, Tile<T, C, K>& written) {
-            Operands& x = s.pairs;
-            TILE_UNROLL
-            for (int i = 0; i < STRAND; i++) {
-                const Two k = get(kq, row + i, c), sum = before + G[i];
-                const Two down = decay(sum), near_k = k * down;
-                put(x.rise, row + i, c, k * rise(sum));
-                put(written, row + i, c, k * decay(end - sum));
-                put(x.near, row - BLOCK + i, c, near_k);
-                put(kq, row + i, c, near_k * from);
-                if constexpr (!PIECES) {
-                    const Two near_q = get(kq, C + row + i, c) * (down * a.scale);
-                    put(x.near, row + i, c, near_q);
-                    put(kq, C + row + i, c, near_q * from);
-                }
-            }
-        }
-        TILE_FN void strands(Tile<T, 2 * C, K>& kq, const Tile<float, C, K>& g, Ready& y) {
-            Own<Strand, OWNED, W> strands;
-            for_each_strand(strands, [&](Two(&G)[STRAND], int strand, int c) {
-                sums(G, g, strand * STRAND, c);
-                s.total[strand][c / 2] = G[STRAND - 1];
+        // what the state and the pairs of a chunk are products of
+        TILE_FN void fold(int chunk) {
+            Tile<T, 2 * C, K>& kq = of(s.kq, chunk);
+            Tile<T, C, K>& written = of(s.written, chunk);
+            Tile<float, C, K>& g = of(s.g, chunk);
+            Operands& x = of(s.operands, chunk);
+            Sums& y = of(s.sums, chunk);
+            float(&whole)[K] = of(s.whole, chunk);
+            int& late_channels = of(s.late_channels, chunk);
+            for_each_strand([&](int strand, int c) {
+                y.total[strand][c / 2] = sums(g, strand, c, {0, 0}).G[STRAND - 1];
             });
-            for_each_index<W, 1>([&](int) { s.late_channels = 0; });
+            for_each_index<W, 1>([&](int) { late_channels = 0; });
             group_barrier<W>();
-            for_each_strand(strands, [&](Two(&G)[STRAND], int strand, int c) {
-                const bool odd = strand % 2, second = strand / 2;
-                auto total = [&](int n) { return s.total[n][c / 2]; };
-                const Two ends[2] = {total(0) + total(1), total(2) + total(3)};
-                const Two before = odd ? total(strand - 1) : Two{0, 0};
-                if (second)
-                    second_block(G, before, ends[1], decay(ends[0]), strand * STRAND, c, kq, y.written);
-                else
-                    first_block(G, before, ends[0], decay(ends[1]), strand * STRAND, c, kq, y.written);
-                if (odd) return;
-                const Two end = second ? ends[1] : ends[0], all = ends[0] + ends[1];
-                if (end.x < -REACH || end.y < -REACH) s.late_channels = 1;
-                const Two natural = all * (1 / channels::OF_TWO);
-                if (!second) y.whole[c] = exp<float>(natural.x), y.whole[c + 1] = exp<float>(natural.y);
+            for_each_index<W, K * BLOCKS / 2>([&](int n) {
+                const int b = n / (K / 2), c = n % (K / 2);
+                const Two end = y.total[2 * b][c] + y.total[2 * b + 1][c];
+                if (end.x < NEARLY_LATE || end.y < NEARLY_LATE) late_channels = 1;
             });
+            group_barrier<W>();
+            const bool some = late_channels;
+            for_each_strand([&](int strand, int c) {
+                const int first = strand * STRAND;
+                const bool second = strand >= STRANDS / 2;
+                const Two ends[2] = {y.total[0][c / 2] + y.total[1][c / 2], y.total[2][c / 2] + y.total[3][c / 2]};
+                // what is before a block and behind it, and in it
+                const Two one = {1, 1}, from = second ? decay(ends[0]) : one, rest = second ? one : decay(ends[1]);
+                const Two end = second ? ends[1] : ends[0], from_q = from * a.scale;
+                auto gates = strip(g, first, c);
+                auto keys = strip(kq, first, c);
+                auto ends_k = strip(written, first, c);
+                auto is_read = strip(x.is_read, first, c);
+                auto reads = strip(x.reads, first - BLOCK, c);
+                Two sum = before(y, strand, c);
+                TILE_ROLL
+                for (int i = 0; i < STRAND; i += TOGETHER) {
+                    // all is read before anything is written: what comes next would wait, as nobody knows it to be another
+                    Two G[TOGETHER], k[TOGETHER], q[TOGETHER];
+                    TILE_UNROLL
+                    for (int n = 0; n < TOGETHER; n++) {
+                        G[n] = sum = sum + channels::of_two(get(gates, n));
+                        k[n] = get(keys, n);
+                        if constexpr (!PIECES) q[n] = get(keys, C + n);
+                    }
+                    TILE_UNROLL
+                    for (int n = 0; n < TOGETHER; n++) {
+                        const Two down = decay(G[n]), near_k = k[n] * down, to_end = k[n] * decay(end - G[n]);
+                        put(is_read, n, k[n] * rise(G[n]));
+                        put(ends_k, n, to_end * rest);
+                        put(keys, n, near_k * from);
+                        if (second)
+                            put(reads, n, near_k);
+                        else
+                            put(is_read, C + n, to_end);
+                        if constexpr (PIECES) continue;
+                        const Two near_q = q[n] * down;
+                        put(keys, C + n, near_q * from_q);
+                        if (second) put(reads, BLOCK + n, near_q);
+                    }
+                    gates = next(gates), keys = next(keys), ends_k = next(ends_k);
+                    is_read = next(is_read), reads = next(reads);
+                }
+                if (strand) return;
+                const Two natural = (ends[0] + ends[1]) * (1 / channels::OF_TWO);
+                whole[c] = exp<float>(natural.x), whole[c + 1] = exp<float>(natural.y);
+            });
+            if (some) late(g, y, chunk);
         }
 
         // Late channels, pair by pair; rare, and apart, so that the loops do not weigh on the common case. Their sums take
         // the gates' place.
-        TILE_FN void late(Tile<float, C, K>& g, int step) {
-            Own<Strand, OWNED, W> strands;
-            for_each_strand(strands, [&](Two(&G)[STRAND], int strand, int c) {
-                sums(G, g, strand * STRAND, c);
-                const Two before = strand % 2 ? s.total[strand - 1][c / 2] : Two{0, 0};
-                for (int i = 0; i < STRAND; i++) put(g, strand * STRAND + i, c, before + G[i]);
+        TILE_FN void late(Tile<float, C, K>& g, Sums& y, int chunk) {
+            group_barrier<W>();
+            for_each_strand([&](int strand, int c) {
+                const Strand gates = sums(g, strand, c, before(y, strand, c));
+                for (int n = 0; n < STRAND; n++) put(g, strand * STRAND + n, c, gates.G[n]);
             });
             group_barrier<W>();
-            const Span here = span(at, step);
+            const Span here = span(at, chunk);
             const long long ld = (long long)a.H * a.K, first = here.row * ld + (long long)at.hk * a.K;
             for_each_rolled<W>(BLOCKS * BLOCK * BLOCK, [&](int n) {
-                const int i = n / BLOCK, j = i / BLOCK * BLOCK + n % BLOCK;
+                const int i = n / BLOCK, begin = i / BLOCK * BLOCK, j = begin + n % BLOCK;
+                if (j > i) return;
                 float p = 0, l = 0;
                 TILE_ROLL
-                for (int c = 0; c < a.K && j <= i && i < here.count; c++) {
+                for (int c = 0; c < a.K && i < here.count; c++) {
                     const float from = g.at(j, c);
                     if (from >= -REACH) continue;
                     const float k = to_float(a.k[first + j * ld + c]) * channels::power(g.at(i, c) - from);
                     p = fused(to_float(a.q[first + i * ld + c]), k, p);
                     l = fused(to_float(a.k[first + i * ld + c]), k, l);
                 }
-                s.late.set(i, j, a.scale * p);
-                s.late_system.set(i, j, l);
+                y.late.set(i, j - begin, a.scale * p);
+                if (j < i) y.late.set(j, i - begin, l);
             });
-            group_barrier<W>();
         }
 
-        // two blocks on the diagonal and one below it, of scores and of the system, a warp each
-        TILE_FN void squares(Tile<T, 2 * C, K>& kq, Ready& y, const float (&beta)[C], bool late) {
-            groups<W, W>([&](int g) {
-                for (int n = g; n < 2 * (BLOCKS + 1); n += W)
-                    if (!PIECES || n % 2) square(kq, y, beta, late, n / 2, n % 2);
-            });
-        }
-        TILE_FN void square(Tile<T, 2 * C, K>& kq, Ready& y, const float (&beta)[C], bool late, int b, bool keys) {
-            Operands& x = s.pairs;
-            const auto& first = rows<BLOCK>(kq, keys ? 0 : BLOCKS);
-            const auto& second = rows<BLOCK>(x.near, keys ? 0 : 1);
-            const auto& near = rows<BLOCK>(x.rise, b % BLOCKS);
-            const auto& far = rows<BLOCK>(x.far, 0);
+        // two blocks on the diagonal and one below it, of the system (keys) and of scores
+        TILE_FN void square(int chunk, int b, bool keys) {
+            Operands& x = of(s.operands, chunk);
+            const auto& first = rows<BLOCK>(of(s.kq, chunk), keys ? 0 : BLOCKS);
+            const auto& second = rows<BLOCK>(x.reads, keys ? 0 : 1);
+            const auto& is_read = rows<BLOCK>(x.is_read, b);
             Acc<BLOCK, BLOCK, 1> p;
             p.fill(0);
             if (b == 0)
-                mma(p, first, t(near));
-            else if (b == 1)
-                mma(p, second, t(near));
+                mma(p, first, t(is_read));
             else
-                mma(p, second, t(far));
+                mma(p, second, t(is_read));
             const int row = b > 0 ? BLOCK : 0, col = b == 1 ? BLOCK : 0;
             const int above = b < BLOCKS ? (keys ? 1 : 0) : -BLOCK;  // what lies on or above it is zero
-            p.for_each([&](float& z, int i, int j) { z = i < j + above ? 0.f : z; });
-            if (late && b < BLOCKS) add_late(p, row, keys);
+            const float scale = keys || b == 0 ? 1.f : a.scale;
+            p.for_each([&](float& z, int i, int j) { z = i < j + above ? 0.f : scale * z; });
+            if (b < BLOCKS && of(s.late_channels, chunk)) add_late(p, of(s.sums, chunk).late, row, keys);
+            const float(&beta)[C] = of(s.beta, chunk);
+            Tile<T, C, C>& scores = of(s.squares, chunk).scores;
             if (keys)
-                p.for_each([&](float& z, int i, int j) { s.system.set(row + i, col + j, z * beta[col + j]); });
+                p.for_each_pair([&](float& z, float& y, int i, int j) {
+                    s.system.set_pair(row + i, col + j, z * beta[col + j], y * beta[col + j + 1]);
+                });
             else
-                p.for_each([&](float& z, int i, int j) { y.scores.set(row + i, col + j, z); });
+                p.for_each_pair([&](float& z, float& y, int i, int j) { scores.set_pair(row + i, col + j, z, y); });
         }
-        TILE_FN void add_late(Acc<BLOCK, BLOCK, 1>& p, int first, bool keys) {
+        TILE_FN void add_late(Acc<BLOCK, BLOCK, 1>& p, const Tile<float, C, BLOCK>& late, int first, bool keys) {
             p.for_each([&](float& z, int i, int j) {
-                z += keys ? s.late_system.at(first + i, first + j) : s.late.at(first + i, first + j);
+                if (keys ? j < i : j <= i) z += keys ? late.at(first + j, i) : late.at(first + i, j);
             });
         }
 
-        TILE_FN void pairs(int step) {
-            Tile<T, 2 * C, K>& kq = s.kq[step % 3];
-            Gates& gates = s.gates[step % 2];
-            Ready& y = s.ready[step % 2];
-            strands(kq, gates.g, y);
-            group_barrier<W>();
-            const bool some = s.late_channels;
-            if (some) late(gates.g, step);
-            squares(kq, y, gates.beta, some);
-            if constexpr (KEEPS) for_each_index<W, C>([&](int i) { y.beta[i] = gates.beta[i]; });
-            invert_unit_lower<W>(y.inverse, s.system, [&](float z, int i, int) { return KEEPS ? z : z * gates.beta[i]; });
-            if constexpr (KEEPS) keep(y, step);
+        TILE_FN void pairs(int chunk) {
+            Squares& y = of(s.squares, chunk);
+            const float(&beta)[C] = of(s.beta, chunk);
+            // A warp for each square, those of the system first; the first warp then begins with its inverse while others
+            // make what is left. In one loop, so that the code of squares is there once.
+            TILE_ROLL
+            for (int round = 0; round < 2; round++) {
+                groups<W, W>([&](int g) {
+                    const int n = round ? g + W - 1 : g, b = n % (BLOCKS + 1);
+                    const bool keys = n <= BLOCKS;
+                    if ((round && g == 0) || n >= 2 * (BLOCKS + 1) || (PIECES && !keys)) return;
+                    square(chunk, b, keys);
+                });
+                if (round) delta::invert_blocks<W>(s.system);
+                group_barrier<W>();
+            }
+            delta::join_inverses<W>(y.inverse, s.system, [&](float z, int i) { return KEEPS ? z : z * beta[i]; });
+            if constexpr (KEEPS) {
+                const long long square = at.kept(a, chunk) * C * C;
+                group_barrier<W>();
+                store_global<W>(a.inverse + square, C, y.inverse, C, C);
+                store_global<W>(a.scores + square, C, y.scores, C, C);
+            }
         }
-        TILE_FN void keep(const Ready& y, int step) {
-            const long long square = at.kept(a, step) * C * C;
-            group_barrier<W>();
-            store_global<W>(a.inverse + square, C, y.inverse, C, C);
-            store_global<W>(a.scores + square, C, y.scores, C, C);
-        }
+    };
 
+    struct PairRole {
+        Shared& s;
+        const Args& a;
+        const Place& at;
+        static constexpr int W = PAIR_WARPS;
+
+        TILE_FN void fold(int chunk) {
+            if (chunk < at.steps) PairMaker<W / (AHEAD + 1)>{s, a, at}.fold(chunk);
+        }
+        TILE_FN void pairs(int chunk) {
+            if (chunk < at.steps) PairMaker<W / (AHEAD + 1)>{s, a, at}.pairs(chunk);
+        }
         TILE_FN void begin() {
-            for (int i = 0; i < 2; i++) fill<W>(s.ready[i].scores, 0);
+            for (int i = 0; i < 2; i++) fill<W>(s.squares[i].scores, 0);
         }
         TILE_FN void ready() {
-            if (at.steps > 0) pairs(0);
+            if (AHEAD == 0) return both(0);
+            groups<W, 2>([&](int g) {
+                if (g) fold(0);
+            });
         }
-        TILE_FN void step(int c) {
-            if (c + 1 < at.steps && !vanished(s, a, at, c)) pairs(c + 1);
+        // while the state passes through chunk c
+        TILE_FN void step(int n) {
+            const int c = n - AHEAD;
+            if (vanished(s, a, at, c)) return;
+            if (AHEAD == 0) return both(c + 1);
+            groups<W, 2>([&](int g) { g ? fold(c + 2) : pairs(c + 1); });
+        }
+        TILE_FN void both(int chunk) {
+            fold(chunk);
+            group_barrier<W>();
+            pairs(chunk);
         }
         TILE_FN void end() {}
     };
@@ -293,25 +349,26 @@ struct FusedPass {
             const Span here = span(at, step);
             const long long ldk = (long long)a.H * a.K, key = here.row * ldk + (long long)at.hk * a.K;
             const long long head = here.row * a.HV + at.hv;
-            Gates& gates = s.gates[step % 2];
-            load_async<STATE_WARPS>(rows<C>(s.kq[step % 3], 0), a.k + key, ldk, here.count, a.K);
-            if constexpr (!PIECES) load_async<STATE_WARPS>(rows<C>(s.kq[step % 3], 1), a.q + key, ldk, here.count, a.K);
-            load_async<STATE_WARPS>(gates.g, a.g + head * a.K, (long long)a.HV * a.K, here.count, a.K);
-            load_async<STATE_WARPS>(gates.beta, a.beta + head, a.HV, here.count);
+            Tile<T, 2 * C, K>& kq = of(s.kq, step);
+            load_async<STATE_WARPS>(rows<C>(kq, 0), a.k + key, ldk, here.count, a.K);
+            if constexpr (!PIECES) load_async<STATE_WARPS>(rows<C>(kq, 1), a.q + key, ldk, here.count, a.K);
+            load_async<STATE_WARPS>(of(s.g, step), a.g + head * a.K, (long long)a.HV * a.K, here.count, a.K);
+            load_async<STATE_WARPS>(of(s.beta, step), a.beta + head, a.HV, here.count);
         }
         TILE_FN void fetch_values(int step) {
             if (step >= at.steps) return;
             const Span here = span(at, step);
             const long long head = here.row * a.HV + at.hv;
-            load_async<STATE_WARPS>(s.v[step % 2], a.v + head * a.V + at.v0, (long long)a.HV * a.V, here.count,
+            load_async<STATE_WARPS>(of(s.v, step), a.v + head * a.V + at.v0, (long long)a.HV * a.V, here.count,
                                     a.V - at.v0);
         }
 
         // o^T = S^T (scale E q)^T + u^T P^T,  u^T = (v^T - S^T (E k)^T) (X diag(beta))^T
         TILE_FN void chunk(int step) {
-            Tile<T, 2 * C, K>& kq = s.kq[step % 3];
-            Tile<T, C, V>& v = s.v[step % 2];
-            const Ready& y = s.ready[step % 2];
+            Tile<T, 2 * C, K>& kq = of(s.kq, step);
+            Tile<T, C, V>& v = of(s.v, step);
+            Squares& y = of(s.squares, step);
+            const float(&whole)[K] = of(s.whole, step);
             const Span here = span(at, step);
             const long long value = (here.row * a.HV + at.hv) * a.V + at.v0;
             if constexpr (KEEPS)
@@ -333,11 +390,12 @@ struct FusedPass {
             left.round(r);
             prepare(left, u);
             issue(u, left, t(y.inverse));
-            S.for_each([&](float& z, int, int c) { z *= y.whole[c]; });
+            S.for_each([&](float& z, int, int c) { z *= whole[c]; });
             settle(left, u);
             if constexpr (KEEPS) {
                 store_global(a.w + value, (long long)a.HV * a.V, t(v), u, here.count, a.V - at.v0);
-                u.for_each([&](float& z, int, int i) { z *= y.beta[i]; });
+                const float(&beta)[C] = of(s.beta, step);
+                u.for_each([&](float& z, int, int i) { z *= beta[i]; });
             }
             left.round(u);
             if constexpr (PIECES) {
@@ -346,7 +404,7 @@ struct FusedPass {
                 prepare(left, o, S);
                 issue(o, left, t(y.scores));
             }
-            issue(S, left, y.written);
+            issue(S, left, of(s.written, step));
             if constexpr (!PIECES) {
                 settle_but_last(o);
                 if (!KEEPS || a.o)
@@ -364,19 +422,20 @@ struct FusedPass {
             else
                 S.fill(0);
             fetch_keys(0);
-            fetch_values(0);
+            if (AHEAD == 0) fetch_values(0);
             commit();
             fetch_keys(1);
             commit();
             wait<1>();
         }
         TILE_FN void ready() { wait<0>(); }
-        TILE_FN void step(int c) {
+        TILE_FN void step(int n) {
+            const int c = n - AHEAD;
             if (!vanished(s, a, at, c)) {
-                fetch_keys(c + 2);
+                fetch_keys(c + 2 + AHEAD);
                 fetch_values(c + 1);
                 commit();
-                chunk(c);
+                if (c >= 0) chunk(c);
                 wait<0>();
             }
             if (maps(a, at)) delta::measure(s.left, S, c);
@@ -395,7 +454,7 @@ struct FusedPass {
         if (PIECES && !delta::wanted(a, at.n, maps(a, at))) return;
         StateRole state{s, a, at};
         PairRole pair{s, a, at};
-        lockstep<STATE_WARPS, PAIR_WARPS, 144>(at.steps, state, pair);
+        lockstep<STATE_WARPS, PAIR_WARPS, 152>(at.steps + AHEAD, state, pair);
     }
 };
 
