@@ -60,9 +60,19 @@ fn workspace(source: &str) -> Option<String> {
 
 /// The unit of one kernel for a GPU.
 pub(crate) fn unit(kernel: &Kernel, backend: Backend) -> String {
-    let mut text = expand(kernel.source, backend, &original);
+    let mut text = prelude(backend).to_owned();
+    text += &expand(kernel.source, backend, &original);
     let _ = writeln!(text, "{}", kernel.entry());
     text
+}
+
+/// What a unit begins with. `tile/strip.h` has nothing for AMD, where its type must be known by name all the same; said
+/// there or in `tile/hip.h`, it would be text that every record of CUDA's kernels is about, for nothing that they do.
+const fn prelude(backend: Backend) -> &'static str {
+    match backend {
+        Backend::Hip => "namespace tile {\ntemplate <class S>\nstruct Strip;\n}\n",
+        Backend::Host | Backend::Cuda => "",
+    }
 }
 
 /// Every unit that a GPU back end compiles, by symbol: for building them without the device.

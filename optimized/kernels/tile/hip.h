@@ -52,10 +52,6 @@ TILE_FN double shuffle_up(double x, int step) {
     return __builtin_bit_cast(double, Halves{shuffle_up(y.low, step), shuffle_up(y.high, step)});
 }
 TILE_FN float shuffle_xor(float x, int step) { return from_lane(x, own_lane() ^ step); }
-// of strip.h, which is not for these machines
-template <class S>
-struct Strip;
-
 struct alignas(16) Float4 {
     float x[4];
 };
