@@ -408,7 +408,7 @@ struct GlaBackward {
         const Place<Args> at(a, C, V);
         StateRole state{s, a, at};
         PairRole pair{s, a, at};
-        lockstep<STATE_WARPS, PAIR_WARPS, 128, 4>(at.chunks, state, pair);
+        lockstep<STATE_WARPS, PAIR_WARPS>(4 * at.chunks, state, pair);
     }
     static TILE_FN void run(float&, const Args&) {}
 };

@@ -11,7 +11,8 @@ namespace gla {
 template <class T, int C, int K, int V>
 struct GlaRoles {
     using Args = ForwardArgs<T>;
-    static constexpr int STATE_WARPS = V / 16, PAIR_WARPS = K / 16, WARPS = STATE_WARPS + PAIR_WARPS, MIN_BLOCKS = 1;
+    static constexpr int STATE_WARPS = V / 16, PAIR_WARPS = K / 16, WARPS = STATE_WARPS + PAIR_WARPS;
+    static constexpr int MIN_BLOCKS = K <= 64 ? 2 : 1;
     static constexpr int STAGES = 3;
     static constexpr float REACH = gla::REACH<T, false>;
     using State = Acc<V, K, STATE_WARPS>;  // transposed, so that a warp owns its rows in every product
@@ -85,7 +86,8 @@ struct GlaRoles {
             if (late) late_pairs(G, x, p, chunk * C);
             for_each_index<PAIR_WARPS, K>([&](int c) { s.decay[chunk % 2][c] = exp<T>(s.last[c]); });
             for_each_index<PAIR_WARPS, 1>([&](int) { s.late[chunk % 2] = late; });
-            fold(x.keys.q, G, [](float G, int) { return exp<T>(G); });
+            const float scale = a.scale;
+            fold(x.keys.q, G, [scale](float G, int) { return scale * exp<T>(G); });
             fold(x.keys.k, G, [](float G, int) { return rise<T>(G, REACH); });
             group_barrier<PAIR_WARPS>();
             scores(x, p, late);
@@ -98,11 +100,8 @@ struct GlaRoles {
             Acc<C, C, PAIR_WARPS> P;
             P.fill(0);
             mma<LOWER_OUT>(P, x.keys.q, t(x.keys.k));
-            const float scale = a.scale;
-            if (late)
-                zip(P, p, [scale](float& y, float more, int i, int j) { y = i >= j ? fused(y, scale, more) : 0.f; });
-            else
-                P.for_each([scale](float& y, int i, int j) { y = i >= j ? y * scale : 0.f; });
+            if (late) zip(P, p, [](float& y, float more, int, int) { y += more; });
+            keep_lower<false>(P);
             store(p, P);
         }
         TILE_FN void begin() {}
@@ -117,6 +116,7 @@ struct GlaRoles {
     };
 
     struct StateRole {
+        static constexpr bool QUIET = true;
         Memory& s;
         const Args& a;
         const Place<Args>& at;
@@ -133,24 +133,24 @@ struct GlaRoles {
             const float(&decay)[K] = s.decay[c % 2];
             S.for_each([&](float& y, int, int k) { y *= decay[k]; });
         }
-        // O^T = scale S^T q^T + v^T P^T
+        // O^T = S^T q^T + v^T P^T
         TILE_FN void step(int n) {
             const int c = n - 2;
             if (c < 0) return;
             Chunk& x = s.chunk[c % STAGES];
-            if (a.states) store_global(a.states + at.kept(a, c), a.K, s.state, S, a.V - at.v0, a.K);
+            if (a.states) store_global<true>(a.states + at.kept(a, c), a.K, s.state, S, a.V - at.v0, a.K);
             Acc<V, C, STATE_WARPS> O;
             O.fill(0);
-            product(O, rounded<T>(S), t(x.keys.q));
-            const float scale = a.scale;
-            O.for_each([scale](float& y, int, int) { y *= scale; });
+            Reg<T, V, K, STATE_WARPS> before;
+            before.round(S);
             if (s.late[c % 2]) decay(c);
             Reg<T, V, C, STATE_WARPS> v;
             v.load(t(x.v));
-            prepare(v, O, S);
+            prepare(before, v, O, S);
+            issue(O, before, t(x.keys.q));
             issue(O, v, t(s.pairs[c % 2].p));
             issue(S, v, x.keys.k);
-            settle_but_last(O);
+            settle_but_last(before, O);
             const Rows<T> o(a.o, at.seq, c * C, a.H, at.h, a.V, at.v0);
             store_global(o.ptr, o.ld, t(x.v), O, at.seq.length - c * C, a.V - at.v0);
             settle(v, S);
@@ -165,7 +165,7 @@ struct GlaRoles {
         const Place<Args> at(a, C, V);
         StateRole state{s, a, at};
         PairRole pair{s, a, at};
-        lockstep<STATE_WARPS, PAIR_WARPS, 144>(at.chunks + 2, state, pair);
+        lockstep<STATE_WARPS, PAIR_WARPS, 168>(at.chunks + 2, state, pair);
     }
     static TILE_FN void run(float&, const Args&) {}
 };

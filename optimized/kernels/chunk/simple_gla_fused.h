@@ -31,7 +31,8 @@ static_assert(sizeof(BackwardArgs<bf16, bf16>) == 168, "the launcher's twin must
 template <class T, int C, int K, int V, class Out>
 struct Backward {
     using Args = BackwardArgs<T, Out>;
-    static constexpr int STATE_WARPS = V / 16, PAIR_WARPS = C / 16, WARPS = STATE_WARPS + PAIR_WARPS, MIN_BLOCKS = 1;
+    static constexpr int STATE_WARPS = V / 16, PAIR_WARPS = C / 16, WARPS = STATE_WARPS + PAIR_WARPS;
+    static constexpr int MIN_BLOCKS = K <= 64 ? 2 : 1;
     using State = Acc<V, K, STATE_WARPS>;
     using Values = Acc<V, C, STATE_WARPS>;
     using Square = Acc<C, C, PAIR_WARPS>;
@@ -182,15 +183,18 @@ struct Backward {
                 s.out_of[i] = exp<T>(s.G.between(C - 1, i));
                 if (i == 0) s.decay = exp<T>(s.G[C - 1]);
             });
-            decays.for_each([&](float& y, int i, int j) { y = scale * s.G.template decay<T>(i, j); });
-            zip(dP, decays, [](float& y, float d, int i, int j) { y = i >= j ? y * d : 0.f; });
+            decays.for_each([&](float& y, int i, int j) { y = scale * exp<T>(s.G.between(i, j)); });
+            zip(dP, decays, [](float& y, float d, int, int) { y *= d; });
+            keep_lower<false>(dP);
             store(s.d_p, dP);
             if (a.d_g) {
-                zip(dP, P, [](float& y, float p, int i, int j) { y = i > j ? y * p : 0.f; });
+                zip(dP, P, [](float& y, float p, int, int) { y *= p; });
+                keep_lower<true>(dP);
                 own_row_sums(s.within, dP, [](float y, int, int) { return y; });
                 own_column_sums(s.column, dP, [](float y, int, int) { return y; });
             }
-            zip(P, decays, [](float& y, float d, int i, int j) { y = i >= j ? y * d : 0.f; });
+            zip(P, decays, [](float& y, float d, int, int) { y *= d; });
+            keep_lower<false>(P);
             store(s.p, P);
             group_barrier<PAIR_WARPS>();
             if (!a.d_g) return;
@@ -214,7 +218,7 @@ struct Backward {
                 product(dQ, d_o, s.state);
             }
             dQ.for_each([&](float& y, int i, int) { y *= s.into[i]; });
-            if (a.d_g) own_row_sums(s.reads, dQ, [&](float y, int i, int c) { return y * x.q.at(i, c); });
+            if (a.d_g) own_row_products(s.reads, dQ, x.q);
             Reg<T, C, C, PAIR_WARPS> d_p;
             d_p.load(s.d_p);
             product(dQ, d_p, x.k);
@@ -232,7 +236,7 @@ struct Backward {
                 product(dK, v, s.d_state);
             }
             dK.for_each([&](float& y, int j, int) { y *= s.out_of[j]; });
-            if (a.d_g) own_row_sums(s.writes, dK, [&](float y, int j, int c) { return y * x.k.at(j, c); });
+            if (a.d_g) own_row_products(s.writes, dK, x.k);
             Reg<T, C, C, PAIR_WARPS> d_p;
             d_p.load(t(s.d_p));
             product(dK, d_p, x.q);
@@ -241,6 +245,10 @@ struct Backward {
         }
         TILE_FN void gate(int token) {
             group_barrier<PAIR_WARPS>();
+            sums_from<PAIR_WARPS>(s.within, 0);
+            sums_from<PAIR_WARPS>(s.reads, 1);
+            sums_before<PAIR_WARPS>(s.writes, 2);
+            group_barrier<PAIR_WARPS>();
             float through = 0;
             TILE_UNROLL
             for (int w = 0; w < STATE_WARPS; w++) through += s.through[w];
@@ -248,14 +256,9 @@ struct Backward {
             const bool nothing = !a.h0 && token == 0 && leads(a.owners, a.firsts, block_id() / a.H, a.reverse);
             const Rows<float> out(a.d_g, at.seq, token, a.H, at.h, 1);
             for_each_index<PAIR_WARPS, C>([&](int i) {
-                float after = 0, within = 0, before = 0;
-                for (int j = 0; j < C; j++) {
-                    within += j >= i ? s.within[j] : 0.f;
-                    after += j >= i ? s.reads[j] : 0.f;
-                    before += j < i ? s.writes[j] : 0.f;
-                }
                 if (i >= at.seq.length - token) return;
-                out.ptr[i * out.ld] = nothing && i == 0 ? 0.f : (after + before) + (within + through);
+                const float sum = (s.reads[i] + s.writes[i]) + (s.within[i] + through);
+                out.ptr[i * out.ld] = nothing && i == 0 ? 0.f : sum;
             });
         }
         TILE_FN void end() {}

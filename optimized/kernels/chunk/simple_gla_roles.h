@@ -10,7 +10,8 @@ namespace simple_gla {
 template <class T, int C, int K, int V>
 struct SimpleGlaRoles {
     using Args = ForwardArgs<T>;
-    static constexpr int STATE_WARPS = V / 16, PAIR_WARPS = C / 16, WARPS = STATE_WARPS + PAIR_WARPS, MIN_BLOCKS = 1;
+    static constexpr int STATE_WARPS = V / 16, PAIR_WARPS = C / 16, WARPS = STATE_WARPS + PAIR_WARPS;
+    static constexpr int MIN_BLOCKS = K <= 64 ? 2 : 1;
     using State = Acc<V, K, STATE_WARPS>;  // transposed, so that a warp owns its rows in every product
     struct Chunk {
         Tile<T, C, K> q, k;
@@ -30,7 +31,7 @@ struct SimpleGlaRoles {
         Prefix<C> G;
     };
     template <int N>
-    static constexpr bool FITS = sizeof(Memory<N>) <= TILE_SHARED_MOST;
+    static constexpr bool FITS = MIN_BLOCKS * (sizeof(Memory<N>) + 1024) <= TILE_SHARED_MOST + 1024;
     static constexpr int STAGES = FITS<4> ? 4 : FITS<3> ? 3 : 2;
     using Shared = Memory<STAGES>;
 
@@ -70,10 +71,8 @@ struct SimpleGlaRoles {
                 y.out_of[i] = exp<T>(s.G.between(C - 1, i));
                 if (i == 0) y.decay = exp<T>(s.G[C - 1]);
             });
-            P.for_each([&](float& z, int i, int j) {
-                const float decay = s.G.template decay<T>(i, j);
-                z = i >= j ? z * scale * decay : 0.f;
-            });
+            P.for_each([&](float& z, int i, int j) { z *= scale * exp<T>(s.G.between(i, j)); });
+            keep_lower<false>(P);
             store(y.p, P);
         }
         TILE_FN void begin() {
@@ -96,6 +95,7 @@ struct SimpleGlaRoles {
     };
 
     struct StateRole {
+        static constexpr bool QUIET = true;
         Shared& s;
         const Args& a;
         const Place<Args>& at;
@@ -112,7 +112,7 @@ struct SimpleGlaRoles {
         TILE_FN void step(int c) {
             Chunk& x = s.chunk[c % STAGES];
             const Pairs& y = s.pairs[c % 2];
-            if (a.states) store_global(a.states + at.kept(a, c), a.K, s.state, S, a.V - at.v0, a.K);
+            if (a.states) store_global<(K > 64)>(a.states + at.kept(a, c), a.K, s.state, S, a.V - at.v0, a.K);
             Acc<V, C, STATE_WARPS> O;
             O.fill(0);
             product(O, rounded<T>(S), t(x.q));

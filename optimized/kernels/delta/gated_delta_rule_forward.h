@@ -36,7 +36,7 @@ template <class T, int C, int K, int V, Leaves LEAVES>
 struct FusedPass {
     using Args = FusedArgs<T>;
     static constexpr bool KEEPS = LEAVES == STATES, PIECES = LEAVES == MAPS;
-    static constexpr int STATE_WARPS = V / 16, GROUP_WARPS = 2, MIN_BLOCKS = 1;
+    static constexpr int STATE_WARPS = V / 16, GROUP_WARPS = 2, MIN_BLOCKS = K <= 64 ? 2 : 1;
     struct Chunk {
         Tile<T, PIECES ? C : 2 * C, K> kq;  // k, then q
         Tile<T, C, V> v;  // and o after it

@@ -1,12 +1,12 @@
 // The backward pass of gated_delta_rule in one kernel, for 16-bit operands, values no wider than a slice, and machines
 // with room in shared memory, after a forward pass that keeps what this one needs (GatedDeltaKept):
 //   GatedDeltaBackward  grid N * HV, of pieces P * HV
-// Chunks of C tokens go from the last to the first, each in four steps. One role takes the gradient of the state, which
+// Chunks of C tokens go from the last to the first, each in three steps. One role takes the gradient of the state, which
 // it holds in registers, through the chunk by halves: d_v of a half, then the state; it leaves a copy of the gradient
 // behind the chunk in shared memory. The other, a step behind, makes the pairs' products, d_q, d_k and the sums of the
-// whole chunk, of which the first, which has less to do, makes d_beta and d_g. What is wide in K lies in panels of 64
-// columns, so that products take them one at a time. Without states it only takes the gradient of the state through
-// each piece but the first of a sequence.
+// whole chunk, of which the first, which has less to do, makes d_beta and d_g; it asks for the next state where the last
+// product has read the one before. What is wide in K lies in panels of 64 columns, so that products take them one at a
+// time. Without states it only takes the gradient of the state through each piece but the first of a sequence.
 #pragma once
 
 #if !defined(TILE_HIP)
@@ -33,7 +33,7 @@ template <class T, int C, int K, int V>
 struct GatedDeltaBackward {
     using Args = BackwardArgs<T>;
     static constexpr int STATE_WARPS = V / 16, GRADIENT_WARPS = C / 16, WARPS = STATE_WARPS + GRADIENT_WARPS;
-    static constexpr int HALF = C / 2, PANEL = 64, PANELS = K / PANEL, MIN_BLOCKS = 1;
+    static constexpr int HALF = C / 2, PANEL = 64, PANELS = K / PANEL, MIN_BLOCKS = K <= 64 ? 2 : 1;
     using State = Acc<V, PANEL, STATE_WARPS>;  // a panel, transposed
     using Values = Acc<V, HALF, STATE_WARPS>;
     using Operand = Reg<T, V, HALF, STATE_WARPS>;
@@ -64,7 +64,7 @@ struct GatedDeltaBackward {
         Tile<T, C, C> d_scores, d_system;
         float g[3][C], beta[3][C];
         Factors factors[2];
-        float reads[PANELS][C], removed[PANELS][C], written[PANELS][C], before[C], after[C];
+        float reads[2][PANELS][C], removed[PANELS][C], written[PANELS][C], before[C], after[C];
         float columns[GRADIENT_WARPS][C], crossing[GRADIENT_WARPS][C], through[2][STATE_WARPS];
     };
     static_assert(PANEL == C, "d_system is where d_q goes out by panels");
@@ -88,6 +88,17 @@ struct GatedDeltaBackward {
         const long long row = a.offsets[n], first = a.chunks[n];
         return {row, a.offsets[n + 1] - row, first, (long long)block_id() * a.K * a.V, hv, hv / (a.HV / a.H),
                 (int)(a.chunks[n + 1] - first)};
+    }
+
+    // a panel of the state before chunk i, and with the last one the residuals in it
+    template <int W>
+    static TILE_FN void fetch_kept(Memory& s, const Args& a, const Place& at, int i, int h) {
+        if (!a.states || i >= at.chunks) return;
+        load_async<W>(s.state[h], a.states + at.kept(a, i) * a.V * K + h * PANEL, K, a.V, PANEL);
+        if (h < PANELS - 1) return;
+        const Span rows = at.span(i);
+        const long long ld = (long long)a.HV * a.V, value = rows.row * ld + (long long)at.hv * a.V;
+        load_async<W>(s.w, a.w + value, ld, rows.count, a.V);
     }
 
     struct StateRole {
@@ -118,16 +129,6 @@ struct GatedDeltaBackward {
             const long long value = rows.row * ldv + (long long)at.hv * a.V;
             load_async<STATE_WARPS>(x.d_o, d_o + value, ldv, rows.count, a.d_o ? a.V : 0);
         }
-        // the state before chunk i and the residuals in it
-        TILE_FN void fetch_kept(int i) {
-            const Span rows = at.span(i);
-            const T* from = a.states + at.kept(a, i) * a.V * K;
-            TILE_UNROLL
-            for (int h = 0; h < PANELS; h++)
-                load_async<STATE_WARPS>(s.state[h], from + h * PANEL, K, a.V, PANEL);
-            const long long ld = (long long)a.HV * a.V, value = rows.row * ld + (long long)at.hv * a.V;
-            load_async<STATE_WARPS>(s.w, a.w + value, ld, rows.count, a.V);
-        }
         // of the n-th half from the last
         TILE_FN void fetch_half(int n) {
             if (n < 2 * at.chunks) {
@@ -147,20 +148,21 @@ struct GatedDeltaBackward {
                     D[h].fill(0);
             }
             fetch(0);
+            TILE_UNROLL
+            for (int h = 0; h < PANELS; h++) fetch_kept<STATE_WARPS>(s, a, at, 0, h);
             fetch_gates(0);
             fetch_gates(1);
             fetch_half(0);
             wait<0>();
         }
         TILE_FN void ready() { factors(0); }
+        // d_v of the later half; its share of the gradient of the state, and d_v of the earlier one; its share
         TILE_FN void step(int c) {
-            const int i = c / 4;
+            const int i = c / 3;
             if (i >= at.chunks) return;
-            const int half = 1 - c / 2 % 2;
-            if (c % 2 == 0)
-                values(i, half);
-            else
-                update(i, half);
+            if (c % 3 != 0) update(i, 2 - c % 3);
+            if (c % 3 != 2) values(i, 1 - c % 3);
+            if (c % 3 != 1) wait<0>();
         }
 
         // d_v^T = (dS'^T k^T diag(to the end) + d_o^T P) diag(beta) X
@@ -204,8 +206,6 @@ struct GatedDeltaBackward {
             Chunk& x = s.chunk[i % 2];
             const Factors& f = s.factors[i % 2];
             if (half == 1) {
-                if (a.states) fetch_kept(i);
-                commit();
                 fetch(i + 1);
                 scalars(i - 1);
                 group_barrier<STATE_WARPS>();
@@ -232,9 +232,7 @@ struct GatedDeltaBackward {
                 issue(D[h], removed, rows<HALF>(x.k[h], half));
             }
             settle(read, removed, D[0], D[PANELS - 1]);
-            if (half == 1) return wait<1>();
-            rest(i);
-            wait<0>();
+            if (half == 0) rest(i);
         }
         // while the other role is busy with the chunk
         TILE_FN void rest(int i) {
@@ -285,23 +283,23 @@ struct GatedDeltaBackward {
                 }
                 if (!a.d_g) return;
                 TILE_UNROLL
-                for (int h = 0; h < PANELS; h++) reads += s.reads[h][j] + s.removed[h][j];
+                for (int h = 0; h < PANELS; h++) reads += s.reads[i % 2][h][j] + s.removed[h][j];
                 s.after[j] = reads;
             });
             if (!a.d_g) return;
             group_barrier<STATE_WARPS>();
+            sums_before<STATE_WARPS>(s.before, 0);
+            sums_from<STATE_WARPS>(s.after, 1);
+            group_barrier<STATE_WARPS>();
             for_each_index<STATE_WARPS, C>([&](int token) {
-                float before = 0, after = 0, within = 0, through = 0;
-                for (int j = 0; j < C; j++) {
-                    before += j < token ? s.before[j] : 0.f;
-                    after += j >= token ? s.after[j] : 0.f;
-                }
+                float within = 0, through = 0;
                 TILE_UNROLL
                 for (int w = 0; w < GRADIENT_WARPS; w++) within += s.crossing[w][token];
                 TILE_UNROLL
                 for (int w = 0; w < STATE_WARPS; w++) through += s.through[i % 2][w];
                 if (token < rows.count)
-                    a.d_g[head + (long long)token * a.HV] = (before + after) + (within + f.whole * through);
+                    a.d_g[head + (long long)token * a.HV] =
+                        (s.before[token] + s.after[token]) + (within + f.whole * through);
             });
         }
         TILE_FN void end() {
@@ -320,21 +318,20 @@ struct GatedDeltaBackward {
         Memory& s;
         const Args& a;
         const Place& at;
-        Square decays, y;  // Y, and q k^T before it
+        Square decays, y;  // above the diagonal anything, as all squares until it is cut off; Y, and q k^T before it
 
         TILE_FN bool sums() const { return a.d_g || a.d_beta; }
         TILE_FN void begin() {}
         TILE_FN void ready() {}
         TILE_FN void step(int c) {
-            const int i = (c - 1) / 4;
+            const int i = (c - 1) / 3;
             if (c == 0 || i >= at.chunks || !a.states) return;
-            if (c % 4 == 1)
+            if (c % 3 == 1) {
                 scores(i);
-            else if (c % 4 == 2)
                 queries(i);
-            else if (c % 4 == 3)
+            } else if (c % 3 == 2) {
                 system(i);
-            else {
+            } else {
                 keys(i);
                 y.fill(0), decays.fill(0);  // not needed meanwhile, so that their registers are free
             }
@@ -354,7 +351,7 @@ struct GatedDeltaBackward {
             Chunk& x = s.chunk[i % 2];
             squares(y, x.q, x.k);
             const Factors& f = s.factors[i % 2];
-            decays.for_each([&](float& d, int r, int c) { d = f.G.template decay<T>(r, c); });
+            decays.for_each([&](float& d, int r, int c) { d = exp<T>(f.G.between(r, c)); });
         }
 
         TILE_FN void put(T* out, float* partial, Tile<T, C, PANEL>& by, const Keys& acc, int i, int h) {
@@ -367,12 +364,6 @@ struct GatedDeltaBackward {
             if (!out) return;
             T* to = out + (rows.row * a.H + at.hk) * a.K + h * PANEL;
             store_global(to, (long long)a.H * a.K, by, acc, rows.count, cols);
-        }
-        // the sums over a row of a tile, element by element
-        TILE_FN void dot(float (&out)[C], const Keys& acc, const Tile<T, C, PANEL>& by) {
-            Keys products = acc;
-            zip(products, by, [](float& z, float x, int, int) { z *= x; });
-            own_row_sums(out, products, [](float z, int, int) { return z; });
         }
 
         // d_o w^T, d_q = scale diag(from the start) d_o S^T + d_scores k
@@ -390,8 +381,9 @@ struct GatedDeltaBackward {
                     d_o.load(x.d_o);
                     product(d, d_o, t(s.w));
                 }
-                zip(y, d, [scale](float& z, float p, int, int) { z *= scale * p; });
+                zip(y, d, [](float& z, float p, int, int) { z *= p; });
                 zip(d, decays, [&](float& z, float decay, int, int c) { z *= scale * beta[c] * decay; });
+                keep_lower<false>(d);
                 store(s.d_scores, d);
                 left.round(d);
             }
@@ -406,7 +398,7 @@ struct GatedDeltaBackward {
                     product(dQ, d_o, s.state[h]);
                 }
                 dQ.for_each([&](float& z, int r, int) { z *= scale * f.from_start[r]; });
-                if (a.d_g) dot(s.reads[h], dQ, x.q[h]);
+                if (a.d_g) own_row_products(s.reads[i % 2][h], dQ, x.q[h]);
                 product(dQ, left, x.k[h]);
                 put(a.d_q, a.partial_q, s.d_system, dQ, i, h);
             }
@@ -424,10 +416,14 @@ struct GatedDeltaBackward {
                 product(d, d_v, t(s.w));
             }
             squares(l, x.k, x.k);
-            zip(l, d, [](float& z, float p, int r, int c) { z = r > c ? z * p : 0.f; });
-            zip(y, l, [](float& z, float p, int, int) { z -= p; });
+            zip(l, d, [](float& z, float p, int, int) { z *= p; });
+            clear_diagonal(l);  // no token reads what it writes
+            const float scale = a.scale;
+            zip(y, l, [scale](float& z, float p, int, int) { z = fused(scale, z, -p); });
             zip(y, decays, [](float& z, float decay, int, int) { z *= decay; });
-            zip(d, decays, [&](float& z, float decay, int r, int c) { z = r > c ? -z * beta[c] * decay : 0.f; });
+            keep_lower<false>(y);
+            zip(d, decays, [&](float& z, float decay, int, int c) { z *= -beta[c] * decay; });
+            keep_lower<true>(d);
             store(s.d_system, d);
             if (a.d_beta) own_column_sums(s.columns, y, [](float z, int, int) { return z; });
             if (a.d_g) {
@@ -438,39 +434,48 @@ struct GatedDeltaBackward {
 
         // d_k = beta diag(to the end) w dS'^T - diag(from the start) d_v S^T + d_scores^T q + (d_system + d_system^T) k
         TILE_FN void keys(int i) {
-            if (!a.d_k && !a.partial_k && !sums()) return;
             Chunk& x = s.chunk[i % 2];
             const Factors& f = s.factors[i % 2];
             const float(&beta)[C] = s.beta[i % 3];
             TILE_ROLL
             for (int h = 0; h < PANELS; h++) {
+                if (!a.d_k && !a.partial_k && !sums()) {
+                    fetch_kept<GRADIENT_WARPS>(s, a, at, i + 1, h);
+                    continue;
+                }
                 Keys dK, read;
                 {
-                    Tokens w;
+                    Tokens w, d_v;
                     w.load(s.w);
-                    dK.fill(0);
-                    product(dK, w, s.d_state[h]);
-                }
-                dK.for_each([&](float& z, int r, int) { z *= f.to_end[r]; });
-                if (sums()) dot(s.written[h], dK, x.k[h]);
-                {
-                    Tokens d_v;
                     d_v.load(s.d_v);
+                    dK.fill(0);
                     read.fill(0);
-                    product(read, d_v, s.state[h]);
+                    prepare(w, d_v, dK, read);
+                    issue(dK, w, s.d_state[h]);
+                    issue(read, d_v, s.state[h]);
+                    settle(w, d_v, dK, read);
                 }
+                group_barrier<GRADIENT_WARPS>();
+                fetch_kept<GRADIENT_WARPS>(s, a, at, i + 1, h);
+                commit();
+                dK.for_each([&](float& z, int r, int) { z *= f.to_end[r]; });
+                if (sums()) own_row_products(s.written[h], dK, x.k[h]);
                 read.for_each([&](float& z, int r, int) { z *= -f.from_start[r]; });
-                if (a.d_g) dot(s.removed[h], read, x.k[h]);
+                if (a.d_g) own_row_products(s.removed[h], read, x.k[h]);
                 zip(dK, read, [&](float& z, float p, int r, int) { z = z * beta[r] + p; });
-                Pairs left;
-                left.load(t(s.d_scores));
-                product(dK, left, x.q[h]);
-                left.load(s.d_system);
-                product(dK, left, x.k[h]);
-                left.load(t(s.d_system));
-                product(dK, left, x.k[h]);
+                Pairs scores, later, earlier;
+                scores.load(t(s.d_scores));
+                later.load(s.d_system);
+                earlier.load(t(s.d_system));
+                prepare(scores, later, earlier, dK);
+                issue(dK, scores, x.q[h]);
+                issue(dK, later, x.k[h]);
+                issue(dK, earlier, x.k[h]);
+                settle(scores, later, earlier, dK);
                 put(a.d_k, a.partial_k, x.out, dK, i, h);
             }
+            commit();
+            wait<0>();
         }
 
         TILE_FN void end() {}
@@ -481,7 +486,7 @@ struct GatedDeltaBackward {
         if (!a.states && owner(a, block_id() / a.HV).begins) return;
         StateRole state{s, a, at};
         GradientRole gradients{s, a, at};
-        lockstep<STATE_WARPS, GRADIENT_WARPS>(4 * at.chunks + 1, state, gradients);
+        lockstep<STATE_WARPS, GRADIENT_WARPS>(3 * at.chunks + 1, state, gradients);
     }
     static TILE_FN void run(float&, const Args&) {}
 };

@@ -339,6 +339,7 @@ struct FusedPass {
     };
 
     struct StateRole {
+        static constexpr bool QUIET = true;
         Shared& s;
         const Args& a;
         const Place& at;

@@ -516,7 +516,7 @@ struct KdaBackward {
         if (!a.states && delta::owner(a, block_id() / a.HV).begins) return;
         StateRole state{s, a, at};
         GradientRole gradients{s, a, at};
-        lockstep<STATE_WARPS, GRADIENT_WARPS>(3 * at.chunks, state, gradients);
+        lockstep<STATE_WARPS, GRADIENT_WARPS, 136>(3 * at.chunks, state, gradients);
     }
     static TILE_FN void run(float&, const Args&) {}
 };

@@ -77,9 +77,16 @@ TILE_FN uint32_t round_pair<f16>(float low, float high) {
     asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
     return y;
 }
+// and back
 template <class T>
-TILE_FN T half_of(uint32_t pair, int high) {
-    return T{static_cast<uint16_t>(high ? pair >> 16 : pair & 0xffffu)};
+TILE_FN float widen_half(uint32_t pair, int high);
+template <>
+TILE_FN float widen_half<bf16>(uint32_t pair, int high) {
+    return __uint_as_float(high ? pair & 0xffff0000u : pair << 16);
+}
+template <>
+TILE_FN float widen_half<f16>(uint32_t pair, int high) {
+    return to_float(f16{static_cast<uint16_t>(high ? pair >> 16 : pair & 0xffffu)});
 }
 
 TILE_FN float exp2(float x) {
@@ -195,7 +202,7 @@ TILE_FN void round_left(Left<float>& out, const float (&x)[8]) {
 template <class T>
 TILE_FN void widen(float (&out)[8], const Left<T>& x) {
     TILE_UNROLL
-    for (int e = 0; e < 8; e++) out[e] = to_float(half_of<T>(x.word[e / 2], e & 1));
+    for (int e = 0; e < 8; e++) out[e] = widen_half<T>(x.word[e / 2], e & 1);
 }
 TILE_FN void widen(float (&out)[8], const Left<float>& x) {
     TILE_UNROLL
@@ -375,40 +382,51 @@ TILE_FN void publish() {
 #endif
     barrier();
 }
-template <int PHASES, class Role>
+// whether a role says of itself that products over warp groups read nothing of what it writes
+template <class Role>
+constexpr bool quiet(decltype(Role::QUIET)*) {
+    return Role::QUIET;
+}
+template <class Role>
+constexpr bool quiet(...) {
+    return false;
+}
+template <class Role>
 TILE_FN void play(int n, Role& role) {
     role.begin();
     publish();
     role.ready();
     TILE_ROLL
     for (int c = 0; c < n; c++) {
-        TILE_UNROLL
-        for (int phase = 0; phase < PHASES; phase++) {
+        if constexpr (quiet<Role>(nullptr))
+            barrier();
+        else
             publish();
-            role.step(c * PHASES + phase);
-        }
+        role.step(c);
     }
     publish();
     role.end();
 }
 // The wider role has the first warps, so that each role's first warp is a multiple of its number of warps: group_barrier
-// counts on that. Of two roles of eight warps each, the first gets registers of the second, which has no products of warp
-// groups: FIRST a thread, and the second what is left.
-template <int W0, int W1, int FIRST = 136, int PHASES = 1, class A, class B>
+// counts on that. If FIRST is more than what there would be for a thread of either role, the first gets as many, and the
+// second what is left.
+template <int W0, int W1, int FIRST = 0, class A, class B>
 TILE_FN void lockstep(int n, A& a, B& b) {
     static_assert(W0 % W1 == 0 || W1 % W0 == 0, "either role's warps begin at a multiple of their number");
     constexpr bool REVERSED = W0 % W1 != 0;
+    constexpr int EACH = 65536 / TILE_LANES / (W0 + W1) / 8 * 8, SECOND = (EACH * (W0 + W1) - FIRST * W0) / W1 / 8 * 8;
+    static_assert(FIRST % 8 == 0, "registers are dealt by eights");
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-    constexpr bool EVEN = W0 == 8 && W1 == 8;
+    constexpr bool GIVES = FIRST > EACH && W0 % 4 == 0 && W1 % 4 == 0;
 #else
-    constexpr bool EVEN = false;
+    constexpr bool GIVES = false;
 #endif
     if (REVERSED ? thread_index() >= W1 * TILE_LANES : thread_index() < W0 * TILE_LANES) {
-        if constexpr (EVEN) asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(FIRST));
-        play<PHASES>(n, a);
+        if constexpr (GIVES) asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(FIRST));
+        play(n, a);
     } else {
-        if constexpr (EVEN) asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(256 - FIRST));
-        play<PHASES>(n, b);
+        if constexpr (GIVES) asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(SECOND));
+        play(n, b);
     }
 }
 

@@ -77,6 +77,10 @@ struct alignas(sizeof(T_) == 2 ? 16 * (N < 64 ? N : 64) : N < 32 ? 128 : N * siz
     }
     TILE_FN Piece* piece(int r, int p) { return reinterpret_cast<Piece*>(d + index(r, p * WIDTH)); }
     TILE_FN const Piece* piece(int r, int p) const { return reinterpret_cast<const Piece*>(d + index(r, p * WIDTH)); }
+    // the piece n rows below the one at d[own], whose row has none of n's bits among its last three
+    TILE_FN const Piece* piece_below(int own, int n) const {
+        return reinterpret_cast<const Piece*>(d + ((own ^ scramble(n) * WIDTH) + n * PANEL));
+    }
     TILE_FN float at(int r, int c) const { return to_float(d[index(r, c)]); }
     TILE_FN void set(int r, int c, float x) { d[index(r, c)] = round_to<T>(x); }
     TILE_FN void get_pair(float& x, float& y, int r, int c) const {
@@ -530,13 +534,15 @@ TILE_FN float inner_product(const Tile<float, R, N>& x, const Tile<float, R, N>&
 template <int W, class T, int R, int N>
 TILE_FN float inner_product(const Tile<T, R, N>& x, const Tile<T, R, N>& y) {
     float share = 0;
-    for_each_index<W, R * N / 2>([&](int i) {
-        float a[2], b[2];
-        const int r = i / (N / 2), c = i % (N / 2) * 2;
-        x.get_pair(a[0], a[1], r, c);
-        y.get_pair(b[0], b[1], r, c);
-        share = fused(a[0], b[0], share);
-        share = fused(a[1], b[1], share);
+    // in any order, as long as both lie in the same
+    for_each_index<W, R * N / 8>([&](int i) {
+        union Eight {
+            Piece piece;
+            T element[8];
+        };
+        const Eight a = {reinterpret_cast<const Piece*>(x.d)[i]}, b = {reinterpret_cast<const Piece*>(y.d)[i]};
+        TILE_UNROLL
+        for (int e = 0; e < 8; e++) share = fused(to_float(a.element[e]), to_float(b.element[e]), share);
     });
     return share;
 }

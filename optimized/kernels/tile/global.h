@@ -163,16 +163,40 @@ TILE_FN void store_global(T* ptr, int64_t ld, Transposed<Tile<T, R, N>> view, co
             ptr[r * ld + p * WIDTH + e] = view.tile.d[view.tile.index(r, p * WIDTH) + e];
     }
 }
-template <class T, int R, int N, int W>
+// PACED: a lane's pieces one after the other, where loads would wait behind a burst of stores
+template <bool PACED = false, class T, int R, int N, int W>
 TILE_FN void store_global(T* ptr, int64_t ld, Tile<T, R, N>& tile, const Acc<R, N, W>& acc, int rows, int cols) {
     using C = Acc<R, N, W>;
     static_assert(C::WARP_COLS == 1 && C::WARP_ROWS == W, "a warp owns whole rows");
     constexpr int WIDTH = 16 / sizeof(T), PIECES = N / WIDTH, EACH = R / W;
+    constexpr int STEP = TILE_LANES < PIECES ? 1 : TILE_LANES / PIECES, COUNT = EACH / STEP;
+    constexpr int BATCH = PACED || COUNT % 4 != 0 ? 1 : 4;
     warp_barrier();
     store(tile, acc);
     warp_barrier();
     const bool aligned = wide(ptr, ld);
     const int first = warp<W>() * EACH;
+    if constexpr (TILE_LANES % PIECES == 0 && EACH % 16 == 0 && EACH % STEP == 0)
+        if (aligned && rows >= R && cols >= N && ld < NARROW) {
+            const int r0 = lane() / PIECES, p = lane() % PIECES, own = tile.index(first + r0, p * WIDTH);
+            T* to = ptr + ((first + r0) * static_cast<int>(ld) + p * WIDTH);
+            // all are read before any is written, so that they do not wait for one another
+            auto batch = [&](int from) {
+                Piece x[BATCH];
+                TILE_UNROLL
+                for (int i = 0; i < BATCH; i++) x[i] = *tile.piece_below(own, (from + i) * STEP);
+                TILE_UNROLL
+                for (int i = 0; i < BATCH; i++, to += STEP * ld) *reinterpret_cast<Piece*>(to) = x[i];
+            };
+            if constexpr (PACED) {
+                TILE_ROLL
+                for (int from = 0; from < COUNT; from += BATCH) batch(from);
+            } else {
+                TILE_UNROLL
+                for (int from = 0; from < COUNT; from += BATCH) batch(from);
+            }
+            return;
+        }
     TILE_ROLL
     for (int i = opaque(lane()); i < EACH * PIECES; i += TILE_LANES) {
         const int r = first + i / PIECES, p = i % PIECES, n = r < rows ? cols - p * WIDTH : 0;

@@ -338,7 +338,7 @@ void store_global(T* ptr, int64_t ld, Transposed<Tile<T, R, N>> view, const Acc<
     store(view, acc);
     store_global<W>(ptr, ld, view.tile, rows, cols);
 }
-template <class T, int R, int N, int W>
+template <bool PACED = false, class T, int R, int N, int W>
 void store_global(T* ptr, int64_t ld, Tile<T, R, N>& tile, const Acc<R, N, W>& acc, int rows, int cols) {
     store(tile, acc);
     store_global<W>(ptr, ld, tile, rows, cols);
@@ -433,6 +433,19 @@ struct Prefix {
     }
 };
 template <int W, int N>
+TILE_FN void sums_from(float (&x)[N], int) {
+    for (int i = N - 2; i >= 0; i--) x[i] += x[i + 1];
+}
+template <int W, int N>
+TILE_FN void sums_before(float (&x)[N], int) {
+    float sum = 0;
+    for (int i = 0; i < N; i++) {
+        const float own = x[i];
+        x[i] = sum;
+        sum += own;
+    }
+}
+template <int W, int N>
 void prefix_sum(Prefix<N>& G, const float (&g)[N]) {
     float high = 0, low = 0;
     for (int i = 0; i < N; i++) {
@@ -468,6 +481,24 @@ TILE_FN void own_row_sums(float (&out)[P][M], Acc<M, N, W>& acc, F f) {
             out[p][r] = 0;
             for (int c = p * N / P; c < (p + 1) * N / P; c++) out[p][r] += f(acc.d[r][c], r, c);
         }
+}
+template <int M, int N, int W, class V>
+TILE_FN void own_row_products(float (&out)[M], Acc<M, N, W>& acc, const V& view) {
+    const Strided tile = strided(view);
+    for (int r = 0; r < M; r++) {
+        float s = 0;
+        for (int c = 0; c < N; c++) s = fused(acc.d[r][c], tile.at(r, c), s);
+        out[r] = s;
+    }
+}
+template <int N, int W>
+TILE_FN void clear_diagonal(Acc<N, N, W>& acc) {
+    for (int i = 0; i < N; i++) acc.d[i][i] = 0;
+}
+template <bool STRICT, int N, int W>
+TILE_FN void keep_lower(Acc<N, N, W>& acc) {
+    for (int r = 0; r < N; r++)
+        for (int c = r + (STRICT ? 0 : 1); c < N; c++) acc.d[r][c] = 0;
 }
 template <int P, int M, int N, int W, class F>
 TILE_FN void own_column_sums(float (&out)[P][N], Acc<M, N, W>& acc, F f) {
@@ -542,11 +573,11 @@ struct Each {
     TILE_FN X& operator[](int g) { return x[g]; }
 };
 // the roles in turn, now one first, now the other: neither may depend on the other between two barriers
-template <int W0, int W1, int FIRST = 0, int PHASES = 1, class A, class B>
+template <int W0, int W1, int FIRST = 0, class A, class B>
 TILE_FN void lockstep(int n, A& a, B& b) {
     a.begin(), b.begin();
     b.ready(), a.ready();
-    for (int c = 0; c < n * PHASES; c++) {
+    for (int c = 0; c < n; c++) {
         if (c % 2 == 0)
             a.step(c), b.step(c);
         else

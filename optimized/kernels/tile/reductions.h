@@ -45,6 +45,43 @@ TILE_FN void prefix_sum(Prefix<N>& G, const float (&g)[N]) {
     }
 }
 
+// by one of the W warps; x has to be there, and is there after the next barrier
+template <int W, bool FROM, int N>
+TILE_FN void scan(float (&x)[N], int by) {
+    constexpr int EACH = (N + TILE_LANES - 1) / TILE_LANES;
+    if (warp<W>() != by) return;
+    const int l = opaque(lane());
+    float before[EACH], own = 0;
+    TILE_UNROLL
+    for (int e = 0; e < EACH; e++) {
+        const int i = FROM ? N - 1 - (l * EACH + e) : l * EACH + e;
+        const float y = l * EACH + e < N ? x[i] : 0.f;
+        before[e] = FROM ? own + y : own;
+        own += y;
+    }
+    float all = own;
+    TILE_UNROLL
+    for (int step = 1; step < TILE_LANES; step *= 2) {
+        const float y = shuffle_up(all, step);
+        all += l >= step ? y : 0.f;
+    }
+    // not all - own: what a sum is of is small now and then where its neighbours are not
+    const float lower = shuffle_up(all, 1), others = l > 0 ? lower : 0.f;
+    TILE_UNROLL
+    for (int e = 0; e < EACH; e++) {
+        const int i = FROM ? N - 1 - (l * EACH + e) : l * EACH + e;
+        if (l * EACH + e < N) x[i] = others + before[e];
+    }
+}
+template <int W, int N>
+TILE_FN void sums_from(float (&x)[N], int by) {
+    scan<W, true>(x, by);
+}
+template <int W, int N>
+TILE_FN void sums_before(float (&x)[N], int by) {
+    scan<W, false>(x, by);
+}
+
 // scratch[c][i], c < COUNT, added up over c
 template <int W, int COUNT, int N>
 TILE_FN void add_partial_sums(float (&out)[N], const float* scratch) {
@@ -137,6 +174,55 @@ TILE_FN void own_column_sums(float (&out)[P][N], Acc<M, N, W>& acc, F f) {
     static_assert(C::WARP_ROWS == P && C::WARP_COLS * P == W, "as many parts as warps to a column");
     float(&own)[N] = out[warp<W>() / C::WARP_COLS];
     each_column_sum(acc, f, [&](int column, float total) { own[column] = total; });
+}
+// the same of products with a tile, element by element
+template <int M, int N, int W, class V>
+TILE_FN void own_row_products(float (&out)[M], Acc<M, N, W>& acc, const V& view) {
+    using C = Acc<M, N, W>;
+    static_assert(C::WARP_COLS == 1 && C::WARP_ROWS == W, "a warp owns whole rows");
+    TILE_UNROLL
+    for (int m = 0; m < C::BLOCK_ROWS; m++) {
+        float s[ROW_SLOTS] = {};
+        const int r = C::first_row() + 16 * m;
+        TILE_UNROLL
+        for (int n = 0; n < C::BLOCK_COLS; n++) {
+            Left<typename Shape<V>::T> block;
+            float y[BLOCK_ELEMENTS];
+            load_left(block, view, r, 16 * n);
+            widen(y, block);
+            TILE_UNROLL
+            for (int e = 0; e < BLOCK_ELEMENTS; e++) s[row_slot(e)] = fused(acc.d[m][n][e], y[e], s[row_slot(e)]);
+        }
+        TILE_UNROLL
+        for (int e = 0; e < BLOCK_ELEMENTS; e++)
+            if (first_of_row_slot(e)) {
+                const float total = sum_over_row(s[row_slot(e)]);
+                if (block_col(e) == 0) out[r + block_row(e)] = total;
+            }
+    }
+}
+// Only the blocks on the diagonal are looked at by element; the others take a branch of a whole warp.
+template <int N, int W>
+TILE_FN void clear_diagonal(Acc<N, N, W>& acc) {
+    acc.for_each_block([](float(&x)[BLOCK_ELEMENTS], int r0, int c0) {
+        if (r0 != c0) return;
+        TILE_UNROLL
+        for (int e = 0; e < BLOCK_ELEMENTS; e++) x[e] = block_row(e) == block_col(e) ? 0.f : x[e];
+    });
+}
+template <bool STRICT, int N, int W>
+TILE_FN void keep_lower(Acc<N, N, W>& acc) {
+    acc.for_each_block([](float(&x)[BLOCK_ELEMENTS], int r0, int c0) {
+        if (r0 > c0) return;
+        if (r0 == c0) {
+            TILE_UNROLL
+            for (int e = 0; e < BLOCK_ELEMENTS; e++)
+                x[e] = block_row(e) > block_col(e) || (!STRICT && block_row(e) == block_col(e)) ? x[e] : 0.f;
+        } else {
+            TILE_UNROLL
+            for (int e = 0; e < BLOCK_ELEMENTS; e++) x[e] = 0.f;
+        }
+    });
 }
 #if defined(TILE_CUDA)
 // acc is overwritten; a row's elements lie with four lanes, two neighbours each of eight

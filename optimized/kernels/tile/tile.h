@@ -44,7 +44,8 @@
 // load<W>, load_async<W>(float (&x)[N], ptr, stride, n)  a vector, likewise.
 // store_global<W>(ptr, ld, tile, rows, cols) tile to global memory of type T.
 // store_global(ptr, ld, t(tile), acc, rows, cols)  acc transposed, by way of a tile, each warp its own columns;
-//                with tile instead of t(tile) as it lies, each warp its own rows.
+//                with tile instead of t(tile) as it lies, each warp its own rows; store_global<true>: a lane's pieces
+//                one after the other, where loads would wait behind a burst of stores.
 // load(acc, ptr, row_stride, col_stride, rows, cols), store_global(ptr, row_stride, col_stride, acc, rows, cols)
 //                f32 or T global memory from and to accumulators; rows and cols bound as above.
 // for_each_index<W, N>(f(int i))             i = 0..N-1, each once, in no order.
@@ -64,10 +65,14 @@
 //                g[i]
 //                keeps its accuracy behind a sum of any size; G[i] is the sum itself. g is clamped at -1e5 (exp is 0
 //                there).
+// clear_diagonal(acc), keep_lower<STRICT>(acc)  of a square: zeros on the diagonal; above it, and if STRICT on it.
+// sums_from<W>(float (&x)[N], by), sums_before<W>(x, by)  each becomes the sum of itself and those behind it, or of
+//                those before it, by the warp of that number. A barrier before and after it.
 // row_sums<W>(float (&out)[M], float (&scratch)[W*M], acc, f(float x, row, col) -> float), column_sums<W>(out[N],
 //                scratch[W*N], acc, f): fixed order. They begin and end with a barrier.
 // own_row_sums(out[M], acc, f), own_column_sums(out[P][N], acc, f), own_row_sums(out[P][M], acc, f): without a barrier, by
 //                parts of the columns' rows or the rows' columns, as many as warps share them.
+//                own_row_products(out[M], acc, view): the row sums of acc times a tile of its shape, element by element.
 //                own_crossing_sums(out[W][N], acc), of a square: for each column t what the rows from t on have before it;
 //                acc is overwritten, and there is none on AMD. warp_sums(out[W], share): the
 //                sum of each warp's shares.
@@ -93,10 +98,11 @@
 // barrier()      orders everything before it with everything after it. Needed between writing shared memory and
 //                reading it back in another operation, and between reading and overwriting it.
 // publish()      barrier, after which product and issue may read what was written before it.
-// lockstep<W0, W1, FIRST, P>(n, a, b)  two roles, the block's first W0 warps and its next W1: begin(), ready(),
-//                step(0), .., step(n P - 1), end() of each, with publish() between any two. What one role does between
-//                two of them must not depend on what the other does there. Inside, W is the role's, and barrier() is
-//                not to be used. A loop has P steps: what lives from one to the next costs no registers elsewhere.
+// lockstep<W0, W1, FIRST>(n, a, b)  two roles, the block's first W0 warps and its next W1: begin(), ready(), step(0),
+//                .., step(n - 1), end() of each, with publish() between any two. What one role does between two of them
+//                must not depend on what the other does there. Inside, W is the role's, and barrier() is not to be
+//                used. A role with QUIET writes nothing in a step that product or issue read. FIRST: registers of the
+//                first role's threads, some of the second's.
 // groups<W, G>(f(int g))  a role's W warps as G groups; group_barrier<V>(): barrier of the V warps that work together.
 //                Each<X, G>: an X of registers for each group, by its number.
 // block_id()     index of the block in its one-dimensional grid.

@@ -6,12 +6,14 @@
 
 namespace tile {
 
-// a matrix in shared memory as the instruction takes it: address, strides between its atoms of eight rows, scrambling
+// A matrix in shared memory as the instruction takes it: address, strides between its atoms of eight rows, scrambling.
+// The offset is known beforehand and only added, so that slices of one tile do not each repeat what its address takes.
 struct Descriptor {
     uint64_t bits;
 };
-TILE_FN Descriptor descriptor(const void* start, int leading, int stride, int scrambling) {
-    const uint64_t low = (shared_address(start) & 0x3ffffu) >> 4 | static_cast<uint32_t>(leading >> 4) << 16;
+TILE_FN Descriptor descriptor(const void* tile, int offset, int leading, int stride, int scrambling) {
+    const uint32_t start = (shared_address(tile) & 0x3ffffu) >> 4 | static_cast<uint32_t>(leading >> 4) << 16;
+    const uint32_t low = start + static_cast<uint32_t>(offset >> 4);
     return {low | static_cast<uint64_t>(stride >> 4) << 32 | static_cast<uint64_t>(scrambling) << 62};
 }
 constexpr int SCRAMBLE_128 = 1, SCRAMBLE_64 = 2;
@@ -20,7 +22,7 @@ constexpr int SCRAMBLE_128 = 1, SCRAMBLE_64 = 2;
 template <class S>
 TILE_FN Descriptor slice(const S& tile, int k) {
     static_assert(S::PANEL == 64, "whole panels");
-    return descriptor(tile.d + 16 * k * 64, 2 * S::ROWS * 64, 8 * 2 * 64, SCRAMBLE_128);
+    return descriptor(tile.d, 2 * 16 * k * 64, 2 * S::ROWS * 64, 8 * 2 * 64, SCRAMBLE_128);
 }
 // the same for a transposed tile: its columns lie down the rows of the tile
 template <class S>
@@ -28,7 +30,7 @@ TILE_FN Descriptor slice(const Transposed<S>& view, int k) {
     constexpr int PANEL = S::PANEL;
     static_assert(PANEL == 64 || PANEL == 32, "a known scrambling");
     const int panel = 16 * k / PANEL, within = 16 * k % PANEL;
-    return descriptor(view.tile.d + panel * S::ROWS * PANEL + within, 16, 8 * 2 * PANEL,
+    return descriptor(view.tile.d, 2 * (panel * S::ROWS * PANEL + within), 16, 8 * 2 * PANEL,
                       PANEL == 64 ? SCRAMBLE_128 : SCRAMBLE_64);
 }
 // whether there is a slice of it
