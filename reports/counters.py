@@ -32,6 +32,7 @@ METRICS = {
     "arithmetic": ("smsp__average_warps_issue_stalled_wait_per_issue_active.ratio", 1),
     "tensor queue": ("smsp__average_warps_issue_stalled_math_pipe_throttle_per_issue_active.ratio", 1),
     "shared queue": ("smsp__average_warps_issue_stalled_mio_throttle_per_issue_active.ratio", 1),
+    "instructions": ("smsp__average_warps_issue_stalled_no_instruction_per_issue_active.ratio", 1),
 }
 
 
@@ -101,7 +102,7 @@ def number(value):
 def table(records):
     """The Markdown file of these records."""
     text = __doc__.splitlines()[0] + "\n\nWritten by `reports/counters.py table`; "
-    text += "`reports/counters.py` says how it was measured. The last six columns are the warps that wait for one that "
+    text += "`reports/counters.py` says how it was measured. The last columns are the warps that wait for one that "
     text += "issues, by what they wait for.\n"
     for record in records:
         lines = [json.loads(line) for line in pathlib.Path(record).read_text(encoding="utf-8").splitlines()]
