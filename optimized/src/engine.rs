@@ -265,7 +265,11 @@ impl<'a> Job<'a> {
 
     /// Whether no sequence has more than one token and no gradient is wanted: a step of generation.
     pub(crate) fn is_step(&self) -> bool {
-        self.problem.longest() <= 1 && !self.outputs.iter().any(|o| o.name.starts_with("d_"))
+        self.problem.longest() <= 1 && !self.wants_gradients()
+    }
+
+    pub(crate) fn wants_gradients(&self) -> bool {
+        self.outputs.iter().any(|o| o.name.starts_with("d_"))
     }
 
     /// Where an output or gradient goes; null when it is not wanted.

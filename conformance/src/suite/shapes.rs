@@ -40,13 +40,21 @@ pub(super) fn awkward<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Ite
     recipe.awkward.iter().enumerate().filter(move |_| has).map(make)
 }
 
-/// Many tokens whose state remembers them, few of everything else but value heads of a key head.
+/// Many tokens, few of everything else: a state that remembers them all and, where there are gates, one that forgets.
+/// Of that there are several heads, but fewer than a device has multiprocessors for.
 pub(super) fn long<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item = Case> + 'a {
-    let narrow = Recipe { lengths: recipe.long, widths: &[(16, 8)], heads: &[(1, 8)], ..*recipe };
     let has = spec.level == Level::Op && spec.sizes.contains(&Dim::T);
-    let profile = if Profile::SlowDecay.concerns(spec) { Profile::SlowDecay } else { Profile::Typical };
-    let make = move |i| Case { profile, ..plain(spec, &narrow, i) };
-    (0..recipe.long.len()).filter(move |_| has).map(make)
+    let gated = Profile::SlowDecay.concerns(spec);
+    let make = move |i: usize| {
+        let (profile, heads) = match i {
+            0 if gated => (Profile::SlowDecay, &[(1, 8)]),
+            0 => (Profile::Typical, &[(1, 8)]),
+            _ => (Profile::Typical, &[(6, 6)]),
+        };
+        let narrow = Recipe { lengths: recipe.long, widths: &[(16, 8)], heads, ..*recipe };
+        Case { profile, ..plain(spec, &narrow, i) }
+    };
+    (0..recipe.long.len()).filter(move |i| has && (*i == 0 || gated)).map(make)
 }
 
 /// The case of a recurrence, made cheaper until its products are no more than a recipe's: one row, fewer tokens, fewer

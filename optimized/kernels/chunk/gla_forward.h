@@ -11,30 +11,15 @@ struct ForwardArgs {
     T* o;                         // [B T, H, V] or null
     float* ht;                    // [N, H, K, V] or null
     T* states;                    // [total, H, V, K]: before every chunk; or null
+    long long* late;              // [blocks], of GlaRoles: which of them are GlaRolesLate's
     const long long *offsets, *chunks;  // [N + 1] each
-    int H, K, V, slices, reverse;
+    const int* owners;  // of pieces, to which the chunks belong then: part.h; null where nothing is cut
+    const long long* firsts;
+    const long long* windows;
+    int H, K, V, slices, reverse, entering;
     float scale;
 };
-static_assert(sizeof(ForwardArgs<bf16>) == 112, "the launcher's twin must match");
-
-// which block this is
-template <class Args>
-struct Place {
-    Sequence seq;
-    int n, h, v0, chunks;
-    long long state, first;  // elements of [N, H, K, V]; chunks before this sequence
-
-    TILE_FN Place(const Args& a, int C, int V)
-        : seq(a.offsets, block_id() / a.slices / a.H, a.reverse),
-          n(block_id() / a.slices / a.H),
-          h(block_id() / a.slices % a.H),
-          v0(block_id() % a.slices * V),
-          chunks((seq.length + C - 1) / C),
-          state((long long)(block_id() / a.slices) * a.K * a.V + v0),
-          first(a.chunks[n]) {}
-    // element of [total, H, V, K]
-    TILE_FN long long kept(const Args& a, int chunk) const { return (((first + chunk) * a.H + h) * a.V + v0) * a.K; }
-};
+static_assert(sizeof(ForwardArgs<bf16>) == 152, "the launcher's twin must match");
 
 template <class T, int C, int K, int V, bool BOTH>
 struct Forward {
@@ -143,7 +128,7 @@ struct Forward {
             product<UPPER_B>(O, v, t(s.p));
             if constexpr (BOTH) gate_outputs(O, late);
             const Rows<T> o(a.o, at.seq, token, a.H, at.h, a.V, at.v0);
-            store_global(o.ptr, o.ld, t(x.v), O, at.seq.length - token, a.V - at.v0);
+            store_global(o.ptr, o.ld, t(x.v), O, at.given(token / C, at.seq.length - token), a.V - at.v0);
         }
 
         TILE_FN void gate_outputs(Acc<V, C, WARPS>& O, bool late) {
@@ -204,9 +189,10 @@ struct Forward {
 
     static TILE_FN void run(Shared& s, const Args& a) {
         const Place<Args> at(a, C, V);
+        if (at.part.idle) return;
         State S;
         S.fill(0);
-        if (a.h0) load(S, a.h0 + at.state, 1, a.V, a.V - at.v0, a.K);
+        if (a.h0 && at.part.enters) load(S, a.h0 + at.state, 1, a.V, a.V - at.v0, a.K);
         if (STAGES == 2 && at.chunks > 0) fetch(s.stage[0], a, at, 0);
         commit();
         for (int i = 0, slot = 0; i < at.chunks; i++, slot ^= STAGES - 1) {
@@ -215,14 +201,14 @@ struct Forward {
                 fetch(s.stage[0], a, at, i * C);
                 commit();
             }
-            if (a.states) store_global(a.states + at.kept(a, i), a.K, s.rest.state, S, a.V - at.v0, a.K);
+            if (a.states) store_global(a.states + at.kept(a, i), a.K, s.rest.state, S, at.given(i, a.V - at.v0), a.K);
             wait<0>();
             barrier();
             if (STAGES == 2 && i + 1 < at.chunks) fetch(s.stage[slot ^ (STAGES - 1)], a, at, (i + 1) * C);
             commit();
             Chunk{s.rest, s.stage[slot], a, at, i * C}.run(S);
         }
-        if (a.ht) store_global(a.ht + at.state, 1, a.V, S, a.V - at.v0, a.K);
+        if (a.ht && at.leaves(a)) store_global(a.ht + at.left(a), 1, a.V, S, a.V - at.v0, a.K);
     }
 };
 template <class T, int C, int K, int V>
@@ -237,10 +223,13 @@ struct StateGradientsArgs {
     T* d_states;                // [total, H, V, K]: after every chunk; or null
     float* d_h0;                // [N, H, K, V] or null
     const long long *offsets, *chunks;
-    int H, K, V, slices, reverse;
+    const int* owners;  // of pieces, to which the chunks belong then: part.h; null where nothing is cut
+    const long long* firsts;
+    const long long* windows;
+    int H, K, V, slices, reverse, entering;
     float scale;
 };
-static_assert(sizeof(StateGradientsArgs<bf16>) == 96, "the launcher's twin must match");
+static_assert(sizeof(StateGradientsArgs<bf16>) == 128, "the launcher's twin must match");
 
 // dS = exp(G_last) dS' + scale (exp(G) q)^T d_o, chunks from the last to the first
 template <class T, int C, int K, int V, bool BOTH>
@@ -269,7 +258,7 @@ struct StateGradients {
         Rest rest;
     };
 
-    static TILE_FN void fetch(Stage& x, const Args& a, const Place<Args>& at, int token) {
+    static TILE_FN void fetch(Stage& x, const Args& a, const Place<Args, true>& at, int token) {
         fetch_rows<WARPS>(x.q, a.q, at, a.H, token, a.K, 0);
         fetch_rows<WARPS>(x.g, a.g, at, a.H, token, a.K, 0);
         fetch_rows<WARPS>(x.d_o, a.d_o, at, a.H, token, a.V, at.v0);
@@ -294,10 +283,11 @@ struct StateGradients {
     }
 
     static TILE_FN void run(Shared& s, const Args& a) {
-        const Place<Args> at(a, C, V);
+        const Place<Args, true> at(a, C, V);
+        if (at.part.idle) return;
         State S;
         S.fill(0);
-        if (a.d_ht) load(S, a.d_ht + at.state, 1, a.V, a.V - at.v0, a.K);
+        if (a.d_ht && at.part.enters) load(S, a.d_ht + at.state, 1, a.V, a.V - at.v0, a.K);
         if (STAGES == 2 && at.chunks > 0) fetch(s.stage[0], a, at, (at.chunks - 1) * C);
         commit();
         for (int i = at.chunks - 1, slot = 0; i >= 0; i--, slot ^= STAGES - 1) {
@@ -306,14 +296,15 @@ struct StateGradients {
                 fetch(s.stage[0], a, at, i * C);
                 commit();
             }
-            if (a.d_states) store_global(a.d_states + at.kept(a, i), a.K, s.rest.state, S, a.V - at.v0, a.K);
+            if (a.d_states)
+                store_global(a.d_states + at.kept(a, i), a.K, s.rest.state, S, at.given(i, a.V - at.v0), a.K);
             wait<0>();
             barrier();
             if (STAGES == 2 && i > 0) fetch(s.stage[slot ^ (STAGES - 1)], a, at, (i - 1) * C);
             commit();
             chunk(s.rest, s.stage[slot], S, a.scale);
         }
-        if (a.d_h0) store_global(a.d_h0 + at.state, 1, a.V, S, a.V - at.v0, a.K);
+        if (a.d_h0 && at.leaves(a)) store_global(a.d_h0 + at.left(a), 1, a.V, S, a.V - at.v0, a.K);
     }
 };
 template <class T, int C, int K, int V>

@@ -7,7 +7,8 @@
 // The copy has decayed over the chunk, so that k~ stands for k^ and one factor exp(-G) for both shares of d_k. In a
 // late chunk, where the gates of some channel sum up to less than -reach, it has not, and k^ is needed. Where nothing
 // comes from behind the chunk, both give the same bits for tokens that are not late, because no gradient may depend on
-// later gates.
+// later gates. GlaBackward has no code for late chunks: a block that meets one gives up and says so, and GlaBackwardLate
+// begins it anew.
 #pragma once
 #include "gla_backward.h"
 
@@ -21,16 +22,18 @@ struct BackwardArgs {
     const T* states;                    // [total, H, V, K]: before every chunk
     T *d_q, *d_k, *d_v, *d_g;           // as q, k, v, g; each may be null
     float* d_h0;                        // [N, H, K, V] or null
+    long long* late;                    // [blocks]: which of them are GlaBackwardLate's
     const long long *offsets, *chunks;  // [P + 1] each
-    const int* owners;                  // [P], the sequence of a piece
-    const long long* firsts;            // [N + 1], the first piece of a sequence
-    int H, K, V, slices, reverse;       // one slice
+    const int* owners;  // of pieces, to which the chunks belong then: part.h; null where nothing is cut
+    const long long* firsts;
+    const long long* windows;
+    int H, K, V, slices, reverse, entering;
     float scale;
 };
-static_assert(sizeof(BackwardArgs<bf16>) == 160, "the launcher's twin must match");
+static_assert(sizeof(BackwardArgs<bf16>) == 184, "the launcher's twin must match");
 
-template <class T, int C, int K, int V>
-struct GlaBackward {
+template <class T, int C, int K, int V, bool LATE>
+struct Backward {
     using Args = BackwardArgs<T>;
     static constexpr int STATE_WARPS = V / 16, PAIR_WARPS = 8, GROUP = C / 16, WARPS = STATE_WARPS + PAIR_WARPS;
     static constexpr int MIN_BLOCKS = 1, SLICE = 64;
@@ -68,7 +71,7 @@ struct GlaBackward {
         };
         float decay[K];
         float through[Through::SCRATCH];
-        int late;
+        int late;  // this chunk's channels; without LATE, those of it or of any before it
     };
     // where it does not fit, nobody launches it
     static constexpr bool FITS = sizeof(Memory) <= TILE_SHARED_MOST;
@@ -77,7 +80,7 @@ struct GlaBackward {
     struct StateRole {
         Memory& s;
         const Args& a;
-        const Place<Args>& at;
+        const Place<Args, true>& at;
         State D;
         Values dV;
         bool late;
@@ -95,7 +98,7 @@ struct GlaBackward {
             commit();
         }
         TILE_FN void begin() {
-            if (a.d_ht)
+            if (a.d_ht && at.part.enters)
                 load(D, a.d_ht + at.state, 1, a.V, a.V, a.K);
             else
                 D.fill(0);
@@ -106,11 +109,13 @@ struct GlaBackward {
         TILE_FN void ready() {}
         TILE_FN void step(int n) {
             const int i = n >> 2, phase = n & 3;
+            if (!LATE && late) return;
             if (phase == 0) {
                 if (late) fetch_state(i);
                 wait<0>();
             } else if (phase == 1) {
-                before(i);
+                late = s.late;
+                if (LATE || !late) before(i);
             } else if (phase == 2) {
                 after(i);
             } else {
@@ -120,7 +125,7 @@ struct GlaBackward {
         // dV^T = dS'^T k^T
         TILE_FN void before(int i) {
             const float(&decay)[K] = s.decay;
-            late = s.late;
+            const bool late = LATE && this->late;
             if (!late) D.for_each([&](float& y, int, int c) { y *= decay[c]; });
             store(s.d_state, D);
             dV.fill(0);
@@ -128,8 +133,7 @@ struct GlaBackward {
             if (late) D.for_each([&](float& y, int, int c) { y *= decay[c]; });
             if (!a.d_g) return;
             group_barrier<STATE_WARPS>();
-            const bool weigh = late;
-            products_down<STATE_WARPS>(s.state, s.d_state, s.through, [&](int c) { return weigh ? decay[c] : 1.f; });
+            products_down<STATE_WARPS>(s.state, s.d_state, s.through, [&](int c) { return late ? decay[c] : 1.f; });
         }
         // dV^T = dV^T + dO^T P,   dS^T = dS^T + dO^T q^
         TILE_FN void after(int i) {
@@ -144,21 +148,25 @@ struct GlaBackward {
             if (a.d_v) {
                 const int token = chunk(i) * C;
                 const Rows<T> out(a.d_v, at.seq, token, a.H, at.h, a.V);
-                store_global(out.ptr, out.ld, t(s.v), dV, at.seq.length - token, a.V);
+                store_global(out.ptr, out.ld, t(s.v), dV, at.given(chunk(i), at.seq.length - token), a.V);
             }
             group_barrier<STATE_WARPS>();
             fetch_values(i + 1);
             if (!late) fetch_state(i + 1);
         }
         TILE_FN void end() {
-            if (a.d_h0) store_global(a.d_h0 + at.state, 1, a.V, D, a.V, a.K);
+            if constexpr (!LATE) {
+                for_each_index<STATE_WARPS, 1>([&](int) { a.late[block_id()] = late; });
+                if (late) return;
+            }
+            if (a.d_h0 && at.leaves(a)) store_global(a.d_h0 + at.left(a), 1, a.V, D, a.V, a.K);
         }
     };
 
     struct PairRole {
         Memory& s;
         const Args& a;
-        const Place<Args>& at;
+        const Place<Args, true>& at;
         Each<Keys, 2> d;  // q's and k's gradients
 
         TILE_FN int token(int i) const { return (at.chunks - 1 - i) * C; }
@@ -177,6 +185,7 @@ struct GlaBackward {
             commit();
         }
         TILE_FN void begin() {
+            for_each_index<PAIR_WARPS, 1>([&](int) { s.late = 0; });
             fetch_keys(0);
             fetch_gates(0);
             wait<0>();
@@ -184,6 +193,7 @@ struct GlaBackward {
         TILE_FN void ready() {}
         TILE_FN void step(int n) {
             const int i = n >> 2, phase = n & 3;
+            if (!LATE && s.late) return wait<0>();
             if (phase == 0) {
                 fetch_keys(i + 1);
                 fold_gates(i);
@@ -208,7 +218,11 @@ struct GlaBackward {
             group_barrier<PAIR_WARPS>();
             for_each_index<PAIR_WARPS, K>([&](int c) { s.decay[c] = exp<T>(s.decay[c]); });
             for_each_index<PAIR_WARPS, 1>([&](int) { s.late = late; });
-            if (late) fold_late(G, x, i);
+            if constexpr (LATE) {
+                if (late) fold_late(G, x, i);
+            } else if (late) {
+                return;
+            }
             const float scale = a.scale;
             fold(x.q, G, [scale](float G, int) { return scale * exp<T>(G); });
             fold(x.k, G, [](float G, int) { return rise<T>(G, REACH); });
@@ -232,7 +246,7 @@ struct GlaBackward {
                     q.load(x.q);
                     product<LOWER_OUT>(P, q, t(x.k));
                     P.for_each([](float& y, int i, int j) { y = i >= j ? y : 0.f; });
-                    if (s.late) zip(P, s.pairs.p, [](float& y, float z, int, int) { y += z; });
+                    if (LATE && s.late) zip(P, s.pairs.p, [](float& y, float z, int, int) { y += z; });
                     store(s.pairs.p, P);
                 } else {
                     Reg<T, C, V, GROUP> d_o;
@@ -279,11 +293,12 @@ struct GlaBackward {
         }
         // what tokens leave, of y = v dS'^T; in a late chunk y itself, and the pairs' product on its own after it
         TILE_FN void leave(Keys& y, Tile<T, C, K>& k) {
-            if (s.late) {
-                store(s.left, y);
-                y.fill(0);
-                return;
-            }
+            if constexpr (LATE)
+                if (s.late) {
+                    store(s.left, y);
+                    y.fill(0);
+                    return;
+                }
             y.for_each_pair([&](float& y0, float& y1, int r, int c) {
                 float k0, k1;
                 k.get_pair(k0, k1, r, c);
@@ -293,16 +308,15 @@ struct GlaBackward {
 
         TILE_FN void gradients(int i) {
             Operands& x = s.keys[i % 2];
-            if (s.late) {
+            if (LATE && s.late)
                 combine_late(x, i);
-            } else {
+            else
                 groups<PAIR_WARPS, 2>([&](int group) {
                     if (group == 0)
                         combine_reader(d[group], x.q);
                     else
                         combine_read(d[group], x.k);
                 });
-            }
             group_barrier<PAIR_WARPS>();
             groups<PAIR_WARPS, 2>([&](int group) {
                 if (group == 0) store(s.G, d[group]);
@@ -388,7 +402,7 @@ struct GlaBackward {
             Gates gate, left;
             recall(gate, s.G);
             recall(left, s.left);
-            const bool first = !a.h0 && token(i) == 0 && leads(a.owners, a.firsts, at.n, a.reverse);
+            const bool first = !a.h0 && token(i) == 0 && at.part.begins;
             gate_gradient<PAIR_WARPS>(gate, left, s.through, s.decay, s.scratch, first);
             group_barrier<PAIR_WARPS>();
             keep(s.d_g, gate);
@@ -399,21 +413,27 @@ struct GlaBackward {
         TILE_FN void put(T* to, int i, const Tile<T, C, K>& tile) {
             if (!to) return;
             const Rows<T> x(to, at.seq, token(i), a.H, at.h, a.K);
-            store_global<W>(x.ptr, x.ld, tile, at.seq.length - token(i), a.K);
+            store_global<W>(x.ptr, x.ld, tile, at.given(at.chunks - 1 - i, at.seq.length - token(i)), a.K);
         }
         TILE_FN void end() {}
     };
 
     static TILE_FN void run(Memory& s, const Args& a) {
-        const Place<Args> at(a, C, V);
+        const Place<Args, true> at(a, C, V);
+        if (at.part.idle || (LATE && !a.late[block_id()])) return;
         StateRole state{s, a, at};
         PairRole pair{s, a, at};
         lockstep<STATE_WARPS, PAIR_WARPS>(4 * at.chunks, state, pair);
     }
     static TILE_FN void run(float&, const Args&) {}
 };
+template <class T, int C, int K, int V>
+struct GlaBackward : Backward<T, C, K, V, false> {};
+template <class T, int C, int K, int V>
+struct GlaBackwardLate : Backward<T, C, K, V, true> {};
 
 }  // namespace gla
 
 using gla::GlaBackward;
+using gla::GlaBackwardLate;
 #endif

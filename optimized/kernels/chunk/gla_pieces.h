@@ -9,10 +9,13 @@ struct PiecesArgs {
     const T *k, *v, *g;                 // as in the forward pass
     float *ends, *decays;               // [P, H, K, V], [P, H, K]
     const long long *offsets, *chunks;  // [P + 1] each
-    int H, K, V, slices, reverse;
+    const int* owners;  // of pieces, to which the chunks belong then: part.h; null where nothing is cut
+    const long long* firsts;
+    const long long *windows, *windows_back;  // the latter null where nothing comes back
+    int H, K, V, slices, reverse, entering;
     float scale;  // not used
 };
-static_assert(sizeof(PiecesArgs<bf16>) == 80, "the launcher's twin must match");
+static_assert(sizeof(PiecesArgs<bf16>) == 120, "the launcher's twin must match");
 
 template <class T, int C, int K, int V>
 struct GlaPieces {
@@ -59,6 +62,7 @@ struct GlaPieces {
 
     static TILE_FN void run(Shared& s, const Args& a) {
         const Place<Args> at(a, C, V);
+        if (forgets_both_ways(a, at.part.first, a.H, at.h)) return;
         State S;
         S.fill(0);
         for_each_index<WARPS, K>([&](int c) { s.rest.total[c] = 0; });

@@ -1,4 +1,6 @@
-// gla's forward pass for 16-bit operands, without gates of values, on machines with room in shared memory.
+// gla's forward pass for 16-bit operands, without gates of values, on machines with room in shared memory. Late channels
+// are rare, and code for them that never runs costs a tenth of the time: GlaRoles has none. A block that meets one gives
+// up and says so, and GlaRolesLate begins it anew.
 #pragma once
 #include "gla_forward.h"
 
@@ -8,8 +10,8 @@ namespace gla {
 // The block's warps have two roles, a chunk apart: one folds the gates of a chunk into its keys and queries and makes P,
 // which no state enters, while the state passes through the chunk before. What is unrolled stands in one place of each
 // role: it is most of the time that compilation takes.
-template <class T, int C, int K, int V>
-struct GlaRoles {
+template <class T, int C, int K, int V, bool LATE>
+struct Roles {
     using Args = ForwardArgs<T>;
     static constexpr int STATE_WARPS = V / 16, PAIR_WARPS = K / 16, WARPS = STATE_WARPS + PAIR_WARPS;
     static constexpr int MIN_BLOCKS = K <= 64 ? 2 : 1;
@@ -38,7 +40,7 @@ struct GlaRoles {
         Tile<T, V, K> state;
         float last[K];
         float decay[2][K];  // of the whole chunk
-        int late[2];
+        int late[2];  // a chunk's channels; without LATE, those of it or of any before it
     };
     // where it does not fit, nobody launches it
     static constexpr bool FITS = sizeof(Memory) <= TILE_SHARED_MOST;
@@ -82,25 +84,32 @@ struct GlaRoles {
             Keys G;
             sums(G, s.g[chunk % 2], s.last, s.pairs[chunk % 2].scratch);
             group_barrier<PAIR_WARPS>();
-            const bool late = lowest(s.last) < -REACH;
-            if (late) late_pairs(G, x, p, chunk * C);
-            for_each_index<PAIR_WARPS, K>([&](int c) { s.decay[chunk % 2][c] = exp<T>(s.last[c]); });
+            const bool given_up = !LATE && chunk > 0 && s.late[(chunk - 1) % 2];
+            const bool late = lowest(s.last) < -REACH || given_up;
             for_each_index<PAIR_WARPS, 1>([&](int) { s.late[chunk % 2] = late; });
+            if constexpr (LATE) {
+                if (late) late_pairs(G, x, p, chunk * C);
+            } else if (late) {
+                return;
+            }
+            for_each_index<PAIR_WARPS, K>([&](int c) { s.decay[chunk % 2][c] = exp<T>(s.last[c]); });
             const float scale = a.scale;
             fold(x.keys.q, G, [scale](float G, int) { return scale * exp<T>(G); });
             fold(x.keys.k, G, [](float G, int) { return rise<T>(G, REACH); });
             group_barrier<PAIR_WARPS>();
             scores(x, p, late);
-            if (!late) return;
-            group_barrier<PAIR_WARPS>();
-            fetch_again(x.keys, chunk * C, false);
-            fold(x.keys.k, G, [&](float G, int c) { return exp<T>(s.last[c] - G); });
+            if constexpr (LATE) {
+                if (!late) return;
+                group_barrier<PAIR_WARPS>();
+                fetch_again(x.keys, chunk * C, false);
+                fold(x.keys.k, G, [&](float G, int c) { return exp<T>(s.last[c] - G); });
+            }
         }
         TILE_FN void scores(Chunk& x, Tile<T, C, C>& p, bool late) {
             Acc<C, C, PAIR_WARPS> P;
             P.fill(0);
             mma<LOWER_OUT>(P, x.keys.q, t(x.keys.k));
-            if (late) zip(P, p, [](float& y, float more, int, int) { y += more; });
+            if (LATE && late) zip(P, p, [](float& y, float more, int, int) { y += more; });
             keep_lower<false>(P);
             store(p, P);
         }
@@ -123,7 +132,7 @@ struct GlaRoles {
         State S;
 
         TILE_FN void begin() {
-            if (a.h0)
+            if (a.h0 && at.part.enters)
                 load(S, a.h0 + at.state, 1, a.V, a.V - at.v0, a.K);
             else
                 S.fill(0);
@@ -137,13 +146,14 @@ struct GlaRoles {
         TILE_FN void step(int n) {
             const int c = n - 2;
             if (c < 0) return;
+            if (!LATE && s.late[c % 2]) return;
             Chunk& x = s.chunk[c % STAGES];
-            if (a.states) store_global<true>(a.states + at.kept(a, c), a.K, s.state, S, a.V - at.v0, a.K);
+            if (a.states) store_global<true>(a.states + at.kept(a, c), a.K, s.state, S, at.given(c, a.V - at.v0), a.K);
             Acc<V, C, STATE_WARPS> O;
             O.fill(0);
             Reg<T, V, K, STATE_WARPS> before;
             before.round(S);
-            if (s.late[c % 2]) decay(c);
+            if (LATE && s.late[c % 2]) decay(c);
             Reg<T, V, C, STATE_WARPS> v;
             v.load(t(x.v));
             prepare(before, v, O, S);
@@ -152,25 +162,36 @@ struct GlaRoles {
             issue(S, v, x.keys.k);
             settle_but_last(before, O);
             const Rows<T> o(a.o, at.seq, c * C, a.H, at.h, a.V, at.v0);
-            store_global(o.ptr, o.ld, t(x.v), O, at.seq.length - c * C, a.V - at.v0);
+            store_global(o.ptr, o.ld, t(x.v), O, at.given(c, at.seq.length - c * C), a.V - at.v0);
             settle(v, S);
-            if (!s.late[c % 2]) decay(c);
+            if (!LATE || !s.late[c % 2]) decay(c);
         }
         TILE_FN void end() {
-            if (a.ht) store_global(a.ht + at.state, 1, a.V, S, a.V - at.v0, a.K);
+            if constexpr (!LATE) {
+                const bool late = at.chunks > 0 && s.late[(at.chunks - 1) % 2];
+                for_each_index<STATE_WARPS, 1>([&](int) { a.late[block_id()] = late; });
+                if (late) return;
+            }
+            if (a.ht && at.leaves(a)) store_global(a.ht + at.left(a), 1, a.V, S, a.V - at.v0, a.K);
         }
     };
 
     static TILE_FN void run(Memory& s, const Args& a) {
         const Place<Args> at(a, C, V);
+        if (at.part.idle || (LATE && !a.late[block_id()])) return;
         StateRole state{s, a, at};
         PairRole pair{s, a, at};
         lockstep<STATE_WARPS, PAIR_WARPS, 168>(at.chunks + 2, state, pair);
     }
     static TILE_FN void run(float&, const Args&) {}
 };
+template <class T, int C, int K, int V>
+struct GlaRoles : Roles<T, C, K, V, false> {};
+template <class T, int C, int K, int V>
+struct GlaRolesLate : Roles<T, C, K, V, true> {};
 
 }  // namespace gla
 
 using gla::GlaRoles;
+using gla::GlaRolesLate;
 #endif

@@ -1,11 +1,13 @@
 // From what pieces of sequences do to the states that enter them, the states that enter them. A piece multiplies a state
 // with a decay (of the head, or of each of its channels of keys) and adds a sum; the sums are overwritten with what
-// enters. Backwards the same holds of the gradients of states, from the last piece to the first.
+// enters. Backwards the same holds of the gradients of states, from the last piece to the first. What leaves the last one is
+// not made here: the pass over that piece leaves it. Of a sequence and head that forgets (part.h) only the first piece is
+// told what enters.
 //
 // Piece i belongs to the sequence n whose pieces are firsts[n] .. firsts[n+1].
 //
 // PieceStates     grid N H slices     slices = ceil(K V / 1024)
-#include "../tile/tile.h"
+#include "part.h"
 
 namespace pieces {
 using namespace tile;
@@ -14,8 +16,8 @@ struct StatesArgs {
     float* sums;              // [P, H, K, V], and what enters after it
     const float *decays;      // [P, H], or [P, H, K] by channel
     const float* from;        // [N, H, K, V] or null for zeros
-    float* to;                // [N, H, K, V] or null
     const long long* firsts;  // [N + 1]
+    const long long* windows;       // [P, H] or null
     int H, K, V, slices, by_channel, back;
 };
 static_assert(sizeof(StatesArgs) == 64, "the launcher's twin must match");
@@ -31,7 +33,9 @@ struct PieceStates {
 
     static TILE_FN void run(Shared&, const Args& a) {
         const int state = block_id() / a.slices, n = state / a.H, h = state % a.H, size = a.K * a.V;
-        const int first = block_id() % a.slices * ELEMENTS, lead = (int)a.firsts[n], count = (int)a.firsts[n + 1] - lead;
+        const int first = block_id() % a.slices * ELEMENTS, lead = (int)a.firsts[n], all = (int)a.firsts[n + 1] - lead;
+        const bool forgets = a.windows && sequence::forgets(a.windows, lead, lead + all - 1, a.H, h);
+        const int count = forgets ? 1 : all;
         for_each_index<WARPS, ELEMENTS>([&](int i) {
             const int e = first + i;
             if (e >= size) return;
@@ -43,7 +47,7 @@ struct PieceStates {
                 TILE_UNROLL
                 for (int d = 0; d < AHEAD; d++) {
                     const int q = p + d < count ? p + d : count - 1;
-                    const long long piece = (long long)(lead + (a.back ? count - 1 - q : q)) * a.H + h;
+                    const long long piece = (long long)(lead + (a.back ? all - 1 - q : q)) * a.H + h;
                     at[d] = a.sums + piece * size + e;
                     sum[d] = *at[d];
                     decay[d] = a.decays[a.by_channel ? piece * a.K + e / a.V : piece];
@@ -55,7 +59,6 @@ struct PieceStates {
                     x = fused(decay[d], x, sum[d]);
                 }
             }
-            if (a.to) a.to[here] = x;
         });
     }
 };

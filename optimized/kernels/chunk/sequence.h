@@ -1,6 +1,6 @@
 // Where a chunk's tokens lie: rows [B T, H, width], forwards or backwards.
 #pragma once
-#include "../tile/tile.h"
+#include "part.h"
 
 namespace sequence {
 using namespace tile;
@@ -21,10 +21,10 @@ struct Sequence {
     long long first;
     int step, length;
 
-    TILE_FN Sequence(const long long* offsets, int n, int reverse)
-        : first(reverse ? offsets[n + 1] - 1 : offsets[n]),
-          step(reverse ? -1 : 1),
-          length((int)(offsets[n + 1] - offsets[n])) {}
+    // rows begin to end
+    TILE_FN Sequence(long long begin, long long end, int reverse)
+        : first(reverse ? end - 1 : begin), step(reverse ? -1 : 1), length((int)(end - begin)) {}
+    TILE_FN Sequence(const long long* offsets, int n, int reverse) : Sequence(offsets[n], offsets[n + 1], reverse) {}
     TILE_FN long long row(int token) const { return first + static_cast<long long>(token) * step; }
 };
 
@@ -38,11 +38,36 @@ struct Rows {
         : ptr(base + ((seq.row(token) * H + h) * width + column)), ld(static_cast<long long>(seq.step * H) * width) {}
 };
 
-// whether piece i is the first of its sequence, in the order of the recurrence
-TILE_FN bool leads(const int* owners, const long long* firsts, int i, int reverse) {
-    const int n = owners[i];
-    return i == (int)(reverse ? firsts[n + 1] - 1 : firsts[n]);
-}
+// which block of a sweep this is; BACK: from the last chunk to the first
+template <class Args, bool BACK = false>
+struct Place {
+    Part part;
+    Sequence seq;
+    int h, v0, chunks, window;  // chunks in all, of which those of the window come first
+    long long state, first;     // element of [., H, K, V] of what enters; chunks before these
+
+    TILE_FN Place(const Args& a, int C, int V)
+        : part(sequence::part<BACK>(a, block_id() / a.slices / a.H, a.H, block_id() / a.slices % a.H, a.reverse)),
+          seq(part.from(a.offsets), part.to(a.offsets), a.reverse),
+          h(block_id() / a.slices % a.H),
+          v0(block_id() % a.slices * V),
+          chunks((seq.length + C - 1) / C),
+          window((part.before + part.behind) / C),
+          state(((long long)part.entry * a.H + h) * a.K * a.V + v0),
+          first(a.chunks[part.first] - part.before / C) {}
+    // element of [total, H, V, K]
+    TILE_FN long long kept(const Args& a, int chunk) const { return (((first + chunk) * a.H + h) * a.V + v0) * a.K; }
+    // whether what leaves these chunks is given away, and as which element: of a sequence, or of a piece that is summed up
+    TILE_FN bool leaves(const Args& a) const { return a.entering == OF_NOBODY || (BACK ? part.begins : part.ends); }
+    TILE_FN long long left(const Args& a) const {
+        const int whose = a.entering == OF_NOBODY ? part.first : part.sequence;
+        return ((long long)whose * a.H + h) * a.K * a.V + v0;
+    }
+    // how much of something is given away of a chunk: nothing of a window
+    TILE_FN int given(int chunk, int all) const {
+        return (BACK ? chunks - 1 - chunk : chunk) < window ? 0 : all;
+    }
+};
 
 // rows of a chunk of the sequence and head of at into a tile; zeros where there is nothing to load
 template <int W, class T, int C, int N, class P>

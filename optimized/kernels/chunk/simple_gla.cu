@@ -13,6 +13,9 @@
 //            2. SimpleGlaStateGradients        grid N H slices
 //            3. SimpleGlaGradients             grid total H       (not needed when only d_h0 is wanted; then 1 neither)
 // NumeratorBackward and NumeratorGradients are SimpleGlaBackward and SimpleGlaGradients that leave d_q and d_k in f32.
+// Where heads are few, or leave part of the device idle, sequences are cut: P pieces for N in these grids (part.h), behind
+// Windows of windows.cu where there are gates. Few heads: SimpleGlaPieces and PieceStates of pieces.cu before the forward
+// pass; SimpleGlaStateGradients without d_states, and PieceStates back, before the backward pass.
 // workspace: states and d_states, of the storage type, total H V K elements each (no initialisation needed).
 // All kernels of a call share C.
 //

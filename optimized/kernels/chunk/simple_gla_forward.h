@@ -27,10 +27,13 @@ struct ForwardArgs {
     float* ht;                        // [N, H, K, V] or null
     T* states;                        // [total, H, V, K]: before every chunk; or null
     const long long *offsets, *chunks;  // [N + 1] each
-    int H, K, V, slices, reverse;
+    const int* owners;  // of pieces, to which the chunks belong then: part.h; null where nothing is cut
+    const long long* firsts;
+    const long long* windows;
+    int H, K, V, slices, reverse, entering;
     float scale;
 };
-static_assert(sizeof(ForwardArgs<bf16>) == 120, "the launcher's twin must match");
+static_assert(sizeof(ForwardArgs<bf16>) == 152, "the launcher's twin must match");
 
 // what divides the outputs of a chunk's tokens
 template <int W, int C>
@@ -39,24 +42,6 @@ TILE_FN void load_divisor(float (&x)[C], const float* divisor, const Sequence& s
     const Rows<const float> at(divisor, seq, token, H, h, 1);
     load_async<W>(x, at.ptr, at.ld, seq.length - token);
 }
-
-// which block this is
-template <class Args>
-struct Place {
-    Sequence seq;
-    int h, v0, chunks;
-    long long state, first;  // elements of [N, H, K, V]; chunks before this sequence
-
-    TILE_FN Place(const Args& a, int C, int V)
-        : seq(a.offsets, block_id() / a.slices / a.H, a.reverse),
-          h(block_id() / a.slices % a.H),
-          v0(block_id() % a.slices * V),
-          chunks((seq.length + C - 1) / C),
-          state((long long)(block_id() / a.slices) * a.K * a.V + v0),
-          first(a.chunks[block_id() / a.slices / a.H]) {}
-    // element of [total, H, V, K]
-    TILE_FN long long kept(const Args& a, int chunk) const { return (((first + chunk) * a.H + h) * a.V + v0) * a.K; }
-};
 
 template <class T, int C, int K, int V>
 struct SimpleGlaForward {
@@ -110,7 +95,7 @@ struct SimpleGlaForward {
         mma<UPPER_B>(O, v, t(s.p));
         if (a.divisor) O.for_each([&](float& y, int, int i) { y /= x.divisor[i]; });
         const Rows<T> o(a.o, at.seq, token, a.H, at.h, a.V, at.v0);
-        store_global(o.ptr, o.ld, t(x.v), O, at.seq.length - token, a.V - at.v0);
+        store_global(o.ptr, o.ld, t(x.v), O, at.given(token / C, at.seq.length - token), a.V - at.v0);
     }
 
     static TILE_FN void chunk(Rest& s, Stage& x, State& S, const Args& a, const Place<Args>& at, int token) {
@@ -132,9 +117,10 @@ struct SimpleGlaForward {
 
     static TILE_FN void run(Shared& s, const Args& a) {
         const Place<Args> at(a, C, V);
+        if (at.part.idle) return;
         State S;
         S.fill(0);
-        if (a.h0) load(S, a.h0 + at.state, 1, a.V, a.V - at.v0, a.K);
+        if (a.h0 && at.part.enters) load(S, a.h0 + at.state, 1, a.V, a.V - at.v0, a.K);
         if (STAGES == 2 && at.chunks > 0) fetch(s.stage[0], a, at, 0);
         commit();
         for (int i = 0, slot = 0; i < at.chunks; i++, slot ^= STAGES - 1) {
@@ -143,14 +129,14 @@ struct SimpleGlaForward {
                 fetch(s.stage[0], a, at, i);
                 commit();
             }
-            if (a.states) store_global(a.states + at.kept(a, i), a.K, s.rest.state, S, a.V - at.v0, a.K);
+            if (a.states) store_global(a.states + at.kept(a, i), a.K, s.rest.state, S, at.given(i, a.V - at.v0), a.K);
             wait<0>();
             barrier();
             if (STAGES == 2 && i + 1 < at.chunks) fetch(s.stage[slot ^ (STAGES - 1)], a, at, i + 1);
             commit();
             chunk(s.rest, s.stage[slot], S, a, at, i * C);
         }
-        if (a.ht) store_global(a.ht + at.state, 1, a.V, S, a.V - at.v0, a.K);
+        if (a.ht && at.leaves(a)) store_global(a.ht + at.left(a), 1, a.V, S, a.V - at.v0, a.K);
     }
 };
 
@@ -161,10 +147,13 @@ struct StateGradientsArgs {
     T* d_states;                           // [total, H, V, K]: after every chunk; or null
     float* d_h0;                           // [N, H, K, V] or null
     const long long *offsets, *chunks;     // [N + 1] each
-    int H, K, V, slices, reverse;
+    const int* owners;  // of pieces, to which the chunks belong then: part.h; null where nothing is cut
+    const long long* firsts;
+    const long long* windows;
+    int H, K, V, slices, reverse, entering;
     float scale;
 };
-static_assert(sizeof(StateGradientsArgs<bf16>) == 96, "the launcher's twin must match");
+static_assert(sizeof(StateGradientsArgs<bf16>) == 128, "the launcher's twin must match");
 
 // The gradient of the state after every chunk, from the last to the first:
 //   dS = exp(G_last) dS' + (diag(scale exp G) Q)^T dO.
@@ -189,7 +178,7 @@ struct SimpleGlaStateGradients {
         Rest rest;
     };
 
-    static TILE_FN void fetch(Stage& s, const Args& a, const Place<Args>& at, int chunk) {
+    static TILE_FN void fetch(Stage& s, const Args& a, const Place<Args, true>& at, int chunk) {
         const int token = chunk * C, left = at.seq.length - token;
         const Rows<const T> q(a.q, at.seq, token, a.H, at.h, a.K);
         load_async<WARPS>(s.q, q.ptr, q.ld, left, a.K);
@@ -216,10 +205,11 @@ struct SimpleGlaStateGradients {
     }
 
     static TILE_FN void run(Shared& s, const Args& a) {
-        const Place<Args> at(a, C, V);
+        const Place<Args, true> at(a, C, V);
+        if (at.part.idle) return;
         State S;
         S.fill(0);
-        if (a.d_ht) load(S, a.d_ht + at.state, 1, a.V, a.V - at.v0, a.K);
+        if (a.d_ht && at.part.enters) load(S, a.d_ht + at.state, 1, a.V, a.V - at.v0, a.K);
         if (STAGES == 2 && at.chunks > 0) fetch(s.stage[0], a, at, at.chunks - 1);
         commit();
         for (int i = at.chunks - 1, slot = 0; i >= 0; i--, slot ^= STAGES - 1) {
@@ -228,14 +218,15 @@ struct SimpleGlaStateGradients {
                 fetch(s.stage[0], a, at, i);
                 commit();
             }
-            if (a.d_states) store_global(a.d_states + at.kept(a, i), a.K, s.rest.state, S, a.V - at.v0, a.K);
+            if (a.d_states)
+                store_global(a.d_states + at.kept(a, i), a.K, s.rest.state, S, at.given(i, a.V - at.v0), a.K);
             wait<0>();
             barrier();
             if (STAGES == 2 && i > 0) fetch(s.stage[slot ^ (STAGES - 1)], a, at, i - 1);
             commit();
             chunk(s.rest, s.stage[slot], S, a.scale);
         }
-        if (a.d_h0) store_global(a.d_h0 + at.state, 1, a.V, S, a.V - at.v0, a.K);
+        if (a.d_h0 && at.leaves(a)) store_global(a.d_h0 + at.left(a), 1, a.V, S, a.V - at.v0, a.K);
     }
 };
 

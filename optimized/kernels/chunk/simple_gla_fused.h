@@ -18,12 +18,13 @@ struct BackwardArgs {
     T* d_v;                                    // as v, or null
     float *d_g, *d_h0;                         // [B T, H], [N, H, K, V]; each may be null
     const long long *offsets, *chunks;         // [P + 1] each
-    const int* owners;                         // [P], the sequence of a piece
-    const long long* firsts;                   // [N + 1], the first piece of a sequence
-    int H, K, V, slices, reverse;              // one slice
+    const int* owners;  // of pieces, to which the chunks belong then: part.h; null where nothing is cut
+    const long long* firsts;
+    const long long* windows;
+    int H, K, V, slices, reverse, entering;
     float scale;
 };
-static_assert(sizeof(BackwardArgs<bf16, bf16>) == 168, "the launcher's twin must match");
+static_assert(sizeof(BackwardArgs<bf16, bf16>) == 184, "the launcher's twin must match");
 
 // d_g of a token is what passes through its gate: the incoming state to outputs from there on, earlier tokens and that
 // state into the outgoing one, and within the chunk the pairs of an earlier token and a later or the same one. None of
@@ -63,7 +64,7 @@ struct Backward {
     struct StateRole {
         Memory& s;
         const Args& a;
-        const Place<Args>& at;
+        const Place<Args, true>& at;
         State D;
         Values dV;
 
@@ -85,7 +86,7 @@ struct Backward {
             commit();
         }
         TILE_FN void begin() {
-            if (a.d_ht)
+            if (a.d_ht && at.part.enters)
                 load(D, a.d_ht + at.state, 1, a.V, a.V, a.K);
             else
                 D.fill(0);
@@ -130,20 +131,20 @@ struct Backward {
             if (a.d_v) {
                 const int token = chunk(i) * C;
                 const Rows<T> out(a.d_v, at.seq, token, a.H, at.h, a.V);
-                store_global(out.ptr, out.ld, t(x.d_o), dV, at.seq.length - token, a.V);
+                store_global(out.ptr, out.ld, t(x.d_o), dV, at.given(chunk(i), at.seq.length - token), a.V);
             }
             settle(weighted, D);
             wait<0>();
         }
         TILE_FN void end() {
-            if (a.d_h0) store_global(a.d_h0 + at.state, 1, a.V, D, a.V, a.K);
+            if (a.d_h0 && at.leaves(a)) store_global(a.d_h0 + at.left(a), 1, a.V, D, a.V, a.K);
         }
     };
 
     struct PairRole {
         Memory& s;
         const Args& a;
-        const Place<Args>& at;
+        const Place<Args, true>& at;
 
         TILE_FN int token(int i) const { return (at.chunks - 1 - i) * C; }
         TILE_FN void begin() {}
@@ -157,10 +158,11 @@ struct Backward {
         TILE_FN void put(Out* to, int token, const Keys& x) {
             if (!to) return;
             const Rows<Out> out(to, at.seq, token, a.H, at.h, a.K);
+            const int given = at.given(token / C, at.seq.length - token);
             if constexpr (sizeof(Out) == sizeof(T))
-                store_global(out.ptr, out.ld, s.out, x, at.seq.length - token, a.K);
+                store_global(out.ptr, out.ld, s.out, x, given, a.K);
             else
-                store_global(out.ptr, out.ld, 1, x, at.seq.length - token, a.K);
+                store_global(out.ptr, out.ld, 1, x, given, a.K);
         }
         TILE_FN void pairs(Chunk& x) {
             Square P, dP, decays;
@@ -253,10 +255,10 @@ struct Backward {
             TILE_UNROLL
             for (int w = 0; w < STATE_WARPS; w++) through += s.through[w];
             through *= s.decay;
-            const bool nothing = !a.h0 && token == 0 && leads(a.owners, a.firsts, block_id() / a.H, a.reverse);
+            const bool nothing = !a.h0 && token == 0 && at.part.begins;
             const Rows<float> out(a.d_g, at.seq, token, a.H, at.h, 1);
             for_each_index<PAIR_WARPS, C>([&](int i) {
-                if (i >= at.seq.length - token) return;
+                if (i >= at.given(token / C, at.seq.length - token)) return;
                 const float sum = (s.reads[i] + s.writes[i]) + (s.within[i] + through);
                 out.ptr[i * out.ld] = nothing && i == 0 ? 0.f : sum;
             });
@@ -265,7 +267,8 @@ struct Backward {
     };
 
     static TILE_FN void run(Memory& s, const Args& a) {
-        const Place<Args> at(a, C, V);
+        const Place<Args, true> at(a, C, V);
+        if (at.part.idle) return;
         StateRole state{s, a, at};
         PairRole pair{s, a, at};
         lockstep<STATE_WARPS, PAIR_WARPS>(2 * at.chunks, state, pair);

@@ -10,10 +10,13 @@ struct PiecesArgs {
     const float *g, *g_gamma;          // [B T, H], [H]; each may be null
     float *ends, *decays;              // [P, H, K, V], [P, H]
     const long long *offsets, *chunks;  // [P + 1] each
-    int H, K, V, slices, reverse;
+    const int* owners;  // of pieces, to which the chunks belong then: part.h; null where nothing is cut
+    const long long* firsts;
+    const long long *windows, *windows_back;  // the latter null where nothing comes back
+    int H, K, V, slices, reverse, entering;
     float scale;  // not used
 };
-static_assert(sizeof(PiecesArgs<bf16>) == 88, "the launcher's twin must match");
+static_assert(sizeof(PiecesArgs<bf16>) == 128, "the launcher's twin must match");
 
 template <class T, int C, int K, int V>
 struct SimpleGlaPieces {
@@ -60,6 +63,7 @@ struct SimpleGlaPieces {
 
     static TILE_FN void run(Shared& s, const Args& a) {
         const Place<Args> at(a, C, V);
+        if (forgets_both_ways(a, at.part.first, a.H, at.h)) return;
         State S;
         S.fill(0);
         float total = 0;

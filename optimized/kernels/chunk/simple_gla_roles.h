@@ -102,7 +102,7 @@ struct SimpleGlaRoles {
         State S;
 
         TILE_FN void begin() {
-            if (a.h0)
+            if (a.h0 && at.part.enters)
                 load(S, a.h0 + at.state, 1, a.V, a.V - at.v0, a.K);
             else
                 S.fill(0);
@@ -112,7 +112,7 @@ struct SimpleGlaRoles {
         TILE_FN void step(int c) {
             Chunk& x = s.chunk[c % STAGES];
             const Pairs& y = s.pairs[c % 2];
-            if (a.states) store_global<(K > 64)>(a.states + at.kept(a, c), a.K, s.state, S, a.V - at.v0, a.K);
+            if (a.states) store_global<(K > 64)>(a.states + at.kept(a, c), a.K, s.state, S, at.given(c, a.V - at.v0), a.K);
             Acc<V, C, STATE_WARPS> O;
             O.fill(0);
             product(O, rounded<T>(S), t(x.q));
@@ -130,16 +130,17 @@ struct SimpleGlaRoles {
             if (a.divisor) O.for_each([&](float& z, int, int i) { z /= x.divisor[i]; });
             const int token = c * C;
             const Rows<T> o(a.o, at.seq, token, a.H, at.h, a.V, at.v0);
-            store_global(o.ptr, o.ld, t(x.v), O, at.seq.length - token, a.V - at.v0);
+            store_global(o.ptr, o.ld, t(x.v), O, at.given(c, at.seq.length - token), a.V - at.v0);
             settle(decayed, S);
         }
         TILE_FN void end() {
-            if (a.ht) store_global(a.ht + at.state, 1, a.V, S, a.V - at.v0, a.K);
+            if (a.ht && at.leaves(a)) store_global(a.ht + at.left(a), 1, a.V, S, a.V - at.v0, a.K);
         }
     };
 
     static TILE_FN void run(Shared& s, const Args& a) {
         const Place<Args> at(a, C, V);
+        if (at.part.idle) return;
         StateRole state{s, a, at};
         PairRole pair{s, a, at};
         lockstep<STATE_WARPS, PAIR_WARPS>(at.chunks, state, pair);

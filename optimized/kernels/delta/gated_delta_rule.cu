@@ -29,8 +29,9 @@
 //
 // Launches (one-dimensional grids; a grid of 0 blocks is not launched)
 //   both passes: GatedDeltaKept, GatedDeltaBackward   alone, where there is room for them and V is no wider than KP
-//   P pieces instead of N sequences, where these are few: GatedDeltaPieces, MappedStates of pieces.cu, then Fused or Kept;
-//              after Kept, Backward without states, MappedStates back, then Backward
+//   P pieces instead of N sequences, where heads are few or leave part of the device idle (part.h): Windows of windows.cu
+//              where there are gates; few heads: GatedDeltaPieces, MappedStates of pieces.cu, then Fused or Kept; after
+//              Kept, Backward without states, MappedStates back, then Backward
 //   forward:   GatedDeltaFused     N * HV * slices       alone, where there is room for it
 //          or  GatedDeltaPrepare   total * HV
 //              GatedDeltaForward   N * HV * slices

@@ -26,11 +26,12 @@ struct FusedArgs {
     // of pieces, to which ht belongs in Pieces, and h0 and offsets in all: pieces.cu; null where nothing is cut
     const int* owners;
     const long long* firsts;
+    const long long *windows, *windows_back;  // part.h; the second of Pieces only, and the first again where nothing comes back
     int H, HV, K, V;
-    int behind;  // Pieces: whether something comes back into the last piece
+    int entering, behind;  // part.h; Pieces: whether something comes back into the last piece
     float scale;
 };
-static_assert(sizeof(FusedArgs<bf16>) == 17 * 8 + 6 * 4, "twin of FusedArgs");
+static_assert(sizeof(FusedArgs<bf16>) == 19 * 8 + 8 * 4, "twin of FusedArgs");
 
 template <class T, int C, int K, int V, Leaves LEAVES>
 struct FusedPass {
@@ -66,18 +67,22 @@ struct FusedPass {
     using Square = Acc<C, C, GROUP_WARPS>;
 
     struct Place {
-        long long row, length, state;
-        int hv, hk, v0, steps, n;
+        Part part;
+        long long row, length, state, first;
+        int hv, hk, v0, steps, window;  // steps in all, of which those of the window come first
 
         // the number of a step among all of all heads
-        TILE_FN long long kept(const Args& a, int step) const { return (a.chunks[n] + step) * a.HV + hv; }
+        TILE_FN long long kept(const Args& a, int step) const { return (first + step) * a.HV + hv; }
     };
     static TILE_FN Place place(const Args& a) {
         const int slices = (a.V + V - 1) / V + (PIECES ? 1 : 0);
-        const int head = block_id() / slices, v0 = block_id() % slices * V, n = head / a.HV, hv = head % a.HV;
-        const long long row = a.offsets[n], length = a.offsets[n + 1] - row;
-        const int steps = (int)((length + GROUPS * C - 1) / (GROUPS * C));
-        return {row, length, (long long)head * a.K * a.V + v0, hv, hv / (a.HV / a.H), v0, steps, n};
+        const int head = block_id() / slices, v0 = block_id() % slices * V, hv = head % a.HV;
+        constexpr int TOKENS = GROUPS * C;  // of a step
+        const Part x = part<false>(a, head / a.HV, a.HV, hv, 0);
+        const long long row = x.from(a.offsets), length = x.to(a.offsets) - row, first = a.chunks[x.first];
+        const long long state = ((long long)x.entry * a.HV + hv) * a.K * a.V + v0;
+        const int steps = (int)((length + TOKENS - 1) / TOKENS), window = x.before / TOKENS;
+        return {x, row, length, state, first - window, hv, hv / (a.HV / a.H), v0, steps, window};
     }
     // the block behind those of the values
     static TILE_FN bool maps(const Args& a, const Place& at) { return PIECES && at.v0 >= a.V; }
@@ -89,6 +94,8 @@ struct FusedPass {
         const long long first = ((long long)step * GROUPS + group) * C, left = at.length - first;
         return {at.row + first, left < C ? (int)left : C};
     }
+    // how much of something is given away of a step: nothing of the window
+    static TILE_FN int given(const Place& at, int step, int all) { return step < at.window ? 0 : all; }
 
     struct PairRole {
         Shared& s;
@@ -130,8 +137,8 @@ struct FusedPass {
         TILE_FN void keep(const Pairs& y, int step, int m) {
             const long long square = (at.kept(a, step) * GROUPS + m) * C * C;
             group_barrier<GROUP_WARPS>();
-            store_global<GROUP_WARPS>(a.inverse + square, C, y.inverse, C, C);
-            store_global<GROUP_WARPS>(a.scores + square, C, y.scores, C, C);
+            store_global<GROUP_WARPS>(a.inverse + square, C, y.inverse, given(at, step, C), C);
+            store_global<GROUP_WARPS>(a.scores + square, C, y.scores, given(at, step, C), C);
         }
 
         TILE_FN void pairs(int step) {
@@ -199,8 +206,9 @@ struct FusedPass {
             S.for_each([whole](float& z, int, int) { z *= whole; });
             settle(left, u);
             const long long value = (here.row * a.HV + at.hv) * a.V + at.v0;
+            const int given = FusedPass::given(at, step, here.count);
             if constexpr (KEEPS) {
-                store_global(a.w + value, (long long)a.HV * a.V, t(x.v), u, here.count, a.V - at.v0);
+                store_global(a.w + value, (long long)a.HV * a.V, t(x.v), u, given, a.V - at.v0);
                 u.for_each([&](float& z, int, int i) { z *= x.beta[i]; });
             }
             left.round(u);
@@ -216,7 +224,7 @@ struct FusedPass {
             if constexpr (!PIECES) {
                 settle_but_last(left, o);
                 if (!KEEPS || a.o)
-                    store_global(a.o + value, (long long)a.HV * a.V, t(x.v), o, here.count, a.V - at.v0);
+                    store_global(a.o + value, (long long)a.HV * a.V, t(x.v), o, given, a.V - at.v0);
             }
             settle(decayed, S);
         }
@@ -225,7 +233,7 @@ struct FusedPass {
             const bool map = maps(a, at);
             if (PIECES)
                 S.for_each([&](float& z, int v, int k) { z = map && v == k ? 1.f : 0.f; });
-            else if (a.h0)
+            else if (a.h0 && at.part.enters)
                 load(S, a.h0 + at.state, 1, a.V, a.V - at.v0, a.K);
             else
                 S.fill(0);
@@ -235,7 +243,7 @@ struct FusedPass {
         TILE_FN void ready() { wait<0>(); }
         TILE_FN void step(int c) {
             if constexpr (KEEPS)
-                store_global(a.states + (at.kept(a, c) * a.V + at.v0) * K, K, s.state, S, a.V - at.v0, K);
+                store_global(a.states + (at.kept(a, c) * a.V + at.v0) * K, K, s.state, S, given(at, c, a.V - at.v0), K);
             const bool gone = vanished(s, a, at, c);
             TILE_ROLL
             for (int m = 0; m < GROUPS && !gone; m++) chunk(c, m);
@@ -243,17 +251,16 @@ struct FusedPass {
             if (a.g && maps(a, at)) measure(s.left, S, c);
         }
         TILE_FN void end() {
-            const Owner piece = owner(a, at.n);
             const long long size = (long long)a.K * a.V;
             if (maps(a, at)) return give(a.maps + at.state / size * 2 * a.K * a.K, S, a.K);
-            const long long to = PIECES ? at.state : ((long long)piece.sequence * a.HV + at.hv) * size + at.v0;
-            if (a.ht && (PIECES || piece.ends)) store_global(a.ht + to, 1, a.V, S, a.V - at.v0, a.K);
+            const long long to = PIECES ? at.state : ((long long)at.part.sequence * a.HV + at.hv) * size + at.v0;
+            if (a.ht && (PIECES || at.part.ends)) store_global(a.ht + to, 1, a.V, S, a.V - at.v0, a.K);
         }
     };
 
     static TILE_FN void run(Shared& s, const Args& a) {
         const Place at = place(a);
-        if (PIECES && !wanted(a, at.n, maps(a, at))) return;
+        if (PIECES ? !wanted(a, at.part.first, at.hv, maps(a, at)) : at.part.idle) return;
         StateRole state{s, a, at};
         PairRole pair{s, a, at};
         lockstep<STATE_WARPS, PAIR_WARPS>(at.steps, state, pair);

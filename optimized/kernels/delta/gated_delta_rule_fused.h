@@ -24,10 +24,11 @@ struct BackwardArgs {
     const long long *offsets, *chunks;
     const int* owners;  // as in FusedArgs; d_h0 belongs to sequences, the rest to pieces
     const long long* firsts;
-    int H, HV, K, V;
+    const long long* windows;  // part.h
+    int H, HV, K, V, entering;
     float scale;
 };
-static_assert(sizeof(BackwardArgs<bf16>) == 22 * 8 + 5 * 4 + 4, "twin of BackwardArgs");
+static_assert(sizeof(BackwardArgs<bf16>) == 23 * 8 + 6 * 4, "twin of BackwardArgs");
 
 template <class T, int C, int K, int V>
 struct GatedDeltaBackward {
@@ -73,21 +74,28 @@ struct GatedDeltaBackward {
     using Shared = typename Choose<FITS, Memory, float>::type;
 
     struct Place {
+        Part part;
         long long row, length, first, state;
-        int hv, hk, chunks;
+        int hv, hk, chunks, window;  // chunks in all, of which those of the window come first
 
         // i counts chunks from the last
         TILE_FN Span span(int i) const {
             const long long token = (long long)(chunks - 1 - i) * C, left = length - token;
             return {row + token, left < C ? (int)left : C};
         }
+        // the same to be given away: nothing of the window
+        TILE_FN Span given(int i) const {
+            const Span rows = span(i);
+            return {rows.row, i < window ? 0 : rows.count};
+        }
         TILE_FN long long kept(const Args& a, int i) const { return (first + chunks - 1 - i) * a.HV + hv; }
     };
     static TILE_FN Place place(const Args& a) {
-        const int n = block_id() / a.HV, hv = block_id() % a.HV;
-        const long long row = a.offsets[n], first = a.chunks[n];
-        return {row, a.offsets[n + 1] - row, first, (long long)block_id() * a.K * a.V, hv, hv / (a.HV / a.H),
-                (int)(a.chunks[n + 1] - first)};
+        const int hv = block_id() % a.HV;
+        const Part x = part<true>(a, block_id() / a.HV, a.HV, hv, 0);
+        const long long row = x.from(a.offsets), length = x.to(a.offsets) - row;
+        return {x, row, length, a.chunks[x.first], ((long long)x.entry * a.HV + hv) * a.K * a.V, hv, hv / (a.HV / a.H),
+                (int)((length + C - 1) / C), x.behind / C};
     }
 
     // a panel of the state before chunk i, and with the last one the residuals in it
@@ -142,7 +150,7 @@ struct GatedDeltaBackward {
         TILE_FN void begin() {
             TILE_UNROLL
             for (int h = 0; h < PANELS; h++) {
-                if (a.d_ht)
+                if (a.d_ht && at.part.enters)
                     load(D[h], a.d_ht + at.state + (long long)h * PANEL * a.V, 1, a.V, a.V, a.K - h * PANEL);
                 else
                     D[h].fill(0);
@@ -244,7 +252,7 @@ struct GatedDeltaBackward {
             }
             factors(i + 1);
             if (!a.d_v) return;
-            const Span rows = at.span(i);
+            const Span rows = at.given(i);
             const long long ld = (long long)a.HV * a.V, value = rows.row * ld + (long long)at.hv * a.V;
             store_global<STATE_WARPS>(a.d_v + value, ld, s.d_v, rows.count, a.V);
         }
@@ -269,7 +277,7 @@ struct GatedDeltaBackward {
             if (i < 0 || (!a.d_g && !a.d_beta)) return;
             const Factors& f = s.factors[i % 2];
             const float(&beta)[C] = s.beta[i % 3];
-            const Span rows = at.span(i);
+            const Span rows = at.given(i);
             const long long head = rows.row * a.HV + at.hv;
             for_each_index<STATE_WARPS, C>([&](int j) {
                 float written = 0, reads = 0, columns = 0;
@@ -304,9 +312,8 @@ struct GatedDeltaBackward {
         }
         TILE_FN void end() {
             scalars(at.chunks - 1);
-            const Owner piece = owner(a, block_id() / a.HV);
-            if (!a.d_h0 || (a.states && !piece.begins)) return;
-            const long long head = (long long)piece.sequence * a.HV + at.hv;
+            if (!a.d_h0 || (a.states && !at.part.begins)) return;
+            const long long head = (long long)at.part.sequence * a.HV + at.hv;
             float* to = a.d_h0 + (a.states ? head * a.K * a.V : at.state);
             TILE_UNROLL
             for (int h = 0; h < PANELS; h++)
@@ -355,7 +362,7 @@ struct GatedDeltaBackward {
         }
 
         TILE_FN void put(T* out, float* partial, Tile<T, C, PANEL>& by, const Keys& acc, int i, int h) {
-            const Span rows = at.span(i);
+            const Span rows = at.given(i);
             const int cols = a.K - h * PANEL;
             if (partial) {
                 float* to = partial + (rows.row * a.HV + at.hv) * a.K + h * PANEL;
@@ -483,7 +490,7 @@ struct GatedDeltaBackward {
 
     static TILE_FN void run(Memory& s, const Args& a) {
         const Place at = place(a);
-        if (!a.states && owner(a, block_id() / a.HV).begins) return;
+        if (at.part.idle || (!a.states && at.part.begins)) return;
         StateRole state{s, a, at};
         GradientRole gradients{s, a, at};
         lockstep<STATE_WARPS, GRADIENT_WARPS>(3 * at.chunks + 1, state, gradients);

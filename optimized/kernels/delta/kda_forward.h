@@ -2,6 +2,7 @@
 //   KdaFused   grid N * HV * slices, no workspace
 //   KdaKept    the same, and leaves states, residuals w, X and P for the backward pass
 //   KdaPieces  grid P * HV * (slices + 1), as GatedDeltaPieces
+//          or  grid P * HV * directions, without maps: windows whose map leaves more of a state than 2^-26 are taken back
 // A block's warps have two roles: the pairs' role turns gates, keys and queries of chunks ahead into what the state's role
 // multiplies with, while the state passes through the present one. Where there is room for one more chunk, half of the
 // pairs' role folds the gates of one into its operands while the other half makes the pairs and the inverse of the one
@@ -31,11 +32,14 @@ struct FusedArgs {
     // as in FusedArgs of gated_delta_rule_forward.h
     const int* owners;
     const long long* firsts;
+    // part.h; the second of Pieces only, and the first again where nothing comes back
+    long long* windows;
+    const long long* windows_back;
     int H, HV, K, V;
-    int behind;
+    int entering, behind;  // behind, without maps: P
     float scale;
 };
-static_assert(sizeof(FusedArgs<bf16>) == 17 * 8 + 6 * 4, "twin of FusedArgs");
+static_assert(sizeof(FusedArgs<bf16>) == 19 * 8 + 8 * 4, "twin of FusedArgs");
 
 template <class T, int C, int K, int V, delta::Leaves LEAVES>
 struct FusedPass {
@@ -50,6 +54,7 @@ struct FusedPass {
     static constexpr int STRAND = 8, TOGETHER = 4, STRANDS = C / STRAND, BLOCK = 16, BLOCKS = C / BLOCK;
     static_assert(BLOCKS == 2 && STRANDS == 4, "two blocks of two strands");
     // what is late by one of two ways to sum the same gates is nearly late by the other
+    static constexpr float NONE = 1.f / (1 << 26);
     static constexpr float REACH = channels::REACH_OF_TWO<T>, NEARLY_LATE = -REACH * (1 - 1e-5f);
     // what pairs are products of
     struct Operands {
@@ -93,17 +98,29 @@ struct FusedPass {
     using Values = Acc<V, C, STATE_WARPS>;
 
     struct Place {
-        long long row, length, state;
-        int hv, hk, v0, steps, n;
+        Part part;
+        long long row, length, state, first;
+        int hv, hk, v0, steps, window;  // steps in all, of which those of the window come first
 
         // the number of a chunk among all of all heads
-        TILE_FN long long kept(const Args& a, int step) const { return (a.chunks[n] + step) * a.HV + hv; }
+        TILE_FN long long kept(const Args& a, int step) const { return (first + step) * a.HV + hv; }
     };
+    // whether windows are asked about, by the block of each cut
+    static TILE_FN bool asks(const Args& a) { return PIECES && !a.maps; }
+    static TILE_FN Place window(const Args& a) {
+        const int hv = block_id() % a.HV, piece = block_id() / a.HV % a.behind, back = block_id() / a.HV / a.behind;
+        const long long length = a.windows[block_id()], here = a.offsets[piece];
+        return {{}, back ? here : here - length, length, 0, 0, hv, hv / (a.HV / a.H), a.V, (int)length / C, 0};
+    }
     static TILE_FN Place place(const Args& a) {
+        if (asks(a)) return window(a);
         const int slices = (a.V + V - 1) / V + (PIECES ? 1 : 0);
-        const int head = block_id() / slices, v0 = block_id() % slices * V, n = head / a.HV, hv = head % a.HV;
-        const long long row = a.offsets[n], length = a.offsets[n + 1] - row;
-        return {row, length, (long long)head * a.K * a.V + v0, hv, hv / (a.HV / a.H), v0, (int)((length + C - 1) / C), n};
+        const int head = block_id() / slices, v0 = block_id() % slices * V, hv = head % a.HV;
+        const Part x = part<false>(a, head / a.HV, a.HV, hv, 0);
+        const long long row = x.from(a.offsets), length = x.to(a.offsets) - row, first = a.chunks[x.first];
+        const long long state = ((long long)x.entry * a.HV + hv) * a.K * a.V + v0;
+        const int steps = (int)((length + C - 1) / C), window = x.before / C;
+        return {x, row, length, state, first - window, hv, hv / (a.HV / a.H), v0, steps, window};
     }
     // the block behind those of the values
     static TILE_FN bool maps(const Args& a, const Place& at) { return PIECES && at.v0 >= a.V; }
@@ -115,6 +132,8 @@ struct FusedPass {
         const long long first = (long long)step * C, left = at.length - first;
         return {at.row + first, left < C ? (int)left : C};
     }
+    // how much of something is given away of a step: nothing of the window
+    static TILE_FN int given(const Place& at, int step, int all) { return step < at.window ? 0 : all; }
 
     // chunk by chunk, by W warps
     template <int W>
@@ -296,8 +315,8 @@ struct FusedPass {
             if constexpr (KEEPS) {
                 const long long square = at.kept(a, chunk) * C * C;
                 group_barrier<W>();
-                store_global<W>(a.inverse + square, C, y.inverse, C, C);
-                store_global<W>(a.scores + square, C, y.scores, C, C);
+                store_global<W>(a.inverse + square, C, y.inverse, given(at, chunk, C), C);
+                store_global<W>(a.scores + square, C, y.scores, given(at, chunk, C), C);
             }
         }
     };
@@ -372,8 +391,9 @@ struct FusedPass {
             const float(&whole)[K] = of(s.whole, step);
             const Span here = span(at, step);
             const long long value = (here.row * a.HV + at.hv) * a.V + at.v0;
+            const int given = FusedPass::given(at, step, here.count);
             if constexpr (KEEPS)
-                store_global(a.states + (at.kept(a, step) * a.V + at.v0) * K, K, s.state, S, a.V - at.v0, K);
+                store_global(a.states + (at.kept(a, step) * a.V + at.v0) * K, K, s.state, S, FusedPass::given(at, step, a.V - at.v0), K);
             Values r, o, u;
             r.fill(0);
             o.fill(0);
@@ -394,7 +414,7 @@ struct FusedPass {
             S.for_each([&](float& z, int, int c) { z *= whole[c]; });
             settle(left, u);
             if constexpr (KEEPS) {
-                store_global(a.w + value, (long long)a.HV * a.V, t(v), u, here.count, a.V - at.v0);
+                store_global(a.w + value, (long long)a.HV * a.V, t(v), u, given, a.V - at.v0);
                 const float(&beta)[C] = of(s.beta, step);
                 u.for_each([&](float& z, int, int i) { z *= beta[i]; });
             }
@@ -409,7 +429,7 @@ struct FusedPass {
             if constexpr (!PIECES) {
                 settle_but_last(o);
                 if (!KEEPS || a.o)
-                    store_global(a.o + value, (long long)a.HV * a.V, t(v), o, here.count, a.V - at.v0);
+                    store_global(a.o + value, (long long)a.HV * a.V, t(v), o, given, a.V - at.v0);
             }
             settle(left, S);
         }
@@ -418,7 +438,7 @@ struct FusedPass {
             const bool map = maps(a, at);
             if (PIECES)
                 S.for_each([&](float& z, int v, int k) { z = map && v == k ? 1.f : 0.f; });
-            else if (a.h0)
+            else if (a.h0 && at.part.enters)
                 load(S, a.h0 + at.state, 1, a.V, a.V - at.v0, a.K);
             else
                 S.fill(0);
@@ -441,18 +461,33 @@ struct FusedPass {
             }
             if (maps(a, at)) delta::measure(s.left, S, c);
         }
+        // takes the window back, unless nothing is left of what was before it, or behind it
+        TILE_FN void judge() {
+            float share = 0;
+            S.for_each([&](float& z, int, int) { share += z * z; });
+            warp_sums<STATE_WARPS>(s.left[0], share);
+            group_barrier<STATE_WARPS>();
+            float sum = 0;
+            TILE_UNROLL
+            for (int w = 0; w < STATE_WARPS; w++) sum += s.left[0][w];
+            const bool none = sum <= NONE * NONE;
+            for_each_index<STATE_WARPS, 1>([&](int) {
+                if (!none) a.windows[block_id()] = 0;
+            });
+        }
         TILE_FN void end() {
-            const delta::Owner piece = delta::owner(a, at.n);
             const long long size = (long long)a.K * a.V;
+            if (asks(a)) return judge();
             if (maps(a, at)) return delta::give(a.maps + at.state / size * 2 * a.K * a.K, S, a.K);
-            const long long to = PIECES ? at.state : ((long long)piece.sequence * a.HV + at.hv) * size + at.v0;
-            if (a.ht && (PIECES || piece.ends)) store_global(a.ht + to, 1, a.V, S, a.V - at.v0, a.K);
+            const long long to = PIECES ? at.state : ((long long)at.part.sequence * a.HV + at.hv) * size + at.v0;
+            if (a.ht && (PIECES || at.part.ends)) store_global(a.ht + to, 1, a.V, S, a.V - at.v0, a.K);
         }
     };
 
     static TILE_FN void run(Shared& s, const Args& a) {
         const Place at = place(a);
-        if (PIECES && !delta::wanted(a, at.n, maps(a, at))) return;
+        if (asks(a) && at.steps == 0) return;
+        if (!asks(a) && (PIECES ? !delta::wanted(a, at.part.first, at.hv, maps(a, at)) : at.part.idle)) return;
         StateRole state{s, a, at};
         PairRole pair{s, a, at};
         lockstep<STATE_WARPS, PAIR_WARPS, 152>(at.steps + AHEAD, state, pair);

@@ -26,10 +26,11 @@ struct BackwardArgs {
     const long long *offsets, *chunks;
     const int* owners;  // as in FusedArgs; d_h0 belongs to sequences, the rest to pieces
     const long long* firsts;
-    int H, HV, K, V;
+    const long long* windows;  // part.h
+    int H, HV, K, V, entering;
     float scale;
 };
-static_assert(sizeof(BackwardArgs<bf16>) == 22 * 8 + 5 * 4 + 4, "twin of BackwardArgs");
+static_assert(sizeof(BackwardArgs<bf16>) == 23 * 8 + 6 * 4, "twin of BackwardArgs");
 
 template <class T, int C, int K, int V>
 struct KdaBackward {
@@ -86,21 +87,28 @@ struct KdaBackward {
     using Shared = typename Choose<FITS, Memory, float>::type;
 
     struct Place {
+        Part part;
         long long row, length, first, state;
-        int hv, hk, chunks;
+        int hv, hk, chunks, window;  // chunks in all, of which those of the window come first
 
         // i counts chunks from the last
         TILE_FN Span span(int i) const {
             const long long token = (long long)(chunks - 1 - i) * C, left = length - token;
             return {row + token, left < C ? (int)left : C};
         }
+        // the same to be given away: nothing of the window
+        TILE_FN Span given(int i) const {
+            const Span rows = span(i);
+            return {rows.row, i < window ? 0 : rows.count};
+        }
         TILE_FN long long kept(const Args& a, int i) const { return (first + chunks - 1 - i) * a.HV + hv; }
     };
     static TILE_FN Place place(const Args& a) {
-        const int n = block_id() / a.HV, hv = block_id() % a.HV;
-        const long long row = a.offsets[n], first = a.chunks[n];
-        return {row, a.offsets[n + 1] - row, first, (long long)block_id() * a.K * a.V, hv, hv / (a.HV / a.H),
-                (int)(a.chunks[n + 1] - first)};
+        const int hv = block_id() % a.HV;
+        const Part x = part<true>(a, block_id() / a.HV, a.HV, hv, 0);
+        const long long row = x.from(a.offsets), length = x.to(a.offsets) - row;
+        return {x, row, length, a.chunks[x.first], ((long long)x.entry * a.HV + hv) * a.K * a.V, hv, hv / (a.HV / a.H),
+                (int)((length + C - 1) / C), x.behind / C};
     }
 
     // Operands of a block's tokens, by W warps
@@ -156,7 +164,7 @@ struct KdaBackward {
         }
 
         TILE_FN void begin() {
-            if (a.d_ht)
+            if (a.d_ht && at.part.enters)
                 load(D, a.d_ht + at.state, 1, a.V, a.V, a.K);
             else
                 D.fill(0);
@@ -240,7 +248,7 @@ struct KdaBackward {
 
         // dS = R dS' + scale d_o^T (E q) - d_v^T (E k), transposed
         TILE_FN void update(int i) {
-            const Span here = at.span(i);
+            const Span here = at.given(i);
             Operand read, removed;
             auto&& d_o = rows<C>(s.values, 0);
             read.load(t(d_o));
@@ -258,9 +266,8 @@ struct KdaBackward {
             settle(read, removed, D);
         }
         TILE_FN void end() {
-            const delta::Owner piece = delta::owner(a, block_id() / a.HV);
-            if (!a.d_h0 || (a.states && !piece.begins)) return;
-            const long long head = (long long)piece.sequence * a.HV + at.hv;
+            if (!a.d_h0 || (a.states && !at.part.begins)) return;
+            const long long head = (long long)at.part.sequence * a.HV + at.hv;
             store_global(a.d_h0 + (a.states ? head * a.K * a.V : at.state), 1, a.V, D, a.V, a.K);
         }
     };
@@ -325,7 +332,7 @@ struct KdaBackward {
             keys(x, gates, after, late, i);
             store(s.sums.after, after);
             group_barrier<W>();
-            const Span here = at.span(i);
+            const Span here = at.given(i);
             const long long head = here.row * a.HV + at.hv, ld = (long long)a.H * a.K;
             const long long key = here.row * ld + (long long)at.hk * a.K;
             if (a.d_q) store_global<W>(a.d_q + key, ld, x.q, here.count, a.K);
@@ -477,7 +484,7 @@ struct KdaBackward {
 
         // in the place of what it is the gradient of
         TILE_FN void give(float* partial, Tile<T, C, K>& to, const Keys& acc, int n) {
-            const Span here = at.span(n);
+            const Span here = at.given(n);
             if (partial) {
                 float* out = partial + (here.row * a.HV + at.hv) * a.K;
                 store_global(out, (long long)a.HV * a.K, 1, acc, here.count, a.K);
@@ -513,7 +520,7 @@ struct KdaBackward {
 
     static TILE_FN void run(Memory& s, const Args& a) {
         const Place at = place(a);
-        if (!a.states && delta::owner(a, block_id() / a.HV).begins) return;
+        if (at.part.idle || (!a.states && at.part.begins)) return;
         StateRole state{s, a, at};
         GradientRole gradients{s, a, at};
         lockstep<STATE_WARPS, GRADIENT_WARPS, 136>(3 * at.chunks, state, gradients);

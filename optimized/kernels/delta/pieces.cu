@@ -2,7 +2,8 @@
 // matrix of [K, V], by a matrix from the left, and adds a sum; the sums are overwritten with what enters. Backwards the
 // same holds of the gradients of states, from the last piece to the first, by the maps' transposes. What leaves the last
 // piece, or backwards the first, is not made here: the pass over that piece leaves it. Neither its map nor its sum is
-// read, nor is the map of the piece where nothing enters.
+// read, nor is the map of the piece where nothing enters. Of a sequence and head that forgets (part.h) only the first piece
+// is told what enters.
 //
 // Maps are two matrices of T whose sum they are, high and low, so that products are of operands: what is left out of them
 // is below 2^-16 of what is in them.
@@ -10,7 +11,7 @@
 // Piece i belongs to the sequence n whose pieces are firsts[n] .. firsts[n+1].
 //
 // MappedStates     grid N HV slices     slices = ceil(V / template V)
-#include "../tile/tile.h"
+#include "../chunk/part.h"
 
 namespace delta {
 using namespace tile;
@@ -20,9 +21,10 @@ struct MappedArgs {
     const bf16* maps;         // [P, HV, 2, K, K]: high, low, both transposed
     const float* from;        // [N, HV, K, V] or null for zeros
     const long long* firsts;  // [N + 1]
+    const long long* windows;       // [P, HV] or null
     int HV, K, V, back;
 };
-static_assert(sizeof(MappedArgs) == 48, "the launcher's twin must match");
+static_assert(sizeof(MappedArgs) == 56, "the launcher's twin must match");
 
 template <class T, int C, int K, int V>
 struct MappedStates {
@@ -38,11 +40,11 @@ struct MappedStates {
     };
     using State = Acc<V, K, WARPS>;  // transposed
     struct Place {
-        int n, hv, v0, lead, count;
+        int hv, v0, entry, count;
 
         // the i-th piece's head
         TILE_FN long long head(const Args& a, int i) const {
-            return (long long)(lead + (a.back ? count - 1 - i : i)) * a.HV + hv;
+            return (long long)(a.back ? entry - i : entry + i) * a.HV + hv;
         }
     };
 
@@ -81,8 +83,10 @@ struct MappedStates {
     }
 
     static TILE_FN void run(Shared& s, const Args& a) {
-        const int slices = (a.V + V - 1) / V, head = block_id() / slices, n = head / a.HV, lead = (int)a.firsts[n];
-        const Place at = {n, head % a.HV, block_id() % slices * V, lead, (int)a.firsts[n + 1] - lead};
+        const int slices = (a.V + V - 1) / V, head = block_id() / slices, n = head / a.HV, hv = head % a.HV;
+        const int lead = (int)a.firsts[n], last = (int)a.firsts[n + 1] - 1;
+        const bool forgets = a.windows && sequence::forgets(a.windows, lead, last, a.HV, hv);
+        const Place at = {hv, block_id() % slices * V, a.back ? last : lead, forgets ? 1 : last - lead + 1};
         const long long size = (long long)a.K * a.V;
         State S;
         if (a.from)

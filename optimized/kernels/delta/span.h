@@ -1,9 +1,11 @@
-// What the delta rules share: where the rows of a chunk are, and what a piece of a sequence belongs to.
+// What the delta rules share: where the rows of a chunk are, and what is known of maps.
 #pragma once
-#include "../tile/tile.h"
+#include "../chunk/part.h"
 
 namespace delta {
 using namespace tile;
+using sequence::Part;
+using sequence::part;
 
 template <bool B, class X, class Y>
 struct Choose {
@@ -28,23 +30,16 @@ TILE_FN Span span(const long long* offsets, int sequence, long long chunk_in_seq
 // what a forward pass leaves besides its outputs
 enum Leaves { NOTHING, STATES, MAPS };
 
-// the sequence that a piece belongs to, and whether it is the first, the last of it; where nothing is cut, itself
-struct Owner {
-    int sequence;
-    bool begins, ends;
-};
+// Whether anybody reads what a piece makes of no state, or its map: nothing goes on behind the last but what comes back,
+// and nobody asks where the gates leave nothing. Where nothing comes back at all, windows_back are windows.
 template <class Args>
-TILE_FN Owner owner(const Args& a, int piece) {
-    if (!a.owners) return {piece, true, true};
-    const int n = a.owners[piece];
-    return {n, a.firsts[n] == piece, a.firsts[n + 1] == piece + 1};
-}
-// whether anybody reads what a piece makes of no state, or its map: nothing goes on behind the last but what comes back
-template <class Args>
-TILE_FN bool wanted(const Args& a, int n, bool map) {
-    const Owner piece = owner(a, n);
-    if (piece.begins && piece.ends) return false;
-    return map ? (!piece.begins || a.h0) && (!piece.ends || a.behind) : !piece.ends;
+TILE_FN bool wanted(const Args& a, int piece, int hv, bool map) {
+    const int n = a.owners[piece], lead = (int)a.firsts[n], last = (int)a.firsts[n + 1] - 1;
+    if (lead == last) return false;
+    const bool ahead = piece != last && !(a.windows && sequence::forgets(a.windows, lead, last, a.HV, hv));
+    if (!map) return ahead;
+    const bool back = piece != lead && !(a.windows_back && sequence::forgets(a.windows_back, lead, last, a.HV, hv));
+    return (ahead && (piece != lead || a.h0)) || (back && (piece != last || a.behind));
 }
 // How much is left of a map, by warp, after every fourth step, and whether nothing was, before step c: it stays nothing.
 constexpr int MEASURED = 4;

@@ -26,9 +26,9 @@ include!(concat!(env!("OUT_DIR"), "/host_kernels.rs"));
 /// Alignment of every buffer.
 const ALIGN: usize = 256;
 
-/// Multiprocessors of a host with planted kernels, whatever the machine has: plans that depend on their number must be
-/// the same wherever faults are looked for.
-const PLANTED: usize = 8;
+/// Multiprocessors of a host, whatever the machine has: plans depend on their number, and answers and findings must not
+/// depend on the machine.
+const MULTIPROCESSORS: usize = 8;
 
 /// What shared memory holds before a block: a signalling pattern that no right kernel reads.
 const POISON: u8 = 0xff;
@@ -61,7 +61,7 @@ impl Host {
         let info = DeviceInfo {
             name,
             arch,
-            multiprocessors: threads,
+            multiprocessors: MULTIPROCESSORS,
             shared: usize::MAX,
             memory: 0,
             cache: 0,
@@ -78,9 +78,7 @@ impl Host {
             unsafe { Library::new(path) }.map_err(|e| Error::NoDevice(format!("cannot load {}: {e}", path.display())))
         };
         let planted = libraries.iter().map(load).collect::<Result<_, _>>()?;
-        let mut host = Self { planted, ..Self::new() };
-        host.info.multiprocessors = PLANTED;
-        Ok(host)
+        Ok(Self { planted, ..Self::new() })
     }
 
     /// The block function of a symbol, and its threads and shared bytes.

@@ -10,12 +10,13 @@ use crate::error::Error;
 use crate::ops::maps::Maps;
 use crate::ops::prologue::{Prologue, sum_groups, value_heads};
 use crate::ops::step;
+use crate::ops::windows::{Cuts, Gates, OF_NOBODY};
 use crate::shapes::gated_delta_rule::{SOURCE, Shapes, backward, fused, shapes};
 use crate::shapes::step::GATED_DELTA;
-use crate::shapes::{Kernel, Shape, maps, prologue};
+use crate::shapes::{Kernel, Shape, maps, prologue, windows};
 
 /// The sources of all that is launched here.
-pub(super) const SOURCES: &[&str] = &[SOURCE, maps::SOURCE, prologue::SOURCE, GATED_DELTA.source];
+pub(super) const SOURCES: &[&str] = &[SOURCE, maps::SOURCE, prologue::SOURCE, GATED_DELTA.source, windows::SOURCE];
 
 /// What every launch needs.
 struct Common {
@@ -59,8 +60,12 @@ pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
     let single = backward(job.target, job.scalar, width).filter(fits);
     let may = single.is_some() || (fused.is_some() && !gradients);
     let slices = fused.map_or(1, |shape| job.problem.size(Dim::V).div_ceil(shape.slice));
-    let cut = Maps::new(job, shapes.most.chunk, width, slices, may)?;
-    let (layout, inverse, scores) = (cut.pieces.layout, Ptr::NULL, Ptr::NULL);
+    let gates = Gates { by_channel: (Ptr::NULL, job.scalar), by_head: g, growth: [k, beta] };
+    let gates = Some(gates).filter(|_| g != Ptr::NULL);
+    let (chunk, heads, at_once) = (shapes.most.chunk, [value_heads(job), slices], if width > 64 { 1 } else { 2 });
+    let cuts = if may { Cuts::new(job, chunk, heads, at_once, gates)? } else { Cuts::none(job, chunk)? };
+    let cut = Maps::new(job, cuts, width)?;
+    let (layout, inverse, scores) = (cuts.pieces.layout, Ptr::NULL, Ptr::NULL);
     let mut common = Common { shapes, width, scale, cut, layout, rows, q, k, g, beta, inverse, scores };
     if let (Some(forward), Some(backward)) = (fused, single) {
         let kept = common.kept(job, forward)?;
@@ -87,13 +92,17 @@ impl Common {
 
     /// H, HV, K, V, scale: the tail of most argument structs.
     fn tail(&self, job: &Job<'_>, pointers: &[Ptr]) -> Args {
+        Self::sizes(job, pointers).float(self.scale)
+    }
+
+    fn sizes(job: &Job<'_>, pointers: &[Ptr]) -> Args {
         let [h, k, v] = [Dim::H, Dim::K, Dim::V].map(|d| job.problem.size(d));
-        Args::new(pointers).ints(&[h, value_heads(job), k, v]).float(self.scale)
+        Args::new(pointers).ints(&[h, value_heads(job), k, v])
     }
 
     /// One block for each piece of a sequence, value head and slice of V.
     fn sweeps(&self, job: &Job<'_>, shape: Shape) -> usize {
-        self.cut.pieces.count * value_heads(job) * job.problem.size(Dim::V).div_ceil(shape.slice)
+        self.cut.cuts.pieces.count * value_heads(job) * job.problem.size(Dim::V).div_ceil(shape.slice)
     }
 
     /// One block for each chunk and value head.
@@ -143,8 +152,8 @@ impl Common {
         kept: [Ptr; 4],
     ) -> Result<(), Error> {
         let h0 = self.enter(job, shape)?;
-        let ht = job.output("ht");
-        self.launch_pass(job, template, shape, [h0, o, ht], kept)
+        let (ht, entering) = (job.output("ht"), self.cut.cuts.entering());
+        self.launch_pass(job, template, shape, [h0, o, ht], kept, entering)
     }
 
     fn launch_pass(
@@ -154,27 +163,28 @@ impl Common {
         shape: Shape,
         [h0, o, ht]: [Ptr; 3],
         kept: [Ptr; 4],
+        entering: usize,
     ) -> Result<(), Error> {
         let (v, behind) = (job.input("v")?, job.input("d_ht")? != Ptr::NULL);
-        let (Layout { offsets, chunks, .. }, [maps, owners, firsts]) = (self.layout, self.cut.pointers());
         let inputs = [self.q, self.k, v, self.g, self.beta, h0];
-        let outputs = [&[o, ht][..], &kept, &[maps, offsets, chunks, owners, firsts]].concat();
+        let outputs = [&[o, ht][..], &kept, &self.cut.pointers()].concat();
         let sizes = [job.problem.size(Dim::H), value_heads(job), job.problem.size(Dim::K), job.problem.size(Dim::V)];
-        let args = Args::new(&[&inputs[..], &outputs].concat()).ints(&sizes).ints(&[behind.into()]).float(self.scale);
+        let args = Args::new(&[&inputs[..], &outputs].concat()).ints(&sizes).ints(&[entering, behind.into()]);
+        let args = args.float(self.scale);
         // one block more for the map of each piece and head
-        let maps = if template == PIECES { self.cut.pieces.count * value_heads(job) } else { 0 };
+        let maps = if template == PIECES { self.cut.cuts.pieces.count * value_heads(job) } else { 0 };
         job.launch(self.kernel(job, template, shape), self.sweeps(job, shape) + maps, args);
         Ok(())
     }
 
-    /// The states that enter pieces: those of sequences unless they are cut.
+    /// The states that enter pieces: those of sequences unless pieces are summed up.
     fn enter(&self, job: &mut Job<'_>, shape: Shape) -> Result<Ptr, Error> {
         let h0 = job.input("h0")?;
-        if !self.cut.split {
+        if !self.cut.cuts.summed {
             return Ok(h0);
         }
         let starts = self.cut.workspace(job, "starts")?;
-        self.launch_pass(job, PIECES, shape, [h0, Ptr::NULL, starts], [Ptr::NULL; 4])?;
+        self.launch_pass(job, PIECES, shape, [h0, Ptr::NULL, starts], [Ptr::NULL; 4], OF_NOBODY)?;
         self.cut.join(job, starts, h0, false);
         Ok(starts)
     }
@@ -185,18 +195,19 @@ impl Common {
         let ends = [self.enter_back(job, shape, kept)?, job.output("d_h0")];
         let [d_q, d_k, partial_q, partial_k] = keys.pointers();
         let outputs = [d_q, d_k, job.output("d_v"), partial_q, partial_k, keys.d_g, keys.d_beta];
-        self.sweep_back(job, shape, kept, ends, outputs)?;
+        self.sweep_back(job, shape, kept, ends, outputs, self.cut.cuts.entering())?;
         keys.finish(self, job, prologue)
     }
 
-    /// The gradients that enter pieces from behind: those of the last states unless sequences are cut.
+    /// The gradients that enter pieces from behind: those of the last states unless pieces are summed up.
     fn enter_back(&self, job: &mut Job<'_>, shape: Shape, [.., inverse, scores]: [Ptr; 4]) -> Result<Ptr, Error> {
         let d_ht = job.input("d_ht")?;
-        if !self.cut.split {
+        if !self.cut.cuts.summed {
             return Ok(d_ht);
         }
         let backs = self.cut.workspace(job, "backs")?;
-        self.sweep_back(job, shape, [Ptr::NULL, Ptr::NULL, inverse, scores], [Ptr::NULL, backs], [Ptr::NULL; 7])?;
+        let (kept, ends) = ([Ptr::NULL, Ptr::NULL, inverse, scores], [Ptr::NULL, backs]);
+        self.sweep_back(job, shape, kept, ends, [Ptr::NULL; 7], OF_NOBODY)?;
         self.cut.join(job, backs, d_ht, true);
         Ok(backs)
     }
@@ -208,11 +219,12 @@ impl Common {
         [states, w, inverse, scores]: [Ptr; 4],
         [d_ht, d_h0]: [Ptr; 2],
         outputs: [Ptr; 7],
+        entering: usize,
     ) -> Result<(), Error> {
-        let (Layout { offsets, chunks, .. }, [_, owners, firsts]) = (self.layout, self.cut.pointers());
+        let Layout { offsets, chunks, .. } = self.layout;
         let inputs = [self.q, self.k, job.input("d_o")?, states, w, inverse, scores, self.g, self.beta, d_ht];
-        let pointers = [&inputs[..], &outputs, &[d_h0, offsets, chunks, owners, firsts]].concat();
-        let args = self.tail(job, &pointers);
+        let pointers = [&inputs[..], &outputs, &[d_h0, offsets, chunks], &self.cut.cuts.tables(true)].concat();
+        let args = Self::sizes(job, &pointers).ints(&[entering]).float(self.scale);
         job.launch(self.kernel(job, "GatedDeltaBackward", shape), self.sweeps(job, shape), args);
         Ok(())
     }

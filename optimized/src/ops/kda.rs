@@ -11,12 +11,13 @@ use crate::error::Error;
 use crate::ops::maps::Maps;
 use crate::ops::prologue::{Prologue, sum_groups};
 use crate::ops::step;
+use crate::ops::windows::{Cuts, Gates, OF_NOBODY};
 use crate::shapes::kda::{SOURCE, Shapes, fused, shapes, widest};
 use crate::shapes::step::KDA;
-use crate::shapes::{Kernel, Shape, maps, prologue};
+use crate::shapes::{Kernel, Scalar, Shape, maps, prologue, windows};
 
 /// The sources of all that is launched here.
-pub(super) const SOURCES: &[&str] = &[SOURCE, maps::SOURCE, prologue::SOURCE, KDA.source];
+pub(super) const SOURCES: &[&str] = &[SOURCE, maps::SOURCE, prologue::SOURCE, KDA.source, windows::SOURCE];
 
 /// What every launch needs.
 struct Common {
@@ -118,7 +119,11 @@ impl Common {
 
     /// H, HV, K, V, scale: the tail of the arguments of what reads keys and queries as they are.
     fn sizes(&self, job: &Job<'_>, pointers: &[Ptr]) -> Args {
-        Args::new(pointers).ints(&[Dim::H, Dim::HV, Dim::K, Dim::V].map(|d| job.problem.size(d))).float(self.scale)
+        Self::extents(job, pointers).float(self.scale)
+    }
+
+    fn extents(job: &Job<'_>, pointers: &[Ptr]) -> Args {
+        Args::new(pointers).ints(&[Dim::H, Dim::HV, Dim::K, Dim::V].map(|d| job.problem.size(d)))
     }
 
     /// One block for each sequence, value head and slice of V.
@@ -154,8 +159,25 @@ impl Common {
 
     /// Sequences cut into pieces for kernels of one block to a sequence, head and slice.
     fn cut(&self, job: &mut Job<'_>, shape: Shape) -> Result<Maps, Error> {
-        let slices = job.problem.size(Dim::V).div_ceil(shape.slice);
-        Maps::new(job, shape.chunk, self.width, slices, true)
+        let heads = [job.problem.size(Dim::HV), job.problem.size(Dim::V).div_ceil(shape.slice)];
+        let gates = Gates { by_channel: (self.given.g, Scalar::F32), by_head: Ptr::NULL, growth: [Ptr::NULL; 2] };
+        let cuts = Cuts::new(job, shape.chunk, heads, if self.width > 64 { 1 } else { 2 }, Some(gates))?;
+        self.prove(job, shape, &cuts)?;
+        Maps::new(job, cuts, self.width)
+    }
+
+    /// Gates by channel say what a window leaves of a channel, but keys carry from one channel to another: what is left
+    /// of a map is asked of the map itself.
+    fn prove(&self, job: &mut Job<'_>, shape: Shape, cuts: &Cuts) -> Result<(), Error> {
+        let Some((windows, directions)) = cuts.windows(job) else { return Ok(()) };
+        let [h, hv, k, v] = [Dim::H, Dim::HV, Dim::K, Dim::V].map(|d| job.problem.size(d));
+        let Prologue { q, k: keys, g, beta, .. } = self.given;
+        let (Layout { offsets, chunks, .. }, pieces, values) = (cuts.pieces.layout, cuts.pieces.count, job.input("v")?);
+        let inputs = [q, keys, values, g, beta];
+        let pointers = [&inputs[..], &[Ptr::NULL; 8], &[offsets, chunks, Ptr::NULL, Ptr::NULL, windows, windows]];
+        let args = Args::new(&pointers.concat()).ints(&[h, hv, k, v, OF_NOBODY, pieces]).float(self.scale);
+        job.launch(self.kernel(job, PIECES, shape), directions * pieces * hv, args);
+        Ok(())
     }
 
     /// The forward pass in one kernel; kept: states, w, inverses and scores for the gradients, or null.
@@ -169,7 +191,7 @@ impl Common {
         kept: [Ptr; 4],
     ) -> Result<(), Error> {
         let (mut h0, ht) = (job.input("h0")?, job.output("ht"));
-        if cut.split {
+        if cut.cuts.summed {
             let starts = cut.workspace(job, "starts")?;
             self.launch_pass(job, PIECES, shape, cut, [h0, Ptr::NULL, starts], [Ptr::NULL; 4])?;
             cut.join(job, starts, h0, false);
@@ -190,13 +212,12 @@ impl Common {
         let [h, hv, k, v] = [Dim::H, Dim::HV, Dim::K, Dim::V].map(|d| job.problem.size(d));
         let (values, behind) = (job.input("v")?, job.input("d_ht")? != Ptr::NULL);
         let Prologue { q, k: keys, g, beta, .. } = self.given;
-        let (Layout { offsets, chunks, .. }, [maps, owners, firsts]) = (cut.pieces.layout, cut.pointers());
-        let given = [&[q, keys, values, g, beta][..], &ends, &kept].concat();
-        let pointers = [&given[..], &[maps, offsets, chunks, owners, firsts]].concat();
-        let args = Args::new(&pointers).ints(&[h, hv, k, v, behind.into()]).float(self.scale);
+        let pointers = [&[q, keys, values, g, beta][..], &ends, &kept, &cut.pointers()].concat();
+        let entering = if template == PIECES { OF_NOBODY } else { cut.cuts.entering() };
+        let args = Args::new(&pointers).ints(&[h, hv, k, v, entering, behind.into()]).float(self.scale);
         // one block more for the map of each piece and head
         let slices = v.div_ceil(shape.slice) + usize::from(template == PIECES);
-        job.launch(self.kernel(job, template, shape), cut.pieces.count * hv * slices, args);
+        job.launch(self.kernel(job, template, shape), cut.cuts.pieces.count * hv * slices, args);
         Ok(())
     }
 

@@ -13,6 +13,7 @@ mod prologue;
 mod short_convolution;
 mod simple_gla;
 mod step;
+mod windows;
 
 use crate::engine::Job;
 use crate::error::Error;
@@ -30,7 +31,8 @@ pub(crate) struct Kernels {
 }
 
 /// What several ops launch.
-const SIMPLE_GLA: &[&str] = &[shapes::pieces::SOURCE, shapes::simple_gla::SOURCE, shapes::step::SIMPLE_GLA.source];
+const SIMPLE_GLA: &[&str] =
+    &[shapes::pieces::SOURCE, shapes::simple_gla::SOURCE, shapes::step::SIMPLE_GLA.source, shapes::windows::SOURCE];
 
 /// The ops that have kernels.
 pub(crate) static KERNELS: &[Kernels] = &[
@@ -38,7 +40,11 @@ pub(crate) static KERNELS: &[Kernels] = &[
     row("delta_rule", gated_delta_rule::SOURCES, gated_delta_rule::lay_out),
     row("gated_delta_rule", gated_delta_rule::SOURCES, gated_delta_rule::lay_out),
     row("gdn_gate", &[shapes::gate::GATE.source], gate::lay_out),
-    row("gla", &[shapes::gla::SOURCE, shapes::pieces::SOURCE, shapes::step::GLA.source], gla::lay_out),
+    row(
+        "gla",
+        &[shapes::gla::SOURCE, shapes::pieces::SOURCE, shapes::step::GLA.source, shapes::windows::SOURCE],
+        gla::lay_out,
+    ),
     row("hgrn", &[shapes::hgrn::HGRN.source], hgrn::lay_out),
     row("kda", kda::SOURCES, kda::lay_out),
     row("kda_gate", &[shapes::gate::GATE.source], gate::lay_out),

@@ -3,14 +3,15 @@
 
 use reference::spec::Dim;
 
-use super::pieces::Cut;
+use super::pieces::Sums;
 use super::step;
+use super::windows::{Cuts, Gates, OF_NOBODY};
 use crate::args::{Args, Ptr};
-use crate::engine::{Job, Layout, Pieces};
+use crate::engine::{Job, Layout};
 use crate::error::Error;
-use crate::shapes::Shape;
 use crate::shapes::simple_gla::{SOURCE, Shapes, roles, shapes};
 use crate::shapes::step::SIMPLE_GLA;
+use crate::shapes::{Scalar, Shape};
 
 pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
     let (g, g_gamma) = (job.input("g")?, job.input("g_gamma")?);
@@ -62,7 +63,7 @@ pub(super) struct Pass {
     /// Per token, per head; at most one of them.
     decays: [Ptr; 2],
     shapes: Shapes,
-    cut: Cut,
+    cut: Sums,
     states: Ptr,
     /// Whether gradients are wanted, that by the initial state apart.
     pub(super) gradients: bool,
@@ -86,7 +87,12 @@ impl Pass {
         let forward = gradients || job.wants_any(&["o", "ht"]);
         let slice = roles(job.target, job.scalar, width).unwrap_or(shapes.forward).slice;
         let slices = job.problem.size(Dim::V).div_ceil(slice);
-        let cut = Cut::new(job, shapes.sweep.chunk, slices, false, forward)?;
+        let gates = Gates { by_channel: (Ptr::NULL, Scalar::F32), by_head: decays[0], growth: [Ptr::NULL; 2] };
+        let gates = Some(gates).filter(|gates| gates.by_head != Ptr::NULL);
+        let (chunk, at_once) = (shapes.sweep.chunk, if width > 64 { 1 } else { 2 });
+        let heads = [job.problem.size(Dim::H), slices];
+        let cuts = if forward { Cuts::new(job, chunk, heads, at_once, gates)? } else { Cuts::none(job, chunk)? };
+        let cut = Sums::new(job, cuts, false)?;
         let d_keys = ["d_q", "d_k"].map(|name| job.output(name));
         let templates = ["SimpleGlaBackward", "SimpleGlaGradients"];
         let [states, divisor, o] = [Ptr::NULL; 3];
@@ -101,71 +107,75 @@ impl Pass {
     fn workspace(&self, job: &mut Job<'_>, name: &str) -> Result<Ptr, Error> {
         let [h, k, v] = [Dim::H, Dim::K, Dim::V].map(|d| job.problem.size(d));
         let storage = job.storage();
-        job.workspace(name, storage, self.cut.pieces.layout.total * h * k * v)
+        job.workspace(name, storage, self.cut.cuts.pieces.layout.total * h * k * v)
     }
 
-    /// H, K, V, slices, reverse, scale: the tail of every argument struct.
-    fn tail(&self, job: &Job<'_>, args: Args, shape: Shape) -> Args {
+    /// H, K, V, slices, reverse: the tail of every argument struct, but for the scale.
+    fn tail(job: &Job<'_>, args: Args, shape: Shape) -> Args {
         let [h, k, v] = [Dim::H, Dim::K, Dim::V].map(|d| job.problem.size(d));
-        args.ints(&[h, k, v, v.div_ceil(shape.slice), usize::from(job.problem.reversed())]).float(self.scale)
+        args.ints(&[h, k, v, v.div_ceil(shape.slice), usize::from(job.problem.reversed())])
     }
 
     /// Launches a sweep: one block for each piece of a sequence, head and slice of V.
-    fn sweep(&self, job: &mut Job<'_>, template: &'static str, shape: Shape, args: Args) {
+    fn sweep(&self, job: &mut Job<'_>, template: &'static str, shape: Shape, args: Args, entering: usize) {
         let [h, v] = [Dim::H, Dim::V].map(|d| job.problem.size(d));
-        let args = self.tail(job, args, shape);
-        job.launch(
-            job.kernel(SOURCE, template, shape, self.width),
-            self.cut.pieces.count * h * v.div_ceil(shape.slice),
-            args,
-        );
+        let args = Self::tail(job, args, shape).ints(&[entering]).float(self.scale);
+        let blocks = self.cut.cuts.pieces.count * h * v.div_ceil(shape.slice);
+        job.launch(job.kernel(SOURCE, template, shape, self.width), blocks, args);
     }
 
     pub(super) fn forward(&self, job: &mut Job<'_>) -> Result<(), Error> {
         let [q, k, v, h0] = ["q", "k", "v", "h0"].map(|name| job.input(name));
-        let ([g, g_gamma], Layout { offsets, chunks, .. }) = (self.decays, self.cut.pieces.layout);
-        let (divisor, o, states) = (self.divisor, self.o, self.states);
-        let [h0, ht] = self.enter(job, [h0?, job.output("ht")])?;
-        if self.cut.split && o == Ptr::NULL && states == Ptr::NULL {
-            return Ok(());
-        }
-        let args = Args::new(&[q?, k?, v?, g, g_gamma, h0, divisor, o, ht, states, offsets, chunks]);
+        let ([g, g_gamma], Sums { cuts, .. }) = (self.decays, self.cut);
+        let Layout { offsets, chunks, .. } = cuts.pieces.layout;
+        let (divisor, o, ht, states) = (self.divisor, self.o, job.output("ht"), self.states);
+        let h0 = self.enter(job, h0?)?;
+        let pointers = [q?, k?, v?, g, g_gamma, h0, divisor, o, ht, states, offsets, chunks];
+        let args = Args::new(&[&pointers[..], &cuts.tables(false)].concat());
         match roles(job.target, job.scalar, self.width).filter(|_| o != Ptr::NULL) {
-            Some(shape) => self.sweep(job, "SimpleGlaRoles", shape, args),
-            None => self.sweep(job, "SimpleGlaForward", self.shapes.forward, args),
+            Some(shape) => self.sweep(job, "SimpleGlaRoles", shape, args, cuts.entering()),
+            None => self.sweep(job, "SimpleGlaForward", self.shapes.forward, args, cuts.entering()),
         }
         Ok(())
     }
 
-    /// The states that enter pieces, and where the last states go: those of sequences unless they are cut.
-    fn enter(&self, job: &mut Job<'_>, [h0, ht]: [Ptr; 2]) -> Result<[Ptr; 2], Error> {
-        if !self.cut.split {
-            return Ok([h0, ht]);
+    /// The states that enter pieces: those of sequences unless pieces are summed up.
+    fn enter(&self, job: &mut Job<'_>, h0: Ptr) -> Result<Ptr, Error> {
+        if !self.cut.cuts.summed {
+            return Ok(h0);
         }
         let ([k, v], [g, g_gamma]) = (["k", "v"].map(|name| job.input(name)), self.decays);
         let starts = self.cut.workspace(job, "starts")?;
         let args = Args::new(&[&[k?, v?, g, g_gamma][..], &self.cut.outputs(starts)].concat());
-        self.sweep(job, "SimpleGlaPieces", self.shapes.sweep, args);
-        self.cut.join(job, starts, [h0, ht], false);
-        Ok([starts, Ptr::NULL])
+        self.sweep(job, "SimpleGlaPieces", self.shapes.sweep, args, OF_NOBODY);
+        self.cut.join(job, starts, h0, false);
+        Ok(starts)
     }
 
-    /// Likewise the gradients that enter pieces from behind, and where those of the first states go.
-    fn enter_back(&self, job: &mut Job<'_>, d_o: Ptr, [d_ht, d_h0]: [Ptr; 2]) -> Result<[Ptr; 2], Error> {
-        if !self.cut.split {
-            return Ok([d_ht, d_h0]);
+    /// Likewise the gradients that enter pieces from behind.
+    fn enter_back(&self, job: &mut Job<'_>, d_o: Ptr, d_ht: Ptr) -> Result<Ptr, Error> {
+        if !self.cut.cuts.summed {
+            return Ok(d_ht);
         }
         let backs = self.cut.workspace(job, "backs")?;
-        self.state_gradients(job, d_o, [Ptr::NULL, Ptr::NULL, backs])?;
-        self.cut.join(job, backs, [d_ht, d_h0], true);
-        Ok([backs, Ptr::NULL])
+        self.state_gradients(job, d_o, [Ptr::NULL, Ptr::NULL, backs], OF_NOBODY)?;
+        self.cut.join(job, backs, d_ht, true);
+        Ok(backs)
     }
 
     /// From the gradient of the last state those of the others, and of the first.
-    fn state_gradients(&self, job: &mut Job<'_>, d_o: Ptr, [d_ht, d_states, d_h0]: [Ptr; 3]) -> Result<(), Error> {
-        let (q, [g, g_gamma], Layout { offsets, chunks, .. }) = (job.input("q")?, self.decays, self.cut.pieces.layout);
-        let args = Args::new(&[q, d_o, g, g_gamma, d_ht, d_states, d_h0, offsets, chunks]);
-        self.sweep(job, "SimpleGlaStateGradients", self.shapes.sweep, args);
+    fn state_gradients(
+        &self,
+        job: &mut Job<'_>,
+        d_o: Ptr,
+        [d_ht, d_states, d_h0]: [Ptr; 3],
+        entering: usize,
+    ) -> Result<(), Error> {
+        let (q, [g, g_gamma], Sums { cuts, .. }) = (job.input("q")?, self.decays, self.cut);
+        let Layout { offsets, chunks, .. } = cuts.pieces.layout;
+        let pointers = [q, d_o, g, g_gamma, d_ht, d_states, d_h0, offsets, chunks];
+        let args = Args::new(&[&pointers[..], &cuts.tables(true)].concat());
+        self.sweep(job, "SimpleGlaStateGradients", self.shapes.sweep, args, entering);
         Ok(())
     }
 
@@ -175,28 +185,28 @@ impl Pass {
             return Ok(());
         }
         let ends = [job.input("d_ht")?, job.output("d_h0")];
-        let ends = self.enter_back(job, d_o, ends)?;
+        let (ends, entering) = ([self.enter_back(job, d_o, ends[0])?, ends[1]], self.cut.cuts.entering());
         let fits = |shape: &Shape| job.roomy && self.gradients && job.problem.size(Dim::V) <= shape.slice;
         if let Some(shape) = roles(job.target, job.scalar, self.width).filter(fits) {
             return self.fused(job, d_o, ends, shape);
         }
         if !self.gradients {
-            return self.state_gradients(job, d_o, [ends[0], Ptr::NULL, ends[1]]);
+            return self.state_gradients(job, d_o, [ends[0], Ptr::NULL, ends[1]], entering);
         }
         let d_states = self.workspace(job, "d_states")?;
-        self.state_gradients(job, d_o, [ends[0], d_states, ends[1]])?;
+        self.state_gradients(job, d_o, [ends[0], d_states, ends[1]], entering)?;
         self.chunks(job, d_o, d_states)
     }
 
     fn fused(&self, job: &mut Job<'_>, d_o: Ptr, [d_ht, d_h0]: [Ptr; 2], shape: Shape) -> Result<(), Error> {
         let [q, k, v, h0] = ["q", "k", "v", "h0"].map(|name| job.input(name));
         let ([d_q, d_k], [d_v, d_g]) = (self.d_keys, ["d_v", "d_g"].map(|name| job.output(name)));
-        let Pieces { layout: Layout { offsets, chunks, .. }, owners, firsts, .. } = self.cut.pieces;
-        let [g, g_gamma] = self.decays;
+        let ([g, g_gamma], Sums { cuts, .. }) = (self.decays, self.cut);
+        let Layout { offsets, chunks, .. } = cuts.pieces.layout;
         let inputs = [q?, k?, v?, d_o, g, g_gamma, h0?, d_ht, self.states];
-        let outputs = [d_q, d_k, d_v, d_g, d_h0, offsets, chunks, owners, firsts];
-        let args = Args::new(&[&inputs[..], &outputs].concat());
-        self.sweep(job, self.templates[0], shape, args);
+        let outputs = [d_q, d_k, d_v, d_g, d_h0, offsets, chunks];
+        let args = Args::new(&[&inputs[..], &outputs, &cuts.tables(true)].concat());
+        self.sweep(job, self.templates[0], shape, args, cuts.entering());
         Ok(())
     }
 
@@ -204,11 +214,11 @@ impl Pass {
         let [q, k, v] = ["q", "k", "v"].map(|name| job.input(name));
         let ([d_q, d_k], [d_v, d_g]) = (self.d_keys, ["d_v", "d_g"].map(|name| job.output(name)));
         let ([g, g_gamma], Layout { offsets, chunks, sequence_of_chunk, total }) =
-            (self.decays, self.cut.pieces.layout);
+            (self.decays, self.cut.cuts.pieces.layout);
         let inputs = [q?, k?, v?, d_o, g, g_gamma, self.states, d_states];
         let outputs = [d_q, d_k, d_v, d_g, offsets, chunks, sequence_of_chunk];
         let shape = self.shapes.gradients;
-        let args = self.tail(job, Args::new(&[&inputs[..], &outputs].concat()), shape);
+        let args = Self::tail(job, Args::new(&[&inputs[..], &outputs].concat()), shape).float(self.scale);
         let kernel = job.kernel(SOURCE, self.templates[1], shape, self.width);
         job.launch(kernel, total * job.problem.size(Dim::H), args);
         Ok(())

@@ -53,7 +53,7 @@ pub(super) fn kernels(target: Target) -> Vec<Kernel> {
             }
         }
         if let Some(Shape { chunk, slice }) = roomy(target, scalar, width) {
-            for template in ["GlaRoles", "GlaBackward", "GlaPieces"] {
+            for template in ["GlaRoles", "GlaRolesLate", "GlaBackward", "GlaBackwardLate", "GlaPieces"] {
                 kernels.push(Kernel { source: SOURCE, template, scalar, chunk, width, slice });
             }
         }

@@ -15,6 +15,7 @@ pub(crate) mod prologue;
 pub(crate) mod short_convolution;
 pub(crate) mod simple_gla;
 pub(crate) mod step;
+pub(crate) mod windows;
 
 /// Every kernel that a target may launch.
 pub(crate) fn all(target: Target) -> Vec<Kernel> {
@@ -23,6 +24,7 @@ pub(crate) fn all(target: Target) -> Vec<Kernel> {
         normalizer::kernels,
         pieces::kernels,
         maps::kernels,
+        windows::kernels,
         gla::kernels,
         gated_delta_rule::kernels,
         kda::kernels,

@@ -8,6 +8,7 @@ use crate::engine::{Job, Layout};
 use crate::error::Error;
 use crate::ops::maps::Maps;
 use crate::ops::prologue::Prologue;
+use crate::ops::windows::OF_NOBODY;
 use crate::shapes::Shape;
 use crate::shapes::kda::backward;
 
@@ -20,7 +21,7 @@ impl Common {
     pub(super) fn single(&self, job: &mut Job<'_>, shape: Shape) -> Result<(), Error> {
         let [hv, v] = [Dim::HV, Dim::V].map(|d| job.problem.size(d));
         let cut = self.cut(job, shape)?;
-        let chunks = cut.pieces.layout.total * hv;
+        let chunks = cut.cuts.pieces.layout.total * hv;
         let (storage, square) = (job.storage(), chunks * shape.chunk * shape.chunk);
         let kept = [
             job.workspace("states", storage, chunks * v * self.width)?,
@@ -33,11 +34,11 @@ impl Common {
         let ends = [self.enter_back(job, shape, &cut, kept)?, job.output("d_h0")];
         let ([d_q, d_k], [partial_q, partial_k]) = (local.direct, local.partial);
         let outputs = [d_q, d_k, job.output("d_v"), partial_q, partial_k, local.d_g, local.d_beta];
-        self.sweep_back(job, shape, &cut, kept, ends, outputs)?;
+        self.sweep_back(job, shape, &cut, kept, ends, outputs, cut.cuts.entering())?;
         local.finish(self, job)
     }
 
-    /// The gradients that enter pieces from behind: those of the last states unless sequences are cut.
+    /// The gradients that enter pieces from behind: those of the last states unless pieces are summed up.
     fn enter_back(
         &self,
         job: &mut Job<'_>,
@@ -46,12 +47,12 @@ impl Common {
         [.., inverse, scores]: [Ptr; 4],
     ) -> Result<Ptr, Error> {
         let d_ht = job.input("d_ht")?;
-        if !cut.split {
+        if !cut.cuts.summed {
             return Ok(d_ht);
         }
         let backs = cut.workspace(job, "backs")?;
         let kept = [Ptr::NULL, Ptr::NULL, inverse, scores];
-        self.sweep_back(job, shape, cut, kept, [Ptr::NULL, backs], [Ptr::NULL; 7])?;
+        self.sweep_back(job, shape, cut, kept, [Ptr::NULL, backs], [Ptr::NULL; 7], OF_NOBODY)?;
         cut.join(job, backs, d_ht, true);
         Ok(backs)
     }
@@ -64,13 +65,14 @@ impl Common {
         kept: [Ptr; 4],
         [d_ht, d_h0]: [Ptr; 2],
         outputs: [Ptr; 7],
+        entering: usize,
     ) -> Result<(), Error> {
         let Prologue { q, k, g, beta, .. } = self.given;
-        let (Layout { offsets, chunks, .. }, [_, owners, firsts]) = (cut.pieces.layout, cut.pointers());
+        let Layout { offsets, chunks, .. } = cut.cuts.pieces.layout;
         let inputs = [&[q, k, job.input("d_o")?][..], &kept, &[g, beta, d_ht]].concat();
-        let pointers = [&inputs[..], &outputs, &[d_h0, offsets, chunks, owners, firsts]].concat();
-        let args = self.sizes(job, &pointers);
-        let blocks = cut.pieces.count * job.problem.size(Dim::HV);
+        let pointers = [&inputs[..], &outputs, &[d_h0, offsets, chunks], &cut.cuts.tables(true)].concat();
+        let args = Self::extents(job, &pointers).ints(&[entering]).float(self.scale);
+        let blocks = cut.cuts.pieces.count * job.problem.size(Dim::HV);
         job.launch(self.kernel(job, "KdaBackward", shape), blocks, args);
         Ok(())
     }
