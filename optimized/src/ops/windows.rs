@@ -23,6 +23,9 @@ const WINDOW: [usize; 2] = [512, 192];
 /// Tokens that are looked at together, in whole chunks.
 const ASKED: usize = 64;
 
+/// Of so many lengths of a longer piece, the longer half is compared.
+const LENGTHS: usize = 128;
+
 /// What enters a piece: that of its sequence, that of the piece, nothing yet (`Entering` in `part.h`).
 pub(super) const OF_SEQUENCE: usize = 0;
 pub(super) const OF_NOBODY: usize = 2;
@@ -155,7 +158,8 @@ fn tail(chunks: usize, [n, heads]: [usize; 2], slots: usize, window: usize) -> O
         }
         free.into_iter().map(|Reverse(at)| at).max().unwrap_or_default()
     };
-    let (best, long) = (chunks.div_ceil(2)..chunks).map(|long| (takes(long), long)).min()?;
+    let lengths = (chunks.div_ceil(2)..chunks).step_by((chunks / LENGTHS).max(1));
+    let (best, long) = lengths.map(|long| (takes(long), long)).min()?;
     (12 * best <= 11 * whole).then_some(long)
 }
 
