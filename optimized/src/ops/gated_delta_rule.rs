@@ -195,7 +195,7 @@ impl Common {
         let ends = [self.enter_back(job, shape, kept)?, job.output("d_h0")];
         let [d_q, d_k, partial_q, partial_k] = keys.pointers();
         let outputs = [d_q, d_k, job.output("d_v"), partial_q, partial_k, keys.d_g, keys.d_beta];
-        self.sweep_back(job, shape, kept, ends, outputs, self.cut.cuts.entering())?;
+        self.sweep_back(job, shape, kept, ends, outputs)?;
         keys.finish(self, job, prologue)
     }
 
@@ -207,11 +207,12 @@ impl Common {
         }
         let backs = self.cut.workspace(job, "backs")?;
         let (kept, ends) = ([Ptr::NULL, Ptr::NULL, inverse, scores], [Ptr::NULL, backs]);
-        self.sweep_back(job, shape, kept, ends, [Ptr::NULL; 7], OF_NOBODY)?;
+        self.sweep_back(job, shape, kept, ends, [Ptr::NULL; 7])?;
         self.cut.join(job, backs, d_ht, true);
         Ok(backs)
     }
 
+    /// Without states, only what pieces make of no gradient behind them.
     fn sweep_back(
         &self,
         job: &mut Job<'_>,
@@ -219,8 +220,8 @@ impl Common {
         [states, w, inverse, scores]: [Ptr; 4],
         [d_ht, d_h0]: [Ptr; 2],
         outputs: [Ptr; 7],
-        entering: usize,
     ) -> Result<(), Error> {
+        let entering = if states == Ptr::NULL { OF_NOBODY } else { self.cut.cuts.entering() };
         let Layout { offsets, chunks, .. } = self.layout;
         let inputs = [self.q, self.k, job.input("d_o")?, states, w, inverse, scores, self.g, self.beta, d_ht];
         let pointers = [&inputs[..], &outputs, &[d_h0, offsets, chunks], &self.cut.cuts.tables(true)].concat();

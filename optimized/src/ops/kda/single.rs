@@ -34,7 +34,7 @@ impl Common {
         let ends = [self.enter_back(job, shape, &cut, kept)?, job.output("d_h0")];
         let ([d_q, d_k], [partial_q, partial_k]) = (local.direct, local.partial);
         let outputs = [d_q, d_k, job.output("d_v"), partial_q, partial_k, local.d_g, local.d_beta];
-        self.sweep_back(job, shape, &cut, kept, ends, outputs, cut.cuts.entering())?;
+        self.sweep_back(job, shape, &cut, kept, ends, outputs)?;
         local.finish(self, job)
     }
 
@@ -52,11 +52,12 @@ impl Common {
         }
         let backs = cut.workspace(job, "backs")?;
         let kept = [Ptr::NULL, Ptr::NULL, inverse, scores];
-        self.sweep_back(job, shape, cut, kept, [Ptr::NULL, backs], [Ptr::NULL; 7], OF_NOBODY)?;
+        self.sweep_back(job, shape, cut, kept, [Ptr::NULL, backs], [Ptr::NULL; 7])?;
         cut.join(job, backs, d_ht, true);
         Ok(backs)
     }
 
+    /// Without states, only what pieces make of no gradient behind them.
     fn sweep_back(
         &self,
         job: &mut Job<'_>,
@@ -65,8 +66,8 @@ impl Common {
         kept: [Ptr; 4],
         [d_ht, d_h0]: [Ptr; 2],
         outputs: [Ptr; 7],
-        entering: usize,
     ) -> Result<(), Error> {
+        let entering = if kept[0] == Ptr::NULL { OF_NOBODY } else { cut.cuts.entering() };
         let Prologue { q, k, g, beta, .. } = self.given;
         let Layout { offsets, chunks, .. } = cut.cuts.pieces.layout;
         let inputs = [&[q, k, job.input("d_o")?][..], &kept, &[g, beta, d_ht]].concat();
