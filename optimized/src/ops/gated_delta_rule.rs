@@ -60,10 +60,9 @@ pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
     let single = backward(job.target, job.scalar, width).filter(fits);
     let may = single.is_some() || (fused.is_some() && !gradients);
     let slices = fused.map_or(1, |shape| job.problem.size(Dim::V).div_ceil(shape.slice));
-    let gates = Gates { by_channel: (Ptr::NULL, job.scalar), by_head: g, growth: [k, beta] };
-    let gates = Some(gates).filter(|_| g != Ptr::NULL);
-    let (chunk, heads, at_once) = (shapes.most.chunk, [value_heads(job), slices], if width > 64 { 1 } else { 2 });
-    let cuts = if may { Cuts::new(job, chunk, heads, at_once, gates)? } else { Cuts::none(job, chunk)? };
+    let (chunk, gates) = (shapes.most.chunk, Gates::of_heads(g, ([k, beta], job.scalar)));
+    let heads = [value_heads(job), slices];
+    let cuts = if may { Cuts::new(job, chunk, heads, width, gates)? } else { Cuts::none(job, chunk)? };
     let cut = Maps::new(job, cuts, width)?;
     let (layout, inverse, scores) = (cuts.pieces.layout, Ptr::NULL, Ptr::NULL);
     let mut common = Common { shapes, width, scale, cut, layout, rows, q, k, g, beta, inverse, scores };
@@ -152,8 +151,8 @@ impl Common {
         kept: [Ptr; 4],
     ) -> Result<(), Error> {
         let h0 = self.enter(job, shape)?;
-        let (ht, entering) = (job.output("ht"), self.cut.cuts.entering());
-        self.launch_pass(job, template, shape, [h0, o, ht], kept, entering)
+        let ht = job.output("ht");
+        self.launch_pass(job, template, shape, [h0, o, ht], kept)
     }
 
     fn launch_pass(
@@ -163,8 +162,8 @@ impl Common {
         shape: Shape,
         [h0, o, ht]: [Ptr; 3],
         kept: [Ptr; 4],
-        entering: usize,
     ) -> Result<(), Error> {
+        let entering = if template == PIECES { OF_NOBODY } else { self.cut.cuts.entering() };
         let (v, behind) = (job.input("v")?, job.input("d_ht")? != Ptr::NULL);
         let inputs = [self.q, self.k, v, self.g, self.beta, h0];
         let outputs = [&[o, ht][..], &kept, &self.cut.pointers()].concat();
@@ -184,7 +183,7 @@ impl Common {
             return Ok(h0);
         }
         let starts = self.cut.workspace(job, "starts")?;
-        self.launch_pass(job, PIECES, shape, [h0, Ptr::NULL, starts], [Ptr::NULL; 4], OF_NOBODY)?;
+        self.launch_pass(job, PIECES, shape, [h0, Ptr::NULL, starts], [Ptr::NULL; 4])?;
         self.cut.join(job, starts, h0, false);
         Ok(starts)
     }

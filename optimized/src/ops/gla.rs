@@ -43,11 +43,9 @@ pub(super) fn lay_out(job: &mut Job<'_>) -> Result<(), Error> {
     let fused = roomy.filter(|shape| gradients && job.problem.size(Dim::V) <= shape.slice);
     let slices = job.problem.size(Dim::V).div_ceil(shapes.sweep.slice);
     let may = passes && roomy.is_some() && (fused.is_some() || !gradients);
-    let gates = Gates { by_channel: (g, job.scalar), by_head: Ptr::NULL, growth: [Ptr::NULL; 2] };
-    let gates = Some(gates).filter(|_| g != Ptr::NULL);
-    let (chunk, at_once) = (shapes.sweep.chunk, if width > 64 { 1 } else { 2 });
+    let (chunk, gates) = (shapes.sweep.chunk, Gates::of_channels(g, job.scalar));
     let heads = [job.problem.size(Dim::H), slices];
-    let cuts = if may { Cuts::new(job, chunk, heads, at_once, gates)? } else { Cuts::none(job, chunk)? };
+    let cuts = if may { Cuts::new(job, chunk, heads, width, gates)? } else { Cuts::none(job, chunk)? };
     let cut = Sums::new(job, cuts, true)?;
     let common = Common { width, scale, g, gv, shapes, templates: templates(both), cut, roomy };
     let elements =

@@ -160,8 +160,7 @@ impl Common {
     /// Sequences cut into pieces for kernels of one block to a sequence, head and slice.
     fn cut(&self, job: &mut Job<'_>, shape: Shape) -> Result<Maps, Error> {
         let heads = [job.problem.size(Dim::HV), job.problem.size(Dim::V).div_ceil(shape.slice)];
-        let gates = Gates { by_channel: (self.given.g, Scalar::F32), by_head: Ptr::NULL, growth: [Ptr::NULL; 2] };
-        let cuts = Cuts::new(job, shape.chunk, heads, if self.width > 64 { 1 } else { 2 }, Some(gates))?;
+        let cuts = Cuts::new(job, shape.chunk, heads, self.width, Gates::of_channels(self.given.g, Scalar::F32))?;
         self.prove(job, shape, &cuts)?;
         Maps::new(job, cuts, self.width)
     }

@@ -87,11 +87,9 @@ impl Pass {
         let forward = gradients || job.wants_any(&["o", "ht"]);
         let slice = roles(job.target, job.scalar, width).unwrap_or(shapes.forward).slice;
         let slices = job.problem.size(Dim::V).div_ceil(slice);
-        let gates = Gates { by_channel: (Ptr::NULL, Scalar::F32), by_head: decays[0], growth: [Ptr::NULL; 2] };
-        let gates = Some(gates).filter(|gates| gates.by_head != Ptr::NULL);
-        let (chunk, at_once) = (shapes.sweep.chunk, if width > 64 { 1 } else { 2 });
+        let (chunk, gates) = (shapes.sweep.chunk, Gates::of_heads(decays[0], ([Ptr::NULL; 2], Scalar::F32)));
         let heads = [job.problem.size(Dim::H), slices];
-        let cuts = if forward { Cuts::new(job, chunk, heads, at_once, gates)? } else { Cuts::none(job, chunk)? };
+        let cuts = if forward { Cuts::new(job, chunk, heads, width, gates)? } else { Cuts::none(job, chunk)? };
         let cut = Sums::new(job, cuts, false)?;
         let d_keys = ["d_q", "d_k"].map(|name| job.output(name));
         let templates = ["SimpleGlaBackward", "SimpleGlaGradients"];

@@ -35,11 +35,11 @@ const OF_PIECE: usize = 1;
 #[derive(Clone, Copy)]
 pub(super) struct Gates {
     /// Of each channel, or null.
-    pub(super) by_channel: (Ptr, Scalar),
+    by_channel: (Ptr, Scalar),
     /// Of each head, or null.
-    pub(super) by_head: Ptr,
+    by_head: Ptr,
     /// Keys and beta of a delta rule, of which the state could grow, or null.
-    pub(super) growth: [Ptr; 2],
+    growth: [Ptr; 2],
 }
 
 /// The pieces of a call.
@@ -47,11 +47,24 @@ pub(super) struct Gates {
 pub(super) struct Cuts {
     pub(super) pieces: Pieces,
     /// Whether some sequence has more than one.
-    pub(super) split: bool,
+    split: bool,
     /// Whether what pieces do to states is summed up where something is left; else a block takes all of a sequence then.
     pub(super) summed: bool,
     /// Tokens that make what passes a cut, forwards and back; null when there are no gates.
     windows: [Ptr; 2],
+}
+
+impl Gates {
+    /// Of heads, if there are any; `growth`: as in [`Gates`].
+    pub(super) fn of_heads(g: Ptr, growth: ([Ptr; 2], Scalar)) -> Option<Self> {
+        let (growth, scalar) = growth;
+        (g != Ptr::NULL).then_some(Self { by_channel: (Ptr::NULL, scalar), by_head: g, growth })
+    }
+
+    /// Of channels, of this type, if there are any.
+    pub(super) fn of_channels(g: Ptr, scalar: Scalar) -> Option<Self> {
+        (g != Ptr::NULL).then_some(Self { by_channel: (g, scalar), by_head: Ptr::NULL, growth: [Ptr::NULL; 2] })
+    }
 }
 
 impl Cuts {
@@ -62,31 +75,31 @@ impl Cuts {
     }
 
     /// Cuts sequences into pieces of whole chunks, if that gives work to multiprocessors that have none; `slices` blocks
-    /// work on each head of them, `at_once` on a multiprocessor.
+    /// work on each head of them, two at once on a multiprocessor where keys are narrow.
     pub(super) fn new(
         job: &mut Job<'_>,
         chunk: usize,
         [heads, slices]: [usize; 2],
-        at_once: usize,
+        width: usize,
         gates: Option<Gates>,
     ) -> Result<Self, Error> {
         let gates = gates.filter(|_| !job.problem.reversed());
         let [b, t, n] = [Dim::B, Dim::T, Dim::N].map(|d| job.problem.size(d));
         let (multiprocessors, least) = (job.multiprocessors(), LEAST.div_ceil(chunk));
         let each = multiprocessors / (n * heads * slices).max(1);
-        let long = (gates.is_some() && n == b && t >= 2 * LEAST)
-            .then(|| tail(t.div_ceil(chunk), [n, heads * slices], multiprocessors * at_once, WINDOW[1].div_ceil(chunk)))
-            .flatten();
-        let (most, summed) = match long {
+        let (summed, chunks) = (each >= 2, t.div_ceil(chunk).max(1));
+        let most = if summed && n == b {
             // pieces of about the same length, where there is one to choose
-            _ if each >= 2 && n == b => {
-                let chunks = t.div_ceil(chunk).max(1);
-                (chunks.div_ceil((chunks / least).clamp(1, each)), true)
-            }
-            _ if each >= 2 => ((b * t).div_ceil(chunk).div_ceil(each * n.max(1)).max(least), true),
-            Some(long) => (long, false),
-            None => return Self::none(job, chunk),
+            Some(chunks.div_ceil((chunks / least).clamp(1, each)))
+        } else if summed {
+            Some(most((b * t).div_ceil(chunk), n, n * heads * slices, multiprocessors).max(least))
+        } else if gates.is_some() && n == b && t >= 2 * LEAST {
+            let slots = multiprocessors * if width > 64 { 1 } else { 2 };
+            tail(chunks, [n, heads * slices], slots, WINDOW[1].div_ceil(chunk))
+        } else {
+            None
         };
+        let Some(most) = most else { return Self::none(job, chunk) };
         let pieces = job.pieces(chunk, most)?;
         let split = pieces.count > n;
         let windows = match gates.filter(|_| split) {
@@ -140,6 +153,12 @@ fn ask(job: &mut Job<'_>, chunk: usize, heads: usize, pieces: &Pieces, gates: &G
     Ok([to, if directions == 2 { to.after(cells * DType::I64.size()) } else { to }])
 }
 
+/// Chunks of a piece at most: as many pieces as there are multiprocessors for, where each sequence gets two or more.
+fn most(chunks: usize, sequences: usize, blocks: usize, multiprocessors: usize) -> usize {
+    let pieces = multiprocessors / blocks.max(1);
+    if pieces < 2 { chunks.max(1) } else { chunks.div_ceil(pieces * sequences.max(1)) }
+}
+
 /// Where sequences do not fill the last round of blocks: chunks of a longer piece, so that what is behind it can be done
 /// beside it. Nothing, where that gains less than a twelfth.
 fn tail(chunks: usize, [n, heads]: [usize; 2], slots: usize, window: usize) -> Option<usize> {
@@ -165,7 +184,15 @@ fn tail(chunks: usize, [n, heads]: [usize; 2], slots: usize, window: usize) -> O
 
 #[cfg(test)]
 mod tests {
-    use super::tail;
+    use super::{most, tail};
+
+    #[test]
+    fn sequences_are_cut_only_where_each_gets_two_pieces() {
+        assert_eq!(most(128, 1, 96, 132), 128, "a whole sequence");
+        assert_eq!(most(512, 1, 8, 132), 32, "16 pieces of each");
+        assert_eq!(most(512, 2, 32, 132), 64, "4 pieces of each of two");
+        assert_eq!(most(2048, 1, 4, 0), 2048, "nobody knows the device");
+    }
 
     #[test]
     fn a_round_that_is_not_full_is_filled() {
