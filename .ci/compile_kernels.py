@@ -1,6 +1,6 @@
 """Compiles every kernel for every GPU architecture, without a GPU, and holds what each needs of one to the contract.
 
-    python3 .ci/compile_kernels.py [--only PATTERN] [--archs sm_90a,gfx942] [--update] [--plans-only]
+    python3 .ci/compile_kernels.py [--only PATTERN] [--archs sm_90a,gfx942] [--every N] [--update] [--plans-only]
 
 NVIDIA: NVRTC from the package nvidia-cuda-nvrtc, with the options of optimized/src/device/cuda.rs. AMD: clang++-19
 with the options of hiprtc, and no device library, because the kernels call none. A kernel that does not compile fails
@@ -10,12 +10,16 @@ products wait for one another in it, launches and workspace of each standard cal
 and then a few registers more or less for the same source; one that differs is therefore compiled again, and counts as
 different only if no attempt gives the contract's numbers. `--update` writes what was found into the contract; the
 commit that does so announces it.
+
+The contract also names the text that its numbers were read off. With `--every N` a kernel of just this text is compiled
+again on one day in N only, another part of them each day; what changed, and everything if a compiler did, always is.
 """
 
 import argparse
 import ctypes
 import fnmatch
 import glob
+import hashlib
 import importlib.metadata
 import io
 import json
@@ -26,6 +30,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -148,15 +153,10 @@ def versions(archs):
     return found
 
 
-def plans():
-    """Launches and workspace of the standard calls of the bench."""
-    return json.loads(listed("--plans"))
-
-
-def listed(*what):
+def listed(program, *what):
     """What `fla-conformance list` prints."""
-    command = ["cargo", "run", "--quiet", "--release", "-p", "fla-conformance", "--", "list", *what]
-    return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
+    command = [program] if program else ["cargo", "run", "--quiet", "--release", "-p", "fla-conformance", "--"]
+    return subprocess.run([*command, "list", *what], cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
 
 
 def compiled(job):
@@ -168,21 +168,35 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="*", help="symbols to compile")
     parser.add_argument("--archs", default=",".join(NVIDIA + AMD))
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="what has not changed: on one day in N")
+    parser.add_argument("--program", help="fla-conformance where it is built already")
     parser.add_argument("--verbose", action="store_true", help="a line for each kernel")
     parser.add_argument("--update", action="store_true", help="write what was found into the contract")
     parser.add_argument("--plans-only", action="store_true", help="compile nothing: only launches and workspaces")
     return parser.parse_args()
 
 
-def units(archs, only):
-    """What to compile, and the names of all that there is."""
+def units(archs, only, program):
+    """What can be compiled, and the contract's names of it if that is all there is."""
     shutil.rmtree(UNITS, ignore_errors=True)
-    listed("--units", str(UNITS))
+    listed(program, "--units", str(UNITS))
     jobs = [(u, a) for a in archs for u in sorted((UNITS / ("cuda" if a in NVIDIA else "hip")).iterdir())]
-    chosen = [(u, a) for u, a in jobs if fnmatch.fnmatch(u.stem, only)]
-    if not chosen:
+    fitting = [(u, a) for u, a in jobs if fnmatch.fnmatch(u.stem, only)]
+    if not fitting:
         sys.exit(f"no kernel fits {only!r}")
-    return chosen, len(chosen) == len(jobs)
+    whole = len(fitting) == len(jobs) and set(archs) == {*NVIDIA, *AMD}
+    return fitting, {entry(job) for job in jobs} if whole else None
+
+
+def text(job):
+    """Names the text of a unit."""
+    return hashlib.sha256(job[0].read_bytes()).hexdigest()[:16]
+
+
+def due(jobs, agreed, every, day):
+    """What is to be compiled: whatever the contract's numbers were not read off, and of the rest its part of the day."""
+    known = {name: numbers.get(contract.TEXT) for name, numbers in agreed.items()}
+    return [job for at, job in enumerate(jobs) if at % every == day % every or known.get(entry(job)) != text(job)]
 
 
 def compile_all(jobs, verbose):
@@ -208,6 +222,7 @@ def entry(job):
 
 def settle(found, jobs, agreed):
     """Compiles again what differs from the contract, and puts what stands into `found`."""
+    agreed = {name: contract.counted(numbers) for name, numbers in agreed.items()}
     differing = [job for job in jobs if (name := entry(job)) in found and found[name] != agreed.get(name)]
     if not differing:
         return
@@ -237,20 +252,28 @@ def summarise(found, archs):
 def main():
     options, failed, made_with = arguments(), [], {}
     agreed, archs = contract.load(CONTRACT), options.archs.split(",")
-    found = {"plans": (plans(), True)}
+    # launches and workspace of the standard calls of the bench
+    calls = json.loads(listed(options.program, "--plans"))
+    found = {"plans": (calls, calls.keys())}
     if not options.plans_only:
-        jobs, whole = units(archs, options.only)
+        made_with = versions(archs)
+        fitting, names = units(archs, options.only, options.program)
+        every = 1 if contract.compilers(agreed, made_with) else options.every
+        jobs = due(fitting, agreed["kernels"], every, int(time.time() // 86400))
+        print(f"compiling {len(jobs)} of {len(fitting)}; the others are, word for word, what the contract was made from")
         kernels, failed = compile_all(jobs, options.verbose)
         settle(kernels, jobs, agreed["kernels"])
         failed += summarise(kernels, archs)
-        made_with = versions(archs)
-        found["kernels"] = (kernels, whole and not failed and set(archs) == {*NVIDIA, *AMD})
+        for job in jobs:
+            if numbers := kernels.get(entry(job)):
+                numbers[contract.TEXT] = text(job)
+        found["kernels"] = (kernels, names)
     if options.update:
         agreed["compilers"] |= made_with
-        for section, (numbers, complete) in found.items():
-            contract.update(agreed, numbers, section, complete)
+        for section, (numbers, names) in found.items():
+            contract.update(agreed, numbers, section, names)
         contract.save(CONTRACT, agreed)
-    broken = [d for section, (n, complete) in found.items() for d in contract.differences(agreed, n, section, complete)]
+    broken = [d for section, (n, names) in found.items() for d in contract.differences(agreed, n, section, names)]
     if broken:
         advice = "to announce these numbers, commit what `python3 .ci/compile_kernels.py --update` writes"
         broken = [*broken, *contract.compilers(agreed, made_with), f"{advice} into {CONTRACT.relative_to(ROOT)}"]

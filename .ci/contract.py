@@ -9,6 +9,8 @@ import json
 
 # by section: what its numbers are called where there is room for a sentence
 SECTIONS = {"kernels": "kernel", "plans": "call"}
+# of a kernel's numbers the one that is none: which text they were read off
+TEXT = "text"
 
 
 def load(path):
@@ -29,19 +31,25 @@ def save(path, contract):
     path.write_text("{\n" + ",\n".join(parts) + "\n}\n")
 
 
-def differences(contract, found, section, complete):
-    """A sentence for each number that is not the contract's; `complete`: whether everything there is was found."""
+def counted(numbers):
+    """What is compared: another text with the same numbers keeps the contract."""
+    return {what: number for what, number in numbers.items() if what != TEXT}
+
+
+def differences(contract, found, section, names):
+    """A sentence for each number that is not the contract's; `names`: of everything there is, unless a part was asked."""
     agreed, sentences = contract[section], []
     for name, numbers in sorted(found.items()):
         if name not in agreed:
             sentences.append(f"{name}: a {SECTIONS[section]} that the contract does not know")
             continue
-        for what in sorted(numbers.keys() | agreed[name].keys()):
-            sentence = _difference(what, agreed[name].get(what), numbers.get(what))
+        now, then = counted(numbers), counted(agreed[name])
+        for what in sorted(now.keys() | then.keys()):
+            sentence = _difference(what, then.get(what), now.get(what))
             if sentence:
                 sentences.append(f"{name}: {sentence}")
-    if complete:
-        gone = sorted(agreed.keys() - found.keys())
+    if names is not None:
+        gone = sorted(agreed.keys() - names)
         sentences += [f"{name}: a {SECTIONS[section]} of the contract that there is no more" for name in gone]
     return sentences
 
@@ -73,7 +81,8 @@ def compilers(contract, found):
     ]
 
 
-def update(contract, found, section, complete):
-    """Takes over what was found; what there is no more goes."""
-    kept = {} if complete else contract[section]
+def update(contract, found, section, names):
+    """Takes over what was found; what there is no more, by the names of everything, goes."""
+    agreed = contract[section]
+    kept = agreed if names is None else {name: agreed[name] for name in agreed.keys() & names}
     contract[section] = kept | found

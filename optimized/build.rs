@@ -13,9 +13,13 @@ use std::{env, fs, io};
 
 use shapes::{Kernel, Target};
 
+/// Set to anything where nothing is linked, as for a lint or documentation: kernels are then only declared.
+const UNLINKED: &str = "OPTIMIZED_UNLINKED";
+
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=kernels");
     println!("cargo::rerun-if-changed=src/shapes");
+    println!("cargo::rerun-if-env-changed={UNLINKED}");
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or_else(|| io::Error::other("cargo sets OUT_DIR"))?);
     embed(&out)?;
     host(&out)
@@ -48,11 +52,20 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     Ok(())
 }
 
-/// The host build: one unit for each source and storage type, the products once for each instruction set.
+/// The host build, and the table by which it is found.
 fn host(out: &Path) -> io::Result<()> {
-    let mut units: BTreeMap<(&str, &str), Vec<Kernel>> = BTreeMap::new();
     let kernels: Vec<Kernel> = shapes::all(Target::Cuda);
-    for kernel in &kernels {
+    fs::write(out.join("host_kernels.rs"), lookup(&kernels))?;
+    if env::var_os(UNLINKED).is_some() {
+        return Ok(());
+    }
+    compile(out, &kernels)
+}
+
+/// One unit for each source and storage type, the products once for each instruction set.
+fn compile(out: &Path, kernels: &[Kernel]) -> io::Result<()> {
+    let mut units: BTreeMap<(&str, &str), Vec<Kernel>> = BTreeMap::new();
+    for kernel in kernels {
         units.entry((kernel.source, kernel.scalar.name())).or_default().push(*kernel);
     }
     let mut build = compiler();
@@ -80,7 +93,7 @@ fn host(out: &Path) -> io::Result<()> {
         build.define("TILE_ISA", *name).opt_level(3).flag("-ffp-contract=fast");
         build.file("kernels/tile/host_gemm.cpp").compile(&format!("gemm_{name}"));
     }
-    fs::write(out.join("host_kernels.rs"), lookup(&kernels))
+    Ok(())
 }
 
 fn compiler() -> cc::Build {
