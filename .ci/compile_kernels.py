@@ -188,7 +188,7 @@ def units(archs, only, program):
     return fitting, {entry(job) for job in jobs} if whole else None
 
 
-def text(job):
+def text_of(job):
     """Names the text of a unit."""
     return hashlib.sha256(job[0].read_bytes()).hexdigest()[:16]
 
@@ -196,7 +196,7 @@ def text(job):
 def due(jobs, agreed, every, day):
     """What is to be compiled: whatever the contract's numbers were not read off, and of the rest its part of the day."""
     known = {name: numbers.get(contract.TEXT) for name, numbers in agreed.items()}
-    return [job for at, job in enumerate(jobs) if at % every == day % every or known.get(entry(job)) != text(job)]
+    return [job for at, job in enumerate(jobs) if at % every == day % every or known.get(entry(job)) != text_of(job)]
 
 
 def compile_all(jobs, verbose):
@@ -266,7 +266,7 @@ def main():
         failed += summarise(kernels, archs)
         for job in jobs:
             if numbers := kernels.get(entry(job)):
-                numbers[contract.TEXT] = text(job)
+                numbers[contract.TEXT] = text_of(job)
         found["kernels"] = (kernels, names)
     if options.update:
         agreed["compilers"] |= made_with

@@ -6,7 +6,7 @@ from copy import deepcopy
 from pathlib import Path
 
 import contract
-from compile_kernels import Resources, due, entry, text
+from compile_kernels import Resources, due, entry, text_of
 
 AGREED = {
     "compilers": {"NVRTC": "13.0"},
@@ -80,7 +80,7 @@ class Contract(unittest.TestCase):
             jobs = [(Path(folder) / f"Kernel{n}.cu", arch) for n in range(5) for arch in ("sm_80", "sm_90a")]
             for unit, _ in jobs:
                 unit.write_text(unit.name)
-            agreed = {entry(job): {"registers": 8, contract.TEXT: text(job)} for job in jobs}
+            agreed = {entry(job): {"registers": 8, contract.TEXT: text_of(job)} for job in jobs}
             days = [due(jobs, agreed, 4, day) for day in range(4)]
             self.assertEqual(sorted(job for day in days for job in day), sorted(jobs))
             jobs[3][0].write_text("changed")

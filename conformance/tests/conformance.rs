@@ -3,8 +3,11 @@
 //! and modules every fourth case, of layers and models, whose floors take the tapes of all their ops, the first ones. The
 //! others are work for `fla-conformance run --candidate reference`.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
+use std::num::NonZero;
+use std::sync::{Arc, OnceLock};
+use std::thread::available_parallelism;
 
 use fla_conformance::candidate::Candidate;
 use fla_conformance::candidate::open::in_process;
@@ -24,7 +27,7 @@ use reports::verdict::Verdict;
 /// Whether a spec is tried at the case of this number, from 0.
 fn tried(spec: &OpSpec, number: usize) -> bool {
     match spec.level {
-        _ if candidate(spec.name).0 == "cpu" => true,
+        _ if with_candidate(spec.name, |name, _| name == "cpu") => true,
         // types, profiles and attributes recur at other strides
         Level::Op | Level::Module => number.is_multiple_of(4),
         Level::Layer => number < 3,
@@ -32,22 +35,20 @@ fn tried(spec: &OpSpec, number: usize) -> bool {
     }
 }
 
-/// One call at a time.
-type Shared = Mutex<Box<dyn Candidate>>;
+thread_local! {
+    /// One call at a time: each thread has its own.
+    static CANDIDATES: RefCell<[(&'static str, Box<dyn Candidate>); 2]> = RefCell::new(
+        ["cpu", "reference"].map(|name| (name, in_process(name).unwrap_or_else(|error| panic!("{error}")))),
+    );
+}
 
-static CANDIDATES: LazyLock<[(&str, Shared); 2]> = LazyLock::new(|| {
-    ["cpu", "reference"].map(|name| match in_process(name) {
-        Ok(candidate) => (name, Mutex::new(candidate)),
-        Err(error) => panic!("{error}"),
+/// Lends the first candidate that has the op, with its name.
+fn with_candidate<R>(op: &str, f: impl FnOnce(&'static str, &mut dyn Candidate) -> R) -> R {
+    CANDIDATES.with_borrow_mut(|candidates| {
+        let found = candidates.iter_mut().find(|(_, c)| c.ops().iter().any(|known| known == op));
+        let (name, candidate) = found.unwrap_or_else(|| panic!("no candidate has {op}"));
+        f(name, candidate.as_mut())
     })
-});
-
-/// The first candidate that has the op.
-fn candidate(op: &str) -> &'static (&'static str, Shared) {
-    let has = |(_, c): &&(&str, Shared)| {
-        c.lock().unwrap_or_else(PoisonError::into_inner).ops().iter().any(|known| known == op)
-    };
-    CANDIDATES.iter().find(has).unwrap_or_else(|| panic!("no candidate has {op}"))
 }
 
 fn main() {
@@ -58,12 +59,32 @@ fn main() {
         *number += 1;
         tried(case.problem.spec, *number - 1)
     };
-    let trials = cases(Size::Smoke).into_iter().filter(|case| asked(case)).flat_map(|case| {
+    let cases = cases(Size::Smoke).into_iter().filter(|case| asked(case));
+    let trials = cases.map(|case| {
         let truth = Arc::new(OnceLock::new());
         let case = Arc::new(case);
-        applicable(&case).map(|check| trial(&case, &truth, check)).collect::<Vec<_>>()
+        applicable(&case).map(|check| trial(&case, &truth, check)).collect()
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit();
+    libtest_mimic::run(&arguments, in_turns(trials.collect())).exit();
+}
+
+/// The trials of as many cases as there are threads by turns, so that none waits for the truth that another works out.
+fn in_turns(cases: Vec<Vec<Trial>>) -> Vec<Trial> {
+    let threads = available_parallelism().map_or(1, NonZero::get);
+    let (mut cases, mut trials) = (cases.into_iter().map(Vec::into_iter), Vec::new());
+    loop {
+        let mut together: Vec<_> = cases.by_ref().take(threads).collect();
+        if together.is_empty() {
+            return trials;
+        }
+        loop {
+            let before = trials.len();
+            trials.extend(together.iter_mut().filter_map(Iterator::next));
+            if trials.len() == before {
+                break;
+            }
+        }
+    }
 }
 
 fn trial(case: &Arc<Case>, truth: &Arc<OnceLock<Truth>>, check: &'static Check) -> Trial {
@@ -72,15 +93,14 @@ fn trial(case: &Arc<Case>, truth: &Arc<OnceLock<Truth>>, check: &'static Check) 
 }
 
 fn examine(case: &Case, truth: &Truth, check: &Check) -> Result<(), Failed> {
-    let (name, shared) = candidate(case.problem.spec.name);
-    let asked = ask(shared.lock().unwrap_or_else(PoisonError::into_inner).as_mut(), case, truth, check);
+    let (name, asked) = with_candidate(case.problem.spec.name, |name, c| (name, ask(c, case, truth, check)));
     let verdict = judge(case, truth, check, &asked);
     let text = case.to_string();
     let meaning = Expectations::load(name, &[])?.meaning(&text, check.name, &verdict);
     match (&verdict, meaning) {
         (Verdict::Pass { .. }, Expected::Pass) | (_, Expected::Waived) => Ok(()),
         // the oracle's own code has no memory of its own to poison
-        (Verdict::NotApplicable { .. }, _) if *name == "reference" => Ok(()),
+        (Verdict::NotApplicable { .. }, _) if name == "reference" => Ok(()),
         // nor can all be asked of the host kernels: they have few ops that others are special cases of
         (Verdict::NotApplicable { .. }, _) if check.name != "poison" => Ok(()),
         _ => {

@@ -1,6 +1,10 @@
 //! The oracle agrees with what fla itself computes, to the precision of its producer: each vector is judged like a
 //! candidate's answer. A vector that is evidence of a finding must fail.
 
+use std::num::NonZero;
+use std::panic;
+use std::thread::{self, available_parallelism};
+
 use fla_conformance::truth::Truth;
 use golden::{Loaded, Vector};
 use reference::spec::Level;
@@ -50,20 +54,28 @@ fn words(fault: Fault) -> String {
     }
 }
 
+/// What is wrong with a vector or the oracle.
+fn wrong(vector: &Vector) -> Option<String> {
+    let (faults, judged) = faults(vector);
+    assert!(judged > 0, "{}: nothing could be judged", vector.file);
+    match &vector.finding {
+        None if !faults.is_empty() => Some(format!("{}: {faults:?}", vector.file)),
+        Some(finding) if faults.is_empty() => Some(format!("{}: {finding:?} is not seen", vector.file)),
+        _ => None,
+    }
+}
+
 #[test]
 fn the_oracle_agrees_with_every_vector_and_would_notice_a_thousandth() {
     let vectors = golden::vectors().expect("the manifest parses");
     assert!(!vectors.is_empty());
-    let mut wrong = Vec::new();
-    for vector in vectors {
-        let (faults, judged) = faults(vector);
-        assert!(judged > 0, "{}: nothing could be judged", vector.file);
-        match &vector.finding {
-            None if !faults.is_empty() => wrong.push(format!("{}: {faults:?}", vector.file)),
-            Some(finding) if faults.is_empty() => wrong.push(format!("{}: {finding:?} is not seen", vector.file)),
-            _ => {}
-        }
-    }
+    let threads = available_parallelism().map_or(1, NonZero::get);
+    // a share each: what rounds keeps its roundings on its thread
+    let share = |first: usize| vectors.iter().skip(first).step_by(threads).filter_map(wrong).collect::<Vec<_>>();
+    let wrong: Vec<String> = thread::scope(|scope| {
+        let shares: Vec<_> = (0..threads).map(|first| scope.spawn(move || share(first))).collect();
+        shares.into_iter().flat_map(|s| s.join().unwrap_or_else(|e| panic::resume_unwind(e))).collect()
+    });
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
