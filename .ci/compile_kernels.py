@@ -194,7 +194,7 @@ def text_of(job):
 
 
 def due(jobs, agreed, every, day):
-    """What is to be compiled: whatever the contract's numbers were not read off, and of the rest its part of the day."""
+    """What is to be compiled: all that the contract's numbers were not read off, and of the rest the day's part."""
     known = {name: numbers.get(contract.TEXT) for name, numbers in agreed.items()}
     return [job for at, job in enumerate(jobs) if at % every == day % every or known.get(entry(job)) != text_of(job)]
 
@@ -260,7 +260,7 @@ def main():
         fitting, names = units(archs, options.only, options.program)
         every = 1 if contract.compilers(agreed, made_with) else options.every
         jobs = due(fitting, agreed["kernels"], every, int(time.time() // 86400))
-        print(f"compiling {len(jobs)} of {len(fitting)}; the others are, word for word, what the contract was made from")
+        print(f"compiling {len(jobs)} of {len(fitting)}; any others are, word for word, what the contract was read off")
         kernels, failed = compile_all(jobs, options.verbose)
         settle(kernels, jobs, agreed["kernels"])
         failed += summarise(kernels, archs)

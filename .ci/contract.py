@@ -37,7 +37,7 @@ def counted(numbers):
 
 
 def differences(contract, found, section, names):
-    """A sentence for each number that is not the contract's; `names`: of everything there is, unless a part was asked."""
+    """A sentence for each number that is not the contract's; `names`: of all there is, unless a part was asked."""
     agreed, sentences = contract[section], []
     for name, numbers in sorted(found.items()):
         if name not in agreed:

@@ -63,6 +63,13 @@ fn machine() -> BTreeMap<String, String> {
     facts
 }
 
+/// What goes on at a time: as many as were asked for, else one for each core.
+#[must_use]
+pub fn jobs(asked: Option<u16>) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    asked.map_or_else(cores, usize::from)
+}
+
 /// Bytes of memory that programs may still take; `None` where the system does not say.
 #[must_use]
 pub fn free_memory() -> Option<u64> {

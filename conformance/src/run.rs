@@ -21,6 +21,7 @@ use crate::candidate::open::{OpenError, OpenOptions, open};
 use crate::case::{Case, products};
 use crate::check::{CHECKS, Check, applicable};
 use crate::cli::{RunArgs, Shard};
+use crate::environment;
 use crate::expect::{self, Expectations};
 use crate::glob::selects;
 use crate::nearest::nearest;
@@ -100,7 +101,7 @@ pub fn command(args: &RunArgs) -> Result<ExitCode, Error> {
     let tasks = tasks(args)?;
     let runs = past::read(&args.resume, &args.out)?;
     let records = create(&args.out)?;
-    let workers = workers(args.jobs);
+    let workers = environment::jobs(args.jobs);
     let candidates = candidates(&args.candidate, args.timeout, workers)?;
     let identity = candidates.first().map(|c| c.identity().clone()).unwrap_or_default();
     let ops = candidates.first().map(|c| c.ops().to_vec()).unwrap_or_default();
@@ -192,11 +193,6 @@ fn create(out: &Path) -> Result<std::fs::File, Error> {
     std::fs::File::create(&path).map_err(failed(&path))
 }
 
-fn workers(jobs: Option<u16>) -> usize {
-    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    jobs.map_or_else(cores, usize::from)
-}
-
 /// One candidate for each worker when it lives in this process, else a single one.
 fn candidates(name: &str, timeout: u64, workers: usize) -> Result<Vec<Box<dyn Candidate>>, Error> {
     let options = OpenOptions { timeout: Duration::from_secs(timeout), ..OpenOptions::default() };
@@ -207,7 +203,7 @@ fn candidates(name: &str, timeout: u64, workers: usize) -> Result<Vec<Box<dyn Ca
 /// How a case is asked again.
 #[must_use]
 pub fn reproducer(candidate: &str, case: &str, check: &str) -> String {
-    let candidate = crate::environment::quoted(candidate);
+    let candidate = environment::quoted(candidate);
     format!("fla-conformance replay --candidate {candidate} '{case}' --check {check}")
 }
 

@@ -28,6 +28,7 @@ use std::time::Duration;
 use reports::marks::NoMarks;
 
 use crate::candidate::open::{OpenError, OpenOptions};
+use crate::environment;
 use crate::output::print;
 use args::{AlarmsArgs, HuntArgs, TableArgs, What, ZooArgs};
 use record::Line;
@@ -150,7 +151,7 @@ fn hunt_command(args: &HuntArgs) -> Result<ExitCode, Error> {
     }
     let open = OpenOptions { timeout: Duration::from_secs(args.timeout), ..OpenOptions::default() };
     let (suite, first, cases) = (args.suite, args.first, args.cases.clone());
-    let options = Options { suite, first, jobs: jobs(args.jobs), cases, open };
+    let options = Options { suite, first, jobs: environment::jobs(args.jobs), cases, open };
     let past = past(&args.out, &args.skeleton, args.resume)?;
     let mut out = Output::open(&args.out, args.resume)?;
     let ops: Vec<&str> = work.iter().map(|(op, _)| op.as_str()).collect();
@@ -207,7 +208,7 @@ fn alarms_command(args: &AlarmsArgs) -> Result<ExitCode, Error> {
         replace(&args.out, std::iter::once(first.clone()).chain(rest))
     };
     let mut failed = 0;
-    for alarms in alarms(&args.skeleton, &table.op, args.runs, jobs(args.jobs), &past, write)? {
+    for alarms in alarms(&args.skeleton, &table.op, args.runs, environment::jobs(args.jobs), &past, write)? {
         print(&format!(
             "{}: {} right answers, {} failed, {} had a second look, {} not judged\n",
             alarms.source, alarms.runs, alarms.failed, alarms.again, alarms.mistrusted
@@ -262,11 +263,6 @@ fn lines(path: &Path) -> Result<Vec<Line>, Error> {
 #[must_use]
 pub fn is_record(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("zoo-"))
-}
-
-fn jobs(asked: Option<u16>) -> usize {
-    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    asked.map_or_else(cores, usize::from)
 }
 
 /// A file of records under way.

@@ -1,18 +1,17 @@
-//! The smoke suite, one trial for each case and check: against the host kernels all of it, and what has none against the
+//! The smoke suite, one trial for each case and check: all of it against the host kernels, what has none against the
 //! oracle's own code. There a correct answer is certain and what is tried is the judge, so that a part is asked: of ops
-//! and modules every fourth case, of layers and models, whose floors take the tapes of all their ops, the first ones. The
-//! others are work for `fla-conformance run --candidate reference`.
+//! and modules every fourth case, of layers and models, whose floors take the tapes of all their ops, the first ones.
+//! The others are work for `fla-conformance run --candidate reference`.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::num::NonZero;
 use std::sync::{Arc, OnceLock};
-use std::thread::available_parallelism;
 
 use fla_conformance::candidate::Candidate;
 use fla_conformance::candidate::open::in_process;
 use fla_conformance::case::Case;
 use fla_conformance::check::{Check, applicable};
+use fla_conformance::environment::jobs;
 use fla_conformance::examine::{ask, judge};
 use fla_conformance::expect::Expectations;
 use fla_conformance::report::sentence;
@@ -70,7 +69,7 @@ fn main() {
 
 /// The trials of as many cases as there are threads by turns, so that none waits for the truth that another works out.
 fn in_turns(cases: Vec<Vec<Trial>>) -> Vec<Trial> {
-    let threads = available_parallelism().map_or(1, NonZero::get);
+    let threads = jobs(None);
     let (mut cases, mut trials) = (cases.into_iter().map(Vec::into_iter), Vec::new());
     loop {
         let mut together: Vec<_> = cases.by_ref().take(threads).collect();

@@ -18,6 +18,7 @@ name.
 """
 
 import contextlib
+import importlib.metadata
 import importlib.util
 import inspect
 import json
@@ -91,6 +92,11 @@ def serve(name, version="", device=None, modes=()):
         if message is None or message.verb == "bye":
             return
         channel.send(server.answer(message))
+
+
+def versions(*packages):
+    """What `serve` says of what computes: the versions of these packages, as they are installed."""
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
 
 
 class Server:

@@ -66,7 +66,7 @@ fn what_the_environment_lacks_has_a_code_of_its_own() {
 
 #[test]
 fn each_worker_has_a_candidate_of_its_own_where_it_lives_in_this_process() {
-    assert_eq!((workers(Some(3)), workers(None) > 0), (3, true));
+    assert_eq!((environment::jobs(Some(3)), environment::jobs(None) > 0), (3, true));
     let opened = |name: &str| candidates(name, 1, 3).map(|all| all.len());
     assert!(matches!(opened("reference"), Ok(3)));
     let silent = opened("sleep 20").expect_err("it says nothing").to_string();

@@ -1,10 +1,10 @@
 //! The oracle agrees with what fla itself computes, to the precision of its producer: each vector is judged like a
 //! candidate's answer. A vector that is evidence of a finding must fail.
 
-use std::num::NonZero;
 use std::panic;
-use std::thread::{self, available_parallelism};
+use std::thread;
 
+use fla_conformance::environment::jobs;
 use fla_conformance::truth::Truth;
 use golden::{Loaded, Vector};
 use reference::spec::Level;
@@ -69,7 +69,7 @@ fn wrong(vector: &Vector) -> Option<String> {
 fn the_oracle_agrees_with_every_vector_and_would_notice_a_thousandth() {
     let vectors = golden::vectors().expect("the manifest parses");
     assert!(!vectors.is_empty());
-    let threads = available_parallelism().map_or(1, NonZero::get);
+    let threads = jobs(None);
     // a share each: what rounds keeps its roundings on its thread
     let share = |first: usize| vectors.iter().skip(first).step_by(threads).filter_map(wrong).collect::<Vec<_>>();
     let wrong: Vec<String> = thread::scope(|scope| {

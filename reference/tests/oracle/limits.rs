@@ -1,6 +1,6 @@
 //! What an answer may cost: peak memory and processor time of the largest questions, each measured in a process of its
-//! own. `cargo test --release -p reference --test oracle limits -- --nocapture` shows the numbers. Processor time bounds the
-//! wall time on idle cores, and other processes do not lengthen it.
+//! own. `cargo test --release -p reference --test oracle limits -- --nocapture` shows the numbers. Processor time
+//! bounds the wall time on idle cores, and other processes do not lengthen it.
 
 use std::process::Command;
 

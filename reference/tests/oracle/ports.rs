@@ -1,6 +1,7 @@
 //! The ports as other languages read them: `conformance/python/fla_conformance/ports.json`, written from the specs.
 //!
-//! `UPDATE=1 cargo test --release -p reference --test oracle ports` writes it; without, the test says whether it is current.
+//! `UPDATE=1 cargo test --release -p reference --test oracle ports` writes it; without, the test says whether it is
+//! current.
 
 use std::path::Path;
 

@@ -7,12 +7,10 @@ They take `[B, D, T]` in either order of memory, and are given the tokens as the
 a column less than the spec's, whose oldest is never read.
 """
 
-import importlib.metadata
-
 import torch
 import torch.nn.functional as F
 
-from fla_conformance import Declined, op, serve
+from fla_conformance import Declined, op, serve, versions
 
 
 def short_convolution(x, weight, bias, x0, *, want, swish, cu_seqlens):
@@ -45,7 +43,7 @@ def short_convolution(x, weight, bias, x0, *, want, swish, cu_seqlens):
 
 def version():
     """Versions of what computes."""
-    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("causal-conv1d", "torch"))
+    return versions("causal-conv1d", "torch")
 
 
 if __name__ == "__main__":

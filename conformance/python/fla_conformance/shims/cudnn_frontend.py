@@ -9,11 +9,9 @@ into pieces and starts each as far back as its gates need, so its time depends o
 cuda-bindings.
 """
 
-import importlib.metadata
-
 import torch
 
-from fla_conformance import Declined, op, serve
+from fla_conformance import Declined, op, serve, versions
 
 _WIDTH = 128
 
@@ -84,8 +82,7 @@ def _require(holds, otherwise):
 
 def version():
     """Versions of what computes."""
-    packages = ("nvidia-cudnn-frontend", "torch", "cuda-bindings")
-    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
+    return versions("nvidia-cudnn-frontend", "torch", "cuda-bindings")
 
 
 if __name__ == "__main__":

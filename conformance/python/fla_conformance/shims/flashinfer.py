@@ -7,11 +7,9 @@ A batch is packed: its kernels take offsets of sequences. They take the decay it
 gate is a part of the call. Needs flashinfer-python and nvidia-cutlass-dsl.
 """
 
-import importlib.metadata
-
 import torch
 
-from fla_conformance import Declined, op, serve
+from fla_conformance import Declined, op, serve, versions
 
 _WIDTH = 128
 
@@ -43,8 +41,7 @@ def gated_delta_rule(q, k, v, g, beta, h0, *, want, scale, qk_l2norm, cu_seqlens
 
 def version():
     """Versions of what computes."""
-    packages = ("flashinfer-python", "nvidia-cutlass-dsl", "torch")
-    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
+    return versions("flashinfer-python", "nvidia-cutlass-dsl", "torch")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ carry no states. What the spec has and jla has not, a gate for the values for ex
 """
 
 import argparse
-import importlib.metadata
 import os
 import traceback
 
@@ -18,7 +17,7 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import jax.numpy as jnp  # noqa: E402 (after the environment)
 
-from fla_conformance import Declined, op, serve  # noqa: E402
+from fla_conformance import Declined, op, serve, versions  # noqa: E402
 
 IMPL = "mosaic_gpu"
 
@@ -154,8 +153,7 @@ def refusal(error):
 
 def version():
     """Versions of what computes."""
-    packages = ("jax-linear-attention", "jax", "jaxlib")
-    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
+    return versions("jax-linear-attention", "jax", "jaxlib")
 
 
 def main():

@@ -6,11 +6,9 @@
 Needs quack-kernels, which compiles a kernel for each width and type when it is first asked.
 """
 
-import importlib.metadata
-
 import torch
 
-from fla_conformance import Declined, op, serve
+from fla_conformance import Declined, op, serve, versions
 
 
 def rms_norm(x, weight, bias, residual, *, want, eps):
@@ -29,8 +27,7 @@ def rms_norm(x, weight, bias, residual, *, want, eps):
 
 def version():
     """Versions of what computes."""
-    packages = ("quack-kernels", "nvidia-cutlass-dsl", "torch")
-    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
+    return versions("quack-kernels", "nvidia-cutlass-dsl", "torch")
 
 
 if __name__ == "__main__":
