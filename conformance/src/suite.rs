@@ -71,7 +71,7 @@ struct Recipe {
     /// Cases of each profile that is not met with everything else.
     special: usize,
     /// Lengths of narrow cases, one of each: the first remembers, with many value heads to a key head where they share
-    /// them, the second forgets.
+    /// them, the others forget.
     long: &'static [usize],
     /// Products that a case may take; dearer ones have fewer rows, heads and tokens.
     work: usize,
@@ -108,7 +108,7 @@ const FULL: Recipe = Recipe {
     counts: 6,
     special: 6,
     // beyond what kernels have a second way for, and a third
-    long: &[2100, 2200],
+    long: &[2100, 2200, 2300],
     // a head of 128 by 128 for a chunk and one token more
     work: 65 << 14,
 };

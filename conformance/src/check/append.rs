@@ -1,6 +1,7 @@
 //! Tokens that write nothing and forget nothing, zeros with open gates, leave the state and all earlier outputs as they
 //! are: what a chunk does beyond the end of a sequence is seen by it. A single token is a step, for which there may be a
-//! kernel that sums in another order; so there are two tokens at least, of which the second may be such a one.
+//! kernel that sums in another order; so there are two tokens at least, of which the second may be such a one. Likewise
+//! a long sequence may be cut, and where may go by the number of its chunks; so it stays within its last one.
 
 use reference::error::Error;
 use reference::problem::Problem;
@@ -18,7 +19,7 @@ const PROMISE: &str = "tokens that write and forget nothing change nothing";
 pub(super) static CHECK: Check = Check {
     name: "append",
     summary: "tokens that write nothing and forget nothing leave states and earlier outputs as they are",
-    applies: |case| super::resumable(case) && still(case),
+    applies: |case| super::resumable(case) && added(case) > 0 && still(case),
     needs: anyone,
     plan: |case, truth| {
         let before = 2usize.saturating_sub(case.problem.size(Dim::T));
@@ -28,11 +29,15 @@ pub(super) static CHECK: Check = Check {
     judge,
 };
 
+/// Tokens of a sequence that nobody cuts.
+const SHORT: usize = 1024;
+
 /// How many tokens come after: up to the end of a chunk, or beyond it.
 fn added(case: &Case) -> usize {
     let tokens = case.problem.size(Dim::T);
     let rest = tokens.next_multiple_of(64) - tokens;
-    if case.seed.is_multiple_of(2) && rest > 0 { rest } else { rest + 5 }
+    let within = tokens > SHORT || case.seed.is_multiple_of(2) && rest > 0;
+    if within { rest } else { rest + 5 }
 }
 
 fn longer(problem: &Problem, more: usize) -> Problem {
@@ -101,6 +106,7 @@ mod tests {
         let added = |text: &str| added(&case(text));
         assert_eq!((added("hgrn(T=70)"), added("hgrn(T=70,seed=1)")), (58, 63));
         assert_eq!((added("hgrn(T=64)"), added("hgrn(T=64,seed=1)")), (5, 5), "at the end of a chunk, beyond it");
+        assert_eq!((added("hgrn(T=2200,seed=1)"), added("hgrn(T=2048)")), (40, 0), "a long one may be cut elsewhere");
     }
 
     #[test]

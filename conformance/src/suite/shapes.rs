@@ -2,6 +2,7 @@
 
 use reference::rounded::CHUNK;
 use reference::spec::{Dim, Level, OpSpec};
+use reference::tensor::DType;
 
 use super::{Recipe, plain};
 use crate::case::{Case, products};
@@ -40,19 +41,21 @@ pub(super) fn awkward<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Ite
     recipe.awkward.iter().enumerate().filter(move |_| has).map(make)
 }
 
-/// Many tokens, few of everything else: a state that remembers them all and, where there are gates, one that forgets.
+/// Many tokens, few of everything else: a state that remembers them all and, where there are gates, one that forgets,
+/// in 32 bits and in 16, for which kernels have different plans.
 /// Of that there are several heads, but fewer than a device has multiprocessors for.
 pub(super) fn long<'a>(spec: &'static OpSpec, recipe: &'a Recipe) -> impl Iterator<Item = Case> + 'a {
     let has = spec.level == Level::Op && spec.sizes.contains(&Dim::T);
     let gated = Profile::SlowDecay.concerns(spec);
     let make = move |i: usize| {
-        let (profile, heads) = match i {
-            0 if gated => (Profile::SlowDecay, &[(1, 8)]),
-            0 => (Profile::Typical, &[(1, 8)]),
-            _ => (Profile::Typical, &[(6, 6)]),
+        let (profile, dtype, heads) = match i {
+            0 if gated => (Profile::SlowDecay, DType::Bf16, &[(1, 8)]),
+            0 => (Profile::Typical, DType::Bf16, &[(1, 8)]),
+            1 => (Profile::Typical, DType::F32, &[(3, 1)]),
+            _ => (Profile::Typical, DType::Bf16, &[(3, 1)]),
         };
         let narrow = Recipe { lengths: recipe.long, widths: &[(16, 8)], heads, ..*recipe };
-        Case { profile, ..plain(spec, &narrow, i) }
+        Case { profile, dtype, ..plain(spec, &narrow, i) }
     };
     (0..recipe.long.len()).filter(move |i| has && (*i == 0 || gated)).map(make)
 }

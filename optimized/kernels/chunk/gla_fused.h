@@ -71,7 +71,8 @@ struct Backward {
         };
         float decay[K];
         float through[Through::SCRATCH];
-        int late;  // this chunk's channels; without LATE, those of it or of any before it
+        int late;  // whether this chunk's channels are
+        int met;   // without LATE: the step that met such a chunk
     };
     // where it does not fit, nobody launches it
     static constexpr bool FITS = sizeof(Memory) <= TILE_SHARED_MOST;
@@ -109,13 +110,12 @@ struct Backward {
         TILE_FN void ready() {}
         TILE_FN void step(int n) {
             const int i = n >> 2, phase = n & 3;
-            if (!LATE && late) return;
             if (phase == 0) {
                 if (late) fetch_state(i);
                 wait<0>();
             } else if (phase == 1) {
-                late = s.late;
-                if (LATE || !late) before(i);
+                late = LATE && s.late;
+                before(i);
             } else if (phase == 2) {
                 after(i);
             } else {
@@ -125,7 +125,6 @@ struct Backward {
         // dV^T = dS'^T k^T
         TILE_FN void before(int i) {
             const float(&decay)[K] = s.decay;
-            const bool late = LATE && this->late;
             if (!late) D.for_each([&](float& y, int, int c) { y *= decay[c]; });
             store(s.d_state, D);
             dV.fill(0);
@@ -156,8 +155,9 @@ struct Backward {
         }
         TILE_FN void end() {
             if constexpr (!LATE) {
-                for_each_index<STATE_WARPS, 1>([&](int) { a.late[block_id()] = late; });
-                if (late) return;
+                const bool met = s.met < NOT_YET;
+                for_each_index<STATE_WARPS, 1>([&](int) { a.late[block_id()] = met; });
+                if (met) return;
             }
             if (a.d_h0 && at.leaves(a)) store_global(a.d_h0 + at.left(a), 1, a.V, D, a.V, a.K);
         }
@@ -185,7 +185,7 @@ struct Backward {
             commit();
         }
         TILE_FN void begin() {
-            for_each_index<PAIR_WARPS, 1>([&](int) { s.late = 0; });
+            for_each_index<PAIR_WARPS, 1>([&](int) { s.met = NOT_YET; });
             fetch_keys(0);
             fetch_gates(0);
             wait<0>();
@@ -193,10 +193,9 @@ struct Backward {
         TILE_FN void ready() {}
         TILE_FN void step(int n) {
             const int i = n >> 2, phase = n & 3;
-            if (!LATE && s.late) return wait<0>();
             if (phase == 0) {
                 fetch_keys(i + 1);
-                fold_gates(i);
+                fold_gates(i, n);
             } else if (phase == 1) {
                 pairs(s.keys[i % 2]);
             } else if (phase == 2) {
@@ -208,21 +207,22 @@ struct Backward {
             }
         }
 
-        TILE_FN void fold_gates(int i) {
+        TILE_FN void fold_gates(int i, int n) {
             Operands& x = s.keys[i % 2];
             Gates G;
             sums(G, s.g, s.decay, s.scratch);
             keep(s.G, G);
             group_barrier<PAIR_WARPS>();
-            const bool late = lowest(s.decay) < -REACH;
-            group_barrier<PAIR_WARPS>();
-            for_each_index<PAIR_WARPS, K>([&](int c) { s.decay[c] = exp<T>(s.decay[c]); });
-            for_each_index<PAIR_WARPS, 1>([&](int) { s.late = late; });
             if constexpr (LATE) {
+                const bool late = lowest(s.decay) < -REACH;
+                group_barrier<PAIR_WARPS>();
+                for_each_index<PAIR_WARPS, 1>([&](int) { s.late = late; });
                 if (late) fold_late(G, x, i);
-            } else if (late) {
-                return;
             }
+            for_each_index<PAIR_WARPS, K>([&](int c) {
+                if (!LATE && s.decay[c] < -REACH) s.met = n;
+                s.decay[c] = exp<T>(s.decay[c]);
+            });
             const float scale = a.scale;
             fold(x.q, G, [scale](float G, int) { return scale * exp<T>(G); });
             fold(x.k, G, [](float G, int) { return rise<T>(G, REACH); });
@@ -415,7 +415,7 @@ struct Backward {
             const Rows<T> x(to, at.seq, token(i), a.H, at.h, a.K);
             store_global<W>(x.ptr, x.ld, tile, at.given(at.chunks - 1 - i, at.seq.length - token(i)), a.K);
         }
-        TILE_FN void end() {}
+        TILE_FN void end() { wait<0>(); }
     };
 
     static TILE_FN void run(Memory& s, const Args& a) {
@@ -423,7 +423,8 @@ struct Backward {
         if (at.part.idle || (LATE && !a.late[block_id()])) return;
         StateRole state{s, a, at};
         PairRole pair{s, a, at};
-        lockstep<STATE_WARPS, PAIR_WARPS>(4 * at.chunks, state, pair);
+        const auto given_up = [&s](int n) { return !LATE && s.met < n; };
+        lockstep<STATE_WARPS, PAIR_WARPS>(4 * at.chunks, state, pair, given_up);
     }
     static TILE_FN void run(float&, const Args&) {}
 };

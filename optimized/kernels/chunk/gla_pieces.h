@@ -11,7 +11,7 @@ struct PiecesArgs {
     const long long *offsets, *chunks;  // [P + 1] each
     const int* owners;  // of pieces, to which the chunks belong then: part.h; null where nothing is cut
     const long long* firsts;
-    const long long *windows, *windows_back;  // the latter null where nothing comes back
+    const long long *windows, *windows_back;  // part.h; where nothing comes back, the first again
     int H, K, V, slices, reverse, entering;
     float scale;  // not used
 };

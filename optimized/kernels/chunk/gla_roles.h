@@ -40,7 +40,8 @@ struct Roles {
         Tile<T, V, K> state;
         float last[K];
         float decay[2][K];  // of the whole chunk
-        int late[2];  // a chunk's channels; without LATE, those of it or of any before it
+        int late[2];  // whether a chunk's channels are
+        int met;      // without LATE: the step that met such a chunk
     };
     // where it does not fit, nobody launches it
     static constexpr bool FITS = sizeof(Memory) <= TILE_SHARED_MOST;
@@ -84,15 +85,16 @@ struct Roles {
             Keys G;
             sums(G, s.g[chunk % 2], s.last, s.pairs[chunk % 2].scratch);
             group_barrier<PAIR_WARPS>();
-            const bool given_up = !LATE && chunk > 0 && s.late[(chunk - 1) % 2];
-            const bool late = lowest(s.last) < -REACH || given_up;
-            for_each_index<PAIR_WARPS, 1>([&](int) { s.late[chunk % 2] = late; });
+            bool late = false;
             if constexpr (LATE) {
+                late = lowest(s.last) < -REACH;
+                for_each_index<PAIR_WARPS, 1>([&](int) { s.late[chunk % 2] = late; });
                 if (late) late_pairs(G, x, p, chunk * C);
-            } else if (late) {
-                return;
             }
-            for_each_index<PAIR_WARPS, K>([&](int c) { s.decay[chunk % 2][c] = exp<T>(s.last[c]); });
+            for_each_index<PAIR_WARPS, K>([&](int c) {
+                if (!LATE && s.last[c] < -REACH) s.met = chunk + 1;
+                s.decay[chunk % 2][c] = exp<T>(s.last[c]);
+            });
             const float scale = a.scale;
             fold(x.keys.q, G, [scale](float G, int) { return scale * exp<T>(G); });
             fold(x.keys.k, G, [](float G, int) { return rise<T>(G, REACH); });
@@ -113,7 +115,9 @@ struct Roles {
             keep_lower<false>(P);
             store(p, P);
         }
-        TILE_FN void begin() {}
+        TILE_FN void begin() {
+            for_each_index<PAIR_WARPS, 1>([&](int) { s.met = NOT_YET; });
+        }
         TILE_FN void ready() {}
         // step n: chunk n is on its way, pairs of the one before, the state passes through the one before that
         TILE_FN void step(int n) {
@@ -146,7 +150,6 @@ struct Roles {
         TILE_FN void step(int n) {
             const int c = n - 2;
             if (c < 0) return;
-            if (!LATE && s.late[c % 2]) return;
             Chunk& x = s.chunk[c % STAGES];
             if (a.states) store_global<true>(a.states + at.kept(a, c), a.K, s.state, S, at.given(c, a.V - at.v0), a.K);
             Acc<V, C, STATE_WARPS> O;
@@ -168,9 +171,9 @@ struct Roles {
         }
         TILE_FN void end() {
             if constexpr (!LATE) {
-                const bool late = at.chunks > 0 && s.late[(at.chunks - 1) % 2];
-                for_each_index<STATE_WARPS, 1>([&](int) { a.late[block_id()] = late; });
-                if (late) return;
+                const bool met = s.met < NOT_YET;
+                for_each_index<STATE_WARPS, 1>([&](int) { a.late[block_id()] = met; });
+                if (met) return;
             }
             if (a.ht && at.leaves(a)) store_global(a.ht + at.left(a), 1, a.V, S, a.V - at.v0, a.K);
         }
@@ -181,7 +184,8 @@ struct Roles {
         if (at.part.idle || (LATE && !a.late[block_id()])) return;
         StateRole state{s, a, at};
         PairRole pair{s, a, at};
-        lockstep<STATE_WARPS, PAIR_WARPS, 168>(at.chunks + 2, state, pair);
+        const auto given_up = [&s](int n) { return !LATE && s.met < n; };
+        lockstep<STATE_WARPS, PAIR_WARPS, 168>(at.chunks + 2, state, pair, given_up);
     }
     static TILE_FN void run(float&, const Args&) {}
 };

@@ -11,6 +11,9 @@
 namespace sequence {
 using namespace tile;
 
+// the step in which a block met what it has no code for, before it has
+constexpr int NOT_YET = 1 << 30;
+
 // Whose state, or gradient of one, enters: a sequence's, a piece's, or nobody's, where shares are being summed up.
 enum Entering { OF_SEQUENCE, OF_PIECE, OF_NOBODY };
 
@@ -32,18 +35,28 @@ TILE_FN bool forgets(const long long* windows, int lead, int last, int H, int h)
     return without == 0;
 }
 
+// the pieces of the sequence that one of them belongs to
+struct Siblings {
+    int sequence, lead, last;
+
+    template <class Args>
+    TILE_FN Siblings(const Args& a, int piece)
+        : sequence(a.owners[piece]), lead((int)a.firsts[sequence]), last((int)a.firsts[sequence + 1] - 1) {}
+    TILE_FN bool forget(const long long* windows, int H, int h) const { return forgets(windows, lead, last, H, h); }
+};
+
 // The part of the block that has a piece; BACK: it begins at the end. Arguments without owners: nothing is cut; without
 // windows: nothing is known to be forgotten. Where the recurrence is reversed there are none.
 template <bool BACK, class Args>
 TILE_FN Part part(const Args& a, int piece, int H, int h, int reverse) {
     if (!a.owners) return {piece, piece, piece, 0, 0, piece, true, true, true, false};
-    const int n = a.owners[piece], lead = (int)a.firsts[n], last = (int)a.firsts[n + 1] - 1;
-    const bool first = piece == lead, final = piece == last;
-    Part x = {n, piece, piece, 0, 0, a.entering == OF_SEQUENCE ? n : piece, a.entering != OF_NOBODY,
+    const Siblings all(a, piece);
+    const bool first = piece == all.lead, final = piece == all.last;
+    Part x = {all.sequence, piece, piece, 0, 0, a.entering == OF_SEQUENCE ? all.sequence : piece, a.entering != OF_NOBODY,
               reverse ? final : first, reverse ? first : final, false};
-    if (!a.windows || lead == last) return x;
-    if (!forgets(a.windows, lead, last, H, h)) {
-        if (a.entering == OF_SEQUENCE) x.idle = !first, x.last = last, x.ends = true;
+    if (!a.windows || all.lead == all.last) return x;
+    if (!all.forget(a.windows, H, h)) {
+        if (a.entering == OF_SEQUENCE) x.idle = !first, x.last = all.last, x.ends = true;
     } else if (a.entering == OF_NOBODY) {
         x.idle = true;
     } else if (BACK ? !final : !first) {
@@ -60,9 +73,8 @@ TILE_FN Part part(const Args& a, int piece, int H, int h, int reverse) {
 // Whether nobody needs to know what a piece does to a state: its sequence forgets, and what comes back does too.
 template <class Args>
 TILE_FN bool forgets_both_ways(const Args& a, int piece, int H, int h) {
-    if (!a.windows) return false;
-    const int n = a.owners[piece], lead = (int)a.firsts[n], last = (int)a.firsts[n + 1] - 1;
-    return forgets(a.windows, lead, last, H, h) && (!a.windows_back || forgets(a.windows_back, lead, last, H, h));
+    const Siblings all(a, piece);
+    return a.windows && all.forget(a.windows, H, h) && all.forget(a.windows_back, H, h);
 }
 
 }  // namespace sequence

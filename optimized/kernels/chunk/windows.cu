@@ -28,69 +28,82 @@ static_assert(sizeof(WindowsArgs<bf16>) == 88, "the launcher's twin must match")
 template <class T, int C, int K, int V>
 struct Windows {
     using Args = WindowsArgs<T>;
-    static constexpr int WARPS = 256 / TILE_LANES, MIN_BLOCKS = 1, PARTS = 256 / K, LOTS = 16;
+    // lots of tokens that are looked at together: it is memory that they wait for, and gates of production need three
+    static constexpr int LOTS = 4;
+    static constexpr int WARPS = 1024 / TILE_LANES, MIN_BLOCKS = 1, PARTS = 256 / K, SHARES = 16;
     static constexpr float NATS = 22.2f;  // 32 bits
     struct Shared {
-        float share[PARTS][K], left[K];  // what a channel has lost so far, in nats
-        float lots[C][LOTS], square[C], scratch[WARPS];
+        float channel[LOTS][PARTS][K], left[K];  // what a channel loses in a lot, and has lost so far, in nats
+        float squares[LOTS][C][SHARES], gate[LOTS][C], beta[LOTS][C], scratch[WARPS];
+    };
+    // what lies ahead of a cut, or behind it
+    struct Side {
+        long long here;
+        int chunk, most, back;
+
+        // of a token of the i-th lot from the cut, counted from 1
+        TILE_FN long long row(int i, int token) const {
+            return here + static_cast<long long>(back ? i - 1 : -i) * chunk + token;
+        }
+        TILE_FN bool has(int i, int token) const { return i <= most && token < chunk; }
     };
 
-    // adds what channels lose in a chunk of tokens to left, and what all lose to tokens; returns the least that any has lost
-    static TILE_FN float lose(Shared& s, const Args& a, long long row, int h, float& tokens) {
-        float lost = 0;
-        for_each_index<WARPS, PARTS * K>([&](int i) {
-            const int part = i / K, c = i % K;
+    static TILE_FN void fetch(Shared& s, const Args& a, const Side& side, int first, int h) {
+        for_each_index<WARPS, LOTS * PARTS * K>([&](int i) {
+            const int lot = i / K / PARTS, part = i / K % PARTS, c = i % K;
+            const long long row = side.row(first + lot, 0);
             float sum = 0;
-            if (a.g && c < a.K) {
+            if (a.g && c < a.K && side.has(first + lot, 0)) {
                 TILE_UNROLL
                 for (int t = part; t < C; t += PARTS)
                     if (t < a.chunk) sum -= to_float(a.g[((row + t) * a.H + h) * a.K + c]);
             }
-            s.share[part][c] = sum;
+            s.channel[lot][part][c] = sum;
         });
-        if (a.k) squares(s, a, row, h / (a.H / a.HK));
-        for_each_index<WARPS, C>([&](int t) {
-            if (t >= a.chunk) return;
-            const long long head = (row + t) * a.H + h;
-            if (a.by_head) lost -= a.by_head[head];
-            if (a.k) lost -= growth(s.square[t], a.beta[head]);
+        for_each_index<WARPS, LOTS * C>([&](int i) {
+            const int lot = i / C, t = i % C;
+            const bool has = side.has(first + lot, t);
+            const long long head = side.row(first + lot, t) * a.H + h;
+            s.gate[lot][t] = has && a.by_head ? a.by_head[head] : 0.f;
+            s.beta[lot][t] = has && a.k ? a.beta[head] : 0.f;
         });
-        tokens += total<WARPS>(s.scratch, lost);
-        for_each_index<WARPS, K>([&](int c) {
-            float sum = s.left[c];
-            TILE_UNROLL
-            for (int part = 0; part < PARTS; part++) sum += s.share[part][c];
-            s.left[c] = c < a.K ? sum : NATS;
-        });
-        barrier();
-        return tokens + (a.g ? lowest(s.left) : 0);
-    }
-    // |k|^2 of a chunk of tokens
-    static TILE_FN void squares(Shared& s, const Args& a, long long row, int h) {
-        for_each_index<WARPS, C * LOTS>([&](int i) {
-            const int t = i / LOTS, lot = i % LOTS;
-            const T* k = a.k + ((row + t) * a.HK + h) * a.K;
+        if (!a.k) return;
+        for_each_index<WARPS, LOTS * C * SHARES>([&](int i) {
+            const int lot = i / SHARES / C, t = i / SHARES % C, share = i % SHARES;
+            const long long head = side.row(first + lot, t) * a.HK + h / (a.H / a.HK);
+            const bool has = side.has(first + lot, t);
             float sum = 0;
             TILE_UNROLL
-            for (int c = lot; c < K; c += LOTS) {
-                const float x = t < a.chunk && c < a.K ? to_float(k[c]) : 0.f;
+            for (int c = share; c < K; c += SHARES) {
+                const float x = has && c < a.K ? to_float(a.k[head * a.K + c]) : 0.f;
                 sum = fused(x, x, sum);
             }
-            s.lots[t][lot] = sum;
+            s.squares[lot][t][share] = sum;
         });
-        barrier();
-        for_each_index<WARPS, C>([&](int t) {
-            float sum = 0;
-            TILE_UNROLL
-            for (int lot = 0; lot < LOTS; lot++) sum += s.lots[t][lot];
-            s.square[t] = sum;
-        });
-        barrier();
+    }
+    // what a token makes of every channel
+    static TILE_FN float lost(const Shared& s, const Args& a, int lot, int t) {
+        float square = 0;
+        TILE_UNROLL
+        for (int share = 0; share < SHARES; share++) square += a.k ? s.squares[lot][t][share] : 0.f;
+        return -s.gate[lot][t] - growth(square, s.beta[lot][t]);
     }
     // an upper bound of the logarithm of the norm of I - beta k k^T, of |k|^2
     static TILE_FN float growth(float square, float beta) {
         const float norm = beta * square - 1;
         return norm > 1 ? norm - 1 : 0;
+    }
+    // adds what channels lose in a lot to left, and what all lose to tokens; returns the least that any has lost
+    static TILE_FN float lose(Shared& s, const Args& a, int lot, float& tokens) {
+        tokens += sum<WARPS>(s.scratch, C, [&](int64_t t) { return lost(s, a, lot, (int)t); });
+        for_each_index<WARPS, K>([&](int c) {
+            float sum = s.left[c];
+            TILE_UNROLL
+            for (int part = 0; part < PARTS; part++) sum += s.channel[lot][part][c];
+            s.left[c] = c < a.K ? sum : NATS;
+        });
+        barrier();
+        return tokens + (a.g ? lowest(s.left) : 0);
     }
 
     static TILE_FN void run(Shared& s, const Args& a) {
@@ -98,15 +111,21 @@ struct Windows {
         const bool cut = piece > (int)a.firsts[n];
         const long long here = a.offsets[piece], before = cut ? here - a.offsets[piece - 1] : 0;
         const long long room = back ? a.offsets[piece + 1] - here : before;
-        const int most = !cut ? 0 : room / a.chunk < a.most ? (int)(room / a.chunk) : a.most;
+        const int all = !cut ? 0 : room / a.chunk < a.most ? (int)(room / a.chunk) : a.most;
+        const Side side = {here, a.chunk, all, back};
         for_each_index<WARPS, K>([&](int c) { s.left[c] = 0; });
-        int window = 0;
+        int window = 0, most = all;
         float tokens = 0;
         for (int i = 1; i <= most && window == 0; i++) {
-            barrier();
-            const float lost = lose(s, a, here + (long long)(back ? i - 1 : -i) * a.chunk, h, tokens);
+            const int lot = (i - 1) % LOTS;
+            if (lot == 0) {
+                barrier();
+                fetch(s, a, side, i, h);
+                barrier();
+            }
+            const float lost = lose(s, a, lot, tokens);
             if (lost >= NATS) window = i * a.chunk;
-            if (i > 1 && lost * a.most < NATS / 2 * i) break;  // it will not be in time
+            if (i > 1 && lost * a.most < NATS / 2 * i) most = 0;  // it will not be in time
         }
         for_each_index<WARPS, 1>([&](int) { a.windows[block_id()] = window; });
     }

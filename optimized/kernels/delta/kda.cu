@@ -31,7 +31,7 @@
 // Launches (one-dimensional grids; a grid of 0 blocks is not launched)
 //   both passes: KdaKept, KdaBackward   alone, where there is room for them and V is no wider than KP
 //   P pieces instead of N sequences: as in gated_delta_rule.cu, with KdaPieces, which also looks at what Windows says
-//   forward:     KdaFused     N * HV * slices       alone, where there is room for it
+//   forward:     KdaFused     N * HV * slices       where there is room for it; then KdaFusedLate, likewise
 //          or    KdaPrepare   total * HV
 //                KdaForward   N * HV * slices
 //   backward:    KdaPrepare   total * HV

@@ -1,5 +1,5 @@
 // The forward pass of kda in one kernel, for 16-bit operands and machines with room in shared memory:
-//   KdaFused   grid N * HV * slices, no workspace
+//   KdaFused, then KdaFusedLate   grid N * HV * slices, no workspace
 //   KdaKept    the same, and leaves states, residuals w, X and P for the backward pass
 //   KdaPieces  grid P * HV * (slices + 1), as GatedDeltaPieces
 //          or  grid P * HV * directions, without maps: windows whose map leaves more of a state than 2^-26 are taken back
@@ -12,6 +12,9 @@
 // channel c's gates from there to token i, exp(G) goes into what reads and exp(-G) into what is read. The latter grows:
 // tokens' channels with G < -reach are left out of the product (they are late), and added pair by pair. Pairs of two blocks
 // meet at the boundary between them, with factors that are no more than 1. Nothing depends on a later token's gate.
+//
+// Late tokens are rare, and code for them that never runs costs a fifteenth of KdaFused's time, which instructions take up.
+// So it has none: a block that meets one gives up and says so, and KdaFusedLate begins it anew.
 #pragma once
 
 #if !defined(TILE_HIP)
@@ -35,16 +38,19 @@ struct FusedArgs {
     // part.h; the second of Pieces only, and the first again where nothing comes back
     long long* windows;
     const long long* windows_back;
+    long long* late;        // [blocks], of KdaFused: which of them are KdaFusedLate's
     int H, HV, K, V;
     int entering, behind;  // behind, without maps: P
     float scale;
 };
-static_assert(sizeof(FusedArgs<bf16>) == 19 * 8 + 8 * 4, "twin of FusedArgs");
+static_assert(sizeof(FusedArgs<bf16>) == 20 * 8 + 8 * 4, "twin of FusedArgs");
 
-template <class T, int C, int K, int V, delta::Leaves LEAVES>
+template <class T, int C, int K, int V, delta::Leaves LEAVES, bool LATE = true>
 struct FusedPass {
     using Args = FusedArgs<T>;
     static constexpr bool KEEPS = LEAVES == delta::STATES, PIECES = LEAVES == delta::MAPS;
+    // whether another kernel was there before
+    static constexpr bool AGAIN = LEAVES == delta::NOTHING && LATE;
     // of narrow heads two blocks run beside each other, and do what one does ahead
     static constexpr bool NARROW = K <= 64;
     static constexpr int STATE_WARPS = V / 16, PAIR_WARPS = NARROW ? 4 : 8, WARPS = STATE_WARPS + PAIR_WARPS;
@@ -87,6 +93,7 @@ struct FusedPass {
         float whole[AHEAD + 2][K], beta[AHEAD + 3][C];
         float left[2][STATE_WARPS];          // how much of a map is left
         int late_channels[AHEAD + 1];        // whether there are any
+        int met;                             // without LATE: the step that met some
     };
     static constexpr int AHEAD = !NARROW && sizeof(Memory<1>) <= TILE_SHARED_MOST ? 1 : 0;
     using Shared = Memory<AHEAD>;
@@ -178,15 +185,22 @@ struct FusedPass {
             for_each_strand([&](int strand, int c) {
                 y.total[strand][c / 2] = sums(g, strand, c, {0, 0}).G[STRAND - 1];
             });
-            for_each_index<W, 1>([&](int) { late_channels = 0; });
+            if constexpr (LATE) for_each_index<W, 1>([&](int) { late_channels = 0; });
             group_barrier<W>();
             for_each_index<W, K * BLOCKS / 2>([&](int n) {
                 const int b = n / (K / 2), c = n % (K / 2);
                 const Two end = y.total[2 * b][c] + y.total[2 * b + 1][c];
-                if (end.x < NEARLY_LATE || end.y < NEARLY_LATE) late_channels = 1;
+                if (end.x >= NEARLY_LATE && end.y >= NEARLY_LATE) return;
+                if constexpr (LATE)
+                    late_channels = 1;
+                else
+                    s.met = chunk - 1;
             });
-            group_barrier<W>();
-            const bool some = late_channels;
+            bool some = false;
+            if constexpr (LATE) {
+                group_barrier<W>();
+                some = late_channels;
+            }
             for_each_strand([&](int strand, int c) {
                 const int first = strand * STRAND;
                 const bool second = strand >= STRANDS / 2;
@@ -279,7 +293,7 @@ struct FusedPass {
             const int above = b < BLOCKS ? (keys ? 1 : 0) : -BLOCK;  // what lies on or above it is zero
             const float scale = keys || b == 0 ? 1.f : a.scale;
             p.for_each([&](float& z, int i, int j) { z = i < j + above ? 0.f : scale * z; });
-            if (b < BLOCKS && of(s.late_channels, chunk)) add_late(p, of(s.sums, chunk).late, row, keys);
+            if (LATE && b < BLOCKS && of(s.late_channels, chunk)) add_late(p, of(s.sums, chunk).late, row, keys);
             const float(&beta)[C] = of(s.beta, chunk);
             Tile<T, C, C>& scores = of(s.squares, chunk).scores;
             if (keys)
@@ -327,6 +341,7 @@ struct FusedPass {
         const Place& at;
         static constexpr int W = PAIR_WARPS;
 
+        // chunk n + 1 in step n
         TILE_FN void fold(int chunk) {
             if (chunk < at.steps) PairMaker<W / (AHEAD + 1)>{s, a, at}.fold(chunk);
         }
@@ -334,6 +349,7 @@ struct FusedPass {
             if (chunk < at.steps) PairMaker<W / (AHEAD + 1)>{s, a, at}.pairs(chunk);
         }
         TILE_FN void begin() {
+            for_each_index<W, 1>([&](int) { s.met = sequence::NOT_YET; });
             for (int i = 0; i < 2; i++) fill<W>(s.squares[i].scores, 0);
         }
         TILE_FN void ready() {
@@ -477,6 +493,11 @@ struct FusedPass {
         }
         TILE_FN void end() {
             const long long size = (long long)a.K * a.V;
+            if constexpr (!LATE) {
+                const bool met = s.met < sequence::NOT_YET;
+                for_each_index<STATE_WARPS, 1>([&](int) { a.late[block_id()] = met; });
+                if (met) return;
+            }
             if (asks(a)) return judge();
             if (maps(a, at)) return delta::give(a.maps + at.state / size * 2 * a.K * a.K, S, a.K);
             const long long to = PIECES ? at.state : ((long long)at.part.sequence * a.HV + at.hv) * size + at.v0;
@@ -486,16 +507,20 @@ struct FusedPass {
 
     static TILE_FN void run(Shared& s, const Args& a) {
         const Place at = place(a);
+        if (AGAIN && !a.late[block_id()]) return;
         if (asks(a) && at.steps == 0) return;
         if (!asks(a) && (PIECES ? !delta::wanted(a, at.part.first, at.hv, maps(a, at)) : at.part.idle)) return;
         StateRole state{s, a, at};
         PairRole pair{s, a, at};
-        lockstep<STATE_WARPS, PAIR_WARPS, 152>(at.steps + AHEAD, state, pair);
+        const auto given_up = [&s](int n) { return !LATE && s.met < n; };
+        lockstep<STATE_WARPS, PAIR_WARPS, LATE ? 152 : 144>(at.steps + AHEAD, state, pair, given_up);
     }
 };
 
 template <class T, int C, int K, int V>
-struct KdaFused : FusedPass<T, C, K, V, delta::NOTHING> {};
+struct KdaFused : FusedPass<T, C, K, V, delta::NOTHING, false> {};
+template <class T, int C, int K, int V>
+struct KdaFusedLate : FusedPass<T, C, K, V, delta::NOTHING> {};
 template <class T, int C, int K, int V>
 struct KdaKept : FusedPass<T, C, K, V, delta::STATES> {};
 template <class T, int C, int K, int V>
@@ -504,6 +529,7 @@ struct KdaPieces : FusedPass<T, C, K, V, delta::MAPS> {};
 }  // namespace kda
 
 using kda::KdaFused;
+using kda::KdaFusedLate;
 using kda::KdaKept;
 using kda::KdaPieces;
 #endif

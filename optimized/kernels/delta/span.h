@@ -34,12 +34,12 @@ enum Leaves { NOTHING, STATES, MAPS };
 // and nobody asks where the gates leave nothing. Where nothing comes back at all, windows_back are windows.
 template <class Args>
 TILE_FN bool wanted(const Args& a, int piece, int hv, bool map) {
-    const int n = a.owners[piece], lead = (int)a.firsts[n], last = (int)a.firsts[n + 1] - 1;
-    if (lead == last) return false;
-    const bool ahead = piece != last && !(a.windows && sequence::forgets(a.windows, lead, last, a.HV, hv));
+    const sequence::Siblings all(a, piece);
+    if (all.lead == all.last) return false;
+    const bool ahead = piece != all.last && !(a.windows && all.forget(a.windows, a.HV, hv));
     if (!map) return ahead;
-    const bool back = piece != lead && !(a.windows_back && sequence::forgets(a.windows_back, lead, last, a.HV, hv));
-    return (ahead && (piece != lead || a.h0)) || (back && (piece != last || a.behind));
+    const bool back = piece != all.lead && !(a.windows_back && all.forget(a.windows_back, a.HV, hv));
+    return (ahead && (piece != all.lead || a.h0)) || (back && (piece != all.last || a.behind));
 }
 // How much is left of a map, by warp, after every fourth step, and whether nothing was, before step c: it stays nothing.
 constexpr int MEASURED = 4;

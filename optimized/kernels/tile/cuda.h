@@ -391,8 +391,8 @@ template <class Role>
 constexpr bool quiet(...) {
     return false;
 }
-template <class Role>
-TILE_FN void play(int n, Role& role) {
+template <class Role, class Stop>
+TILE_FN void play(int n, Role& role, Stop stop) {
     role.begin();
     publish();
     role.ready();
@@ -402,6 +402,7 @@ TILE_FN void play(int n, Role& role) {
             barrier();
         else
             publish();
+        if (stop(c)) break;
         role.step(c);
     }
     publish();
@@ -410,8 +411,8 @@ TILE_FN void play(int n, Role& role) {
 // The wider role has the first warps, so that each role's first warp is a multiple of its number of warps: group_barrier
 // counts on that. If FIRST is more than what there would be for a thread of either role, the first gets as many, and the
 // second what is left.
-template <int W0, int W1, int FIRST = 0, class A, class B>
-TILE_FN void lockstep(int n, A& a, B& b) {
+template <int W0, int W1, int FIRST = 0, class A, class B, class Stop = Never>
+TILE_FN void lockstep(int n, A& a, B& b, Stop stop = {}) {
     static_assert(W0 % W1 == 0 || W1 % W0 == 0, "either role's warps begin at a multiple of their number");
     constexpr bool REVERSED = W0 % W1 != 0;
     constexpr int EACH = 65536 / TILE_LANES / (W0 + W1) / 8 * 8, SECOND = (EACH * (W0 + W1) - FIRST * W0) / W1 / 8 * 8;
@@ -423,10 +424,10 @@ TILE_FN void lockstep(int n, A& a, B& b) {
 #endif
     if (REVERSED ? thread_index() >= W1 * TILE_LANES : thread_index() < W0 * TILE_LANES) {
         if constexpr (GIVES) asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(FIRST));
-        play(n, a);
+        play(n, a, stop);
     } else {
         if constexpr (GIVES) asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(SECOND));
-        play(n, b);
+        play(n, b, stop);
     }
 }
 

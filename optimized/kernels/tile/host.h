@@ -573,11 +573,11 @@ struct Each {
     TILE_FN X& operator[](int g) { return x[g]; }
 };
 // the roles in turn, now one first, now the other: neither may depend on the other between two barriers
-template <int W0, int W1, int FIRST = 0, class A, class B>
-TILE_FN void lockstep(int n, A& a, B& b) {
+template <int W0, int W1, int FIRST = 0, class A, class B, class Stop = Never>
+TILE_FN void lockstep(int n, A& a, B& b, Stop stop = {}) {
     a.begin(), b.begin();
     b.ready(), a.ready();
-    for (int c = 0; c < n; c++) {
+    for (int c = 0; c < n && !stop(c); c++) {
         if (c % 2 == 0)
             a.step(c), b.step(c);
         else

@@ -103,6 +103,8 @@
 //                must not depend on what the other does there. Inside, W is the role's, and barrier() is not to be
 //                used. A role with QUIET writes nothing in a step that product or issue read. FIRST: registers of the
 //                first role's threads, some of the second's.
+// lockstep<..>(n, a, b, stop(int c) -> bool)  ends ahead of step c, in both roles. Whatever step c writes must not
+//                change the answer.
 // groups<W, G>(f(int g))  a role's W warps as G groups; group_barrier<V>(): barrier of the V warps that work together.
 //                Each<X, G>: an X of registers for each group, by its number.
 // block_id()     index of the block in its one-dimensional grid.
@@ -141,6 +143,10 @@ struct f16 {
 };
 
 enum Mask { FULL, LOWER_OUT, LOWER_A, UPPER_A, UPPER_B };
+
+struct Never {
+    constexpr bool operator()(int) const { return false; }
+};
 
 // transposed view of a tile
 template <class S>

@@ -43,6 +43,19 @@ struct Prepared {
     scores: Ptr,
 }
 
+/// A forward pass over pieces of sequences.
+#[derive(Clone, Copy)]
+struct Pass<'a> {
+    shape: Shape,
+    cut: &'a Maps,
+    /// h0, o, ht.
+    ends: [Ptr; 3],
+    /// States, w, inverses and scores for the gradients, or null.
+    kept: [Ptr; 4],
+    /// A mark for each block, whether it met late channels, or null.
+    late: Ptr,
+}
+
 /// What pieces of sequences do to states.
 const PIECES: &str = "KdaPieces";
 
@@ -154,7 +167,10 @@ impl Common {
         let [hv, v] = [Dim::HV, Dim::V].map(|d| job.problem.size(d));
         let o = job.output_or_workspace("o", job.storage(), self.rows * hv * v)?;
         let cut = self.cut(job, shape)?;
-        self.pass(job, "KdaFused", shape, &cut, o, [Ptr::NULL; 4])
+        let blocks = cut.cuts.pieces.count * hv * v.div_ceil(shape.slice);
+        let late = job.workspace("late", DType::I64, blocks)?;
+        let ends = [job.input("h0")?, o, job.output("ht")];
+        self.pass(job, &["KdaFused", "KdaFusedLate"], Pass { shape, cut: &cut, ends, kept: [Ptr::NULL; 4], late })
     }
 
     /// Sequences cut into pieces for kernels of one block to a sequence, head and slice.
@@ -173,45 +189,34 @@ impl Common {
         let Prologue { q, k: keys, g, beta, .. } = self.given;
         let (Layout { offsets, chunks, .. }, pieces, values) = (cuts.pieces.layout, cuts.pieces.count, job.input("v")?);
         let inputs = [q, keys, values, g, beta];
-        let pointers = [&inputs[..], &[Ptr::NULL; 8], &[offsets, chunks, Ptr::NULL, Ptr::NULL, windows, windows]];
-        let args = Args::new(&pointers.concat()).ints(&[h, hv, k, v, OF_NOBODY, pieces]).float(self.scale);
+        let tables = [offsets, chunks, Ptr::NULL, Ptr::NULL, windows, windows, Ptr::NULL];
+        let args = Args::new(&[&inputs[..], &[Ptr::NULL; 8], &tables].concat())
+            .ints(&[h, hv, k, v, OF_NOBODY, pieces])
+            .float(self.scale);
         job.launch(self.kernel(job, PIECES, shape), directions * pieces * hv, args);
         Ok(())
     }
 
-    /// The forward pass in one kernel; kept: states, w, inverses and scores for the gradients, or null.
-    fn pass(
-        &self,
-        job: &mut Job<'_>,
-        template: &'static str,
-        shape: Shape,
-        cut: &Maps,
-        o: Ptr,
-        kept: [Ptr; 4],
-    ) -> Result<(), Error> {
-        let (mut h0, ht) = (job.input("h0")?, job.output("ht"));
+    /// The forward pass in one kernel, and what its blocks leave to a second.
+    fn pass(&self, job: &mut Job<'_>, templates: &[&'static str], mut pass: Pass<'_>) -> Result<(), Error> {
+        let Pass { cut, ends: [h0, ..], .. } = pass;
         if cut.cuts.summed {
             let starts = cut.workspace(job, "starts")?;
-            self.launch_pass(job, PIECES, shape, cut, [h0, Ptr::NULL, starts], [Ptr::NULL; 4])?;
+            let sums = Pass { ends: [h0, Ptr::NULL, starts], kept: [Ptr::NULL; 4], late: Ptr::NULL, ..pass };
+            self.launch_pass(job, PIECES, &sums)?;
             cut.join(job, starts, h0, false);
-            h0 = starts;
+            pass.ends[0] = starts;
         }
-        self.launch_pass(job, template, shape, cut, [h0, o, ht], kept)
+        templates.iter().try_for_each(|template| self.launch_pass(job, template, &pass))
     }
 
-    fn launch_pass(
-        &self,
-        job: &mut Job<'_>,
-        template: &'static str,
-        shape: Shape,
-        cut: &Maps,
-        ends: [Ptr; 3],
-        kept: [Ptr; 4],
-    ) -> Result<(), Error> {
+    fn launch_pass(&self, job: &mut Job<'_>, template: &'static str, pass: &Pass<'_>) -> Result<(), Error> {
         let [h, hv, k, v] = [Dim::H, Dim::HV, Dim::K, Dim::V].map(|d| job.problem.size(d));
         let (values, behind) = (job.input("v")?, job.input("d_ht")? != Ptr::NULL);
         let Prologue { q, k: keys, g, beta, .. } = self.given;
-        let pointers = [&[q, keys, values, g, beta][..], &ends, &kept, &cut.pointers()].concat();
+        let Pass { shape, cut, .. } = *pass;
+        let inputs = [q, keys, values, g, beta];
+        let pointers = [&inputs[..], &pass.ends, &pass.kept, &cut.pointers(), &[pass.late]].concat();
         let entering = if template == PIECES { OF_NOBODY } else { cut.cuts.entering() };
         let args = Args::new(&pointers).ints(&[h, hv, k, v, entering, behind.into()]).float(self.scale);
         // one block more for the map of each piece and head

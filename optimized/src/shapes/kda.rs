@@ -54,8 +54,9 @@ pub(super) fn kernels(target: Target) -> Vec<Kernel> {
         add("KdaGradient", gradient);
         match fused(target, scalar, width) {
             Some(fused) => {
-                add("KdaFused", fused);
-                add("KdaPieces", fused);
+                for template in ["KdaFused", "KdaFusedLate", "KdaPieces"] {
+                    add(template, fused);
+                }
             }
             None => add("KdaForward", most),
         }

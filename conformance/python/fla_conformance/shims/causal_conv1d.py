@@ -4,7 +4,8 @@
     fla-conformance bench --candidate cuda --against 'python3 -m fla_conformance.shims.causal_conv1d' short_convolution
 
 They take `[B, D, T]` in either order of memory, and are given the tokens as they lie: channels last. Their states have
-a column less than the spec's, whose oldest is never read.
+a column less than the spec's, whose oldest is never read. Version 1.6.1 misreads the last state's gradient where its
+channels are not next to each other, as here, from the 64th channel on.
 """
 
 import torch

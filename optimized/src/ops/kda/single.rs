@@ -2,7 +2,7 @@
 
 use reference::spec::Dim;
 
-use super::{Common, Local};
+use super::{Common, Local, Pass};
 use crate::args::Ptr;
 use crate::engine::{Job, Layout};
 use crate::error::Error;
@@ -29,7 +29,8 @@ impl Common {
             job.workspace("inverse", storage, square)?,
             job.workspace("scores", storage, square)?,
         ];
-        self.pass(job, "KdaKept", shape, &cut, job.output("o"), kept)?;
+        let ends = [job.input("h0")?, job.output("o"), job.output("ht")];
+        self.pass(job, &["KdaKept"], Pass { shape, cut: &cut, ends, kept, late: Ptr::NULL })?;
         let local = Local::new(self, job)?;
         let ends = [self.enter_back(job, shape, &cut, kept)?, job.output("d_h0")];
         let ([d_q, d_k], [partial_q, partial_k]) = (local.direct, local.partial);
