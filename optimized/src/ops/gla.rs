@@ -1,7 +1,6 @@
 //! Launches of `kernels/chunk/gla.cu`.
 
 use reference::spec::Dim;
-use reference::tensor::DType;
 
 use super::pieces::Sums;
 use super::step;
@@ -79,7 +78,7 @@ impl Common {
     /// A mark for each block of a sweep: whether it met late channels.
     fn late(&self, job: &mut Job<'_>, name: &str, shape: Shape) -> Result<Ptr, Error> {
         let [h, v] = [Dim::H, Dim::V].map(|d| job.problem.size(d));
-        job.workspace(name, DType::I64, self.cut.cuts.pieces.count * h * v.div_ceil(shape.slice))
+        self.cut.cuts.marks(job, name, h * v.div_ceil(shape.slice))
     }
 
     /// Launches a sweep: one block for each piece of a sequence, head and slice of V.

@@ -167,8 +167,7 @@ impl Common {
         let [hv, v] = [Dim::HV, Dim::V].map(|d| job.problem.size(d));
         let o = job.output_or_workspace("o", job.storage(), self.rows * hv * v)?;
         let cut = self.cut(job, shape)?;
-        let blocks = cut.cuts.pieces.count * hv * v.div_ceil(shape.slice);
-        let late = job.workspace("late", DType::I64, blocks)?;
+        let late = cut.cuts.marks(job, "late", hv * v.div_ceil(shape.slice))?;
         let ends = [job.input("h0")?, o, job.output("ht")];
         self.pass(job, &["KdaFused", "KdaFusedLate"], Pass { shape, cut: &cut, ends, kept: [Ptr::NULL; 4], late })
     }

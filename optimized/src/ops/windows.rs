@@ -121,6 +121,11 @@ impl Cuts {
         if self.split { [owners, firsts, self.windows[usize::from(back)]] } else { [Ptr::NULL; 3] }
     }
 
+    /// A mark for each block of a pass, of which each piece has this many: whether it leaves its part to another kernel.
+    pub(super) fn marks(&self, job: &mut Job<'_>, name: &str, each: usize) -> Result<Ptr, Error> {
+        job.workspace(name, DType::I64, self.pieces.count * each)
+    }
+
     /// What enters the pieces of a pass.
     pub(super) fn entering(&self) -> usize {
         if self.summed { OF_PIECE } else { OF_SEQUENCE }
